@@ -1,0 +1,47 @@
+# Two commands: `make reproduce` (everything, from photographs to the report) and `make test`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+PROFILE ?=
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH :=
+STAMP := .venv/.complete
+
+help:  ## What there is
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# The stamp is written last: an interrupted installation has none and is mended by running the command again.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Installing into .venv (minutes, several GB) ..."
+	@rm -f $(STAMP); .venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv; $(PYTHON) -m venv .venv; }
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps setuptools==84.2.1 -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@.venv/bin/python -m pip check
+	@touch $(STAMP)
+
+install: $(STAMP)  ## The environment in .venv, and nothing else
+
+reproduce: $(STAMP)  ## Environment, then dvc repro; prints the results (PROFILE=smoke for a tiny run of 3 minutes)
+	@$(if $(PROFILE),python -m pipeline.profile $(PROFILE))
+	@python -m pipeline.reproduce
+
+profile: $(STAMP)  ## Select a profile: make profile PROFILE=smoke (nano goes back)
+	@python -m pipeline.profile $(PROFILE)
+
+test: $(STAMP)  ## Lint, types, tests
+	ruff check .
+	ruff format --check .
+	mypy
+	python -m pytest
+
+dashboard: $(STAMP)  ## MLflow on http://127.0.0.1:5000
+	@python -m pipeline.dashboard
+
+lock: $(STAMP)  ## Pin what .venv holds now in requirements.lock
+	@python -m pipeline.lock
+
+clean:  ## Remove what stages made (not .venv, not MLflow's runs)
+	rm -rf data/photos data/latents data/models reports/results.csv reports/pictures reports/timing.json reports/curves reports/metrics reports/index.html reports/grid.png reports/summary.json .jscgc/runs
+
+.PHONY: help install reproduce profile test dashboard lock clean

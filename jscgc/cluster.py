@@ -1,0 +1,87 @@
+"""Parallel jobs on Ray; the only module that knows it.
+
+RAY_ADDRESS names a running cluster; without it a local one is started on this machine's cores and stopped at the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+JobT = TypeVar("JobT", contravariant=True)
+ResultT = TypeVar("ResultT", covariant=True)
+OBJECT_STORE_BYTES = 200_000_000
+
+
+class Runner(Protocol[JobT, ResultT]):
+    """A worker: jobs in, results out, one at a time."""
+
+    def run(self, job: JobT, /) -> ResultT: ...
+
+
+def run_jobs(
+    make_runner: Callable[[], Runner[JobT, ResultT]], jobs: Sequence[JobT], workers: int, title: str
+) -> Iterator[tuple[JobT, ResultT]]:
+    """Run jobs on a pool of actors; yields (job, result) in the order of `jobs`.
+
+    Args:
+        make_runner: called once in every actor; what it closes over travels to it.
+        jobs: independent of each other.
+        workers: actors, 0 for one per core.
+        title: shown beside the progress bar.
+
+    A worker that dies is restarted and its jobs are run again, twice at most. An exception in a job is raised here.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    import ray
+    from ray.util import ActorPool
+    from rich.console import Console
+    from rich.progress import Progress
+
+    local = not os.environ.get("RAY_ADDRESS")
+    settings: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": True}
+    if local:
+        count = workers or os.cpu_count() or 1
+        settings |= {"address": "local", "num_cpus": max(count, os.cpu_count() or 1), "include_dashboard": False}
+        settings |= {"object_store_memory": OBJECT_STORE_BYTES}
+    ray.init(**settings)
+    try:
+        resources = ray.cluster_resources()
+        count = min(workers or int(resources.get("CPU", 1)), max(1, len(jobs)))
+        gpus = resources.get("GPU", 0.0) / count
+        actor = ray.remote(max_restarts=2, max_task_retries=2, num_cpus=1, num_gpus=min(1.0, gpus))(_Actor)
+        pool = ActorPool([actor.remote(make_runner) for _ in range(count)])
+        console = Console(file=sys.stderr)
+        with Progress(*Progress.get_default_columns(), console=console, refresh_per_second=1) as progress:
+            bar = progress.add_task(f"{title} ({count} workers)", total=len(jobs))
+            for job, result in zip(jobs, pool.map(lambda a, job: a.run.remote(job), jobs), strict=True):
+                progress.advance(bar)
+                yield job, result
+    finally:
+        ray.shutdown()
+
+
+class _Actor:
+    """A runner inside a Ray actor."""
+
+    def __init__(self, make_runner: Callable[[], Runner[Any, Any]]) -> None:
+        self._runner = make_runner()
+
+    def run(self, job: Any) -> Any:
+        return self._runner.run(job)
+
+
+def run_here(
+    make_runner: Callable[[], Runner[JobT, ResultT]], jobs: Sequence[JobT], title: str
+) -> Iterator[tuple[JobT, ResultT]]:
+    """The same in this process, for a handful of jobs."""
+    from rich.console import Console
+    from rich.progress import track
+
+    runner = make_runner()
+    for job in track(jobs, title, console=Console(file=sys.stderr)):
+        yield job, runner.run(job)

@@ -1,0 +1,205 @@
+"""Jobs of the grid and the worker that runs one. A job's result depends on the job alone, not on who runs it or when."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from jscgc.channel.accounting import SOURCE_DIMENSIONS
+from jscgc.data import open_photo, reduce, to_photo, to_tensor
+from jscgc.metrics import available, pair_metric, set_metric
+from jscgc.metrics import info as metric_info
+from jscgc.metrics.evaluate import evaluate_pairs
+from jscgc.metrics.patches import patches
+from jscgc.systems.base import Control, LatentSystem, Link, transmit
+from jscgc.systems.store import load_system
+
+ORIGINAL = "original"
+"""The pseudo-method whose "received" photo is the sent one: the reference of FID and KID."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One transmission of one photo."""
+
+    method: str
+    control: Control
+    channel: str
+    snr_db: float
+    rate: int
+    image: str
+    seed: int
+    picture: bool
+    """Whether the received photo itself is wanted."""
+
+    @property
+    def label(self) -> str:
+        """The method as results name it."""
+        return self.method if self.control == "none" else f"{self.method}_{self.control}"
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """Scores by metric name, patch features by set metric, the received photo as PNG, and milliseconds."""
+
+    scores: dict[str, float]
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+    png: bytes = b""
+    steps: int = 0
+    encode_ms: float = 0.0
+    decode_ms: float = 0.0
+    height: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every worker knows: where models and photos are, and how to sample and score."""
+
+    models: Path
+    photos: tuple[tuple[str, Path], ...]
+    max_side: int
+    steps: int
+    guidance: float
+    patch: int
+    device: str
+
+
+def set_names() -> list[str]:
+    """Set metrics that can run here."""
+    return [name for name, missing in available().items() if missing is None and metric_info(name).scope == "set"]
+
+
+def pair_names() -> list[str]:
+    """Pair metrics that can run here."""
+    return [name for name, missing in available().items() if missing is None and metric_info(name).scope == "pair"]
+
+
+class Worker:
+    """Holds models, photos and metrics, and runs jobs one by one."""
+
+    def __init__(self, setup: Setup, threads: int = 1) -> None:
+        torch.set_num_threads(threads)
+        self._setup = setup
+        self._systems: dict[str, LatentSystem] = {}
+        self._photos: dict[str, Tensor] = {}
+
+    @cached_property
+    def _pairs(self) -> list:  # type: ignore[type-arg]
+        return [pair_metric(name, self._setup.device) for name in pair_names()]
+
+    @cached_property
+    def _sets(self) -> list:  # type: ignore[type-arg]
+        return [set_metric(name, self._setup.device) for name in set_names()]
+
+    def system(self, name: str) -> LatentSystem:
+        """A system, loaded at first use."""
+        if name not in self._systems:
+            self._systems[name] = load_system(name, self._setup.models, self._setup.device)
+        return self._systems[name]
+
+    def photo(self, name: str) -> Tensor:
+        """A photo as float [3,H,W]."""
+        if name not in self._photos:
+            self._photos[name] = to_tensor(reduce(open_photo(dict(self._setup.photos)[name]), self._setup.max_side))
+        return self._photos[name].to(self._setup.device)
+
+    def _other(self, name: str) -> Tensor:
+        """The next photo of the list, enlarged or reduced to this one's size: what `wrong_symbols` sends."""
+        names = [n for n, _ in self._setup.photos]
+        height, width = self.photo(name).shape[-2:]
+        following = names[(names.index(name) + 1) % len(names)]
+        if following == name:
+            return self.photo(name).flip(-1).flip(-2)
+        resized = Image.fromarray(to_photo(self.photo(following))).resize((width, height), Image.Resampling.LANCZOS)
+        return to_tensor(np.asarray(resized)).to(self._setup.device)
+
+    def _features(self, photo: Tensor) -> dict[str, np.ndarray]:
+        cut = patches([photo], self._setup.patch)
+        return {metric.info.name: metric.features(cut) for metric in self._sets}
+
+    def run(self, job: Job) -> JobResult:
+        """Transmit, score, describe patches."""
+        photo = self.photo(job.image)
+        height, width = photo.shape[-2:]
+        if job.method == ORIGINAL:
+            return JobResult({}, self._features(photo), _png(photo) if job.picture else b"", height=height, width=width)
+        system = self.system(job.method)
+        reception = transmit(
+            system,
+            photo,
+            Link(job.channel, job.snr_db, job.rate),
+            steps=self._setup.steps,
+            guidance=self._setup.guidance,
+            seed=job.seed,
+            key=job.image,
+            control=job.control,
+            other=self._other(job.image) if job.control == "wrong_symbols" else None,
+        )
+        scores = {k: v[0] for k, v in evaluate_pairs(self._pairs, photo[None], reception.photo[None]).items()}
+        scores |= {"cbr_exact": reception.bandwidth.cbr, "nfe": float(reception.nfe)}
+        return JobResult(
+            scores,
+            self._features(reception.photo),
+            _png(reception.photo) if job.picture else b"",
+            self._setup.steps if system.generative else 0,
+            reception.encode_ms,
+            reception.decode_ms,
+            height,
+            width,
+        )
+
+
+def _png(photo: Tensor) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(to_photo(photo.cpu())).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def plan(
+    methods: Sequence[str],
+    channels: Sequence[str],
+    snr_db: Sequence[float],
+    rates: Sequence[int],
+    images: Sequence[str],
+    seeds: Sequence[int],
+    pictures: int,
+    controls: bool,
+) -> list[Job]:
+    """Every job of the grid, the originals first.
+
+    With `controls`, a generative system named jscgc is also run with the wrong symbols and with none, at the first
+    channel, the highest SNR and the highest rate. Pictures are kept of the first `pictures` images, first seed.
+    """
+    shown = set(images[:pictures])
+    originals = [Job(ORIGINAL, "none", "", 0.0, 0, image, seeds[0], image in shown) for image in images]
+    grid = [
+        Job(method, "none", channel, float(snr), rate, image, seed, image in shown and seed == seeds[0])
+        for method in methods
+        for channel in channels
+        for snr in snr_db
+        for rate in rates
+        for image in images
+        for seed in seeds
+    ]
+    kinds: tuple[Control, ...] = ("wrong_symbols", "unconditional") if controls and "jscgc" in methods else ()
+    checks = [
+        Job("jscgc", kind, channels[0], float(max(snr_db)), max(rates), image, seed, image in shown and seed == seeds[0])
+        for kind in kinds
+        for image in images
+        for seed in seeds
+    ]
+    return originals + grid + checks
+
+
+def nominal_cbr(rate: int) -> float:
+    """CBR of an image whose sides are multiples of 16; `cbr_exact` has the padding in it."""
+    return rate / SOURCE_DIMENSIONS

@@ -1,0 +1,82 @@
+"""From job results to the tidy table of results.csv, and its pictures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jscgc.evaluation.grid import ORIGINAL, Job, JobResult, nominal_cbr
+from jscgc.files import atomic
+from jscgc.metrics import set_metric
+
+COLUMNS = ["method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value"]
+ALL_IMAGES = "*"
+"""In the image column: the value belongs to the whole set (FID, KID)."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """table: the columns COLUMNS, sorted. timing: medians in milliseconds per method and image size (not reproducible)."""
+
+    table: pd.DataFrame
+    timing: list[dict[str, Any]]
+
+
+def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
+    """Collect the rows of all jobs; set metrics are computed here, per condition and seed over all images."""
+    pairs = list(done)
+    references: dict[str, list[np.ndarray]] = defaultdict(list)
+    groups: dict[tuple[Any, ...], dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+    rows: list[tuple[Any, ...]] = []
+    times: dict[tuple[Any, ...], list[tuple[float, float]]] = defaultdict(list)
+    for job, result in sorted(pairs, key=lambda pair: pair[0].image):
+        if job.method == ORIGINAL:
+            for name, features in result.features.items():
+                references[name].append(features)
+            continue
+        condition = (job.label, job.channel, job.snr_db, nominal_cbr(job.rate), result.steps, job.seed)
+        rows += [(*condition, job.image, name, value) for name, value in result.scores.items()]
+        for name, features in result.features.items():
+            groups[condition][name].append(features)
+        times[job.label, result.steps, result.height, result.width].append((result.encode_ms, result.decode_ms))
+    for name, reference in references.items():
+        metric, whole = set_metric(name), np.concatenate(reference)
+        for condition, features in groups.items():
+            rows.append((*condition, ALL_IMAGES, name, metric.distance(whole, np.concatenate(features[name]))))
+    table = pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:-1], ignore_index=True)
+    timing = [
+        {
+            "method": label,
+            "steps": steps,
+            "height": height,
+            "width": width,
+            "encode_ms_median": median(e for e, _ in spent),
+            "decode_ms_median": median(d for _, d in spent),
+        }
+        for (label, steps, height, width), spent in sorted(times.items())
+    ]
+    return Results(table, timing)
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write the table whole or not at all; numbers with as many digits as identify them."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_pictures(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
+    """folder/IMAGE/original.png and folder/IMAGE/METHOD_CHANNEL_SNRdB_RATE.png for every job that kept its picture."""
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        for job, result in done:
+            if result.png:
+                name = "original" if job.method == ORIGINAL else f"{job.label}_{job.channel}_{job.snr_db:g}dB_{job.rate}"
+                (temporary / job.image).mkdir(exist_ok=True)
+                (temporary / job.image / f"{name}.png").write_bytes(result.png)

@@ -1,0 +1,173 @@
+"""One face for every image autoencoder, and the normalised latent space that the rest works in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jscgc.channel.accounting import GRID
+from jscgc.config import VaeParams
+from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.latent.nano_vae import NanoVae
+
+
+class Autoencoder(Protocol):
+    """Photos [B,3,H,W] in [0,1] <-> latents [B,channels,H/factor,W/factor]; H and W multiples of factor."""
+
+    channels: int
+    factor: int
+
+    def encode(self, photos: Tensor) -> Tensor: ...
+    def decode(self, latents: Tensor) -> Tensor: ...
+
+
+class DiffusersVae(nn.Module):
+    """A frozen diffusers autoencoder; its scaling and shift factors are honoured: latent = (z - shift) * scale."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        config = model.config
+        self.channels = int(config.latent_channels)
+        self.scale = float(getattr(config, "scaling_factor", None) or 1.0)
+        self.shift = float(getattr(config, "shift_factor", None) or 0.0)
+        with torch.no_grad():
+            # Asked of the model itself: its classes state their down-sampling in different ways.
+            self.factor = 128 // self._raw(torch.zeros(1, 3, 128, 128, dtype=model.dtype)).shape[-1]
+
+    def _raw(self, images: Tensor) -> Tensor:
+        encoded = self.model.encode(images)
+        for name in ("latent", "latents"):
+            if hasattr(encoded, name):
+                found: Tensor = getattr(encoded, name)
+                return found
+        mode: Tensor = encoded.latent_dist.mode()
+        return mode
+
+    def encode(self, photos: Tensor) -> Tensor:
+        return (self._raw((2 * photos - 1).to(self.model.dtype)).float() - self.shift) * self.scale
+
+    def decode(self, latents: Tensor) -> Tensor:
+        decoded: Tensor = self.model.decode((latents / self.scale + self.shift).to(self.model.dtype)).sample
+        return (decoded.float() + 1) / 2
+
+
+def load_diffusers(class_name: str, path: str, subfolder: str) -> DiffusersVae:
+    """Load AutoencoderKL, AutoencoderDC or AutoencoderTiny from a folder or the hub (safetensors only).
+
+    Raises:
+        ValueError: it can't be loaded; says what to do.
+    """
+    import diffusers
+
+    try:
+        model = getattr(diffusers, class_name).from_pretrained(path, subfolder=subfolder or None, use_safetensors=True)
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"vae.pretrained_path {path!r}: no {class_name} can be loaded ({reason:.200}); give a folder with config.json and "
+            "safetensors weights, or a hub id with internet access, or set vae.source: nano"
+        ) from None
+    return DiffusersVae(model)
+
+
+def save_vae(folder: Path, params: VaeParams, vae: NanoVae | None) -> None:
+    """Write a VAE's description, and the weights if they are ours (a pretrained one stays where it is)."""
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        keys = {"source", "channels", "width", "depth"} if vae else {"source", "pretrained_class", "pretrained_path", "pretrained_subfolder"}
+        write_json(temporary / "model.json", {"kind": "vae", **params.model_dump(include=keys)})
+        if vae:
+            save_weights(vae, temporary / "weights.safetensors")
+
+
+def load_vae(folder: Path) -> NanoVae | DiffusersVae:
+    """Load what `save_vae` wrote, frozen and in evaluation mode.
+
+    Raises:
+        ValueError: missing or damaged; says what to do.
+    """
+    if not (folder / "model.json").exists():
+        raise ValueError(f"{folder}: no trained VAE here; train one with `dvc repro`, or name its place with --models")
+    config = read_json(folder / "model.json")
+    if config["source"] == "pretrained":
+        return load_diffusers(config["pretrained_class"], config["pretrained_path"], config["pretrained_subfolder"])
+    vae = NanoVae(config["channels"], config["width"], config["depth"])
+    load_weights(vae, folder / "weights.safetensors")
+    return vae.eval().requires_grad_(False)
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's weights as safetensors, in the ordinary memory layout."""
+    save_file({name: value.cpu().contiguous() for name, value in module.state_dict().items()}, path)
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load safetensors into a module, every name and shape as it must be.
+
+    Raises:
+        ValueError: the file is missing, damaged or of another architecture.
+    """
+    try:
+        module.load_state_dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
+    except RuntimeError as error:
+        raise ValueError(f"{path}: weights do not fit the model described beside them ({str(error).splitlines()[-1].strip()})") from None
+
+
+@dataclass(frozen=True)
+class LatentStatistics:
+    """Per-channel mean and standard deviation of the latents, and the VAE (SHA-256 of its folder) they belong to."""
+
+    mean: list[float]
+    std: list[float]
+    factor: int
+    vae_sha256: str
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean)
+
+
+class LatentSpace(nn.Module):
+    """Photos of any size <-> normalised latents (zero mean, unit variance per channel)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, vae: NanoVae | DiffusersVae, statistics: LatentStatistics) -> None:
+        super().__init__()
+        self.vae = vae
+        self.multiple = max(GRID, vae.factor)
+        self.register_buffer("mean", torch.tensor(statistics.mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(statistics.std)[:, None, None])
+
+    @classmethod
+    def load(cls, folder: Path, statistics: LatentStatistics) -> LatentSpace:
+        """The VAE in `folder` with the statistics stored beside a trained model.
+
+        Raises:
+            ValueError: that model was trained on another VAE.
+        """
+        vae = load_vae(folder)
+        if sha256(folder) != statistics.vae_sha256:
+            raise ValueError(f"{folder}: this VAE is not the one that the model was trained on; run `dvc repro`")
+        return cls(vae, statistics).eval().requires_grad_(False)
+
+    def encode(self, photos: Tensor) -> Tensor:
+        """Photos [B,3,H,W] in [0,1] -> normalised latents; the last row and column are repeated up to a whole grid."""
+        height, width = photos.shape[-2:]
+        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        return (self.vae.encode(F.pad(photos, padding, mode="replicate")) - self.mean) / self.std
+
+    def decode(self, latents: Tensor, height: int, width: int) -> Tensor:
+        """Normalised latents -> photos [B,3,height,width], the padding cropped away."""
+        return self.vae.decode(latents * self.std + self.mean)[..., :height, :width]

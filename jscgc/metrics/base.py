@@ -1,0 +1,84 @@
+"""What a metric is: its declared meaning, and the two interfaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:  # the metadata is read by `--help` and `info`, which must not pay for importing torch
+    import numpy as np
+    from jaxtyping import Float, Float32
+    from torch import Tensor
+
+    Images = Float32[Tensor, "b 3 h w"]
+    Scores = Float32[Tensor, " b"]
+    Features = Float[np.ndarray, "n d"]
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """What a metric's number means."""
+
+    name: str
+    """The registered name; stand-ins carry their network's name and never that of the metric they stand in for."""
+    label: str
+    """For axes and tables, with the unit."""
+    direction: Literal["higher", "lower"]
+    """Which way is better."""
+    minimum: float | None
+    """Smallest possible value, None if unbounded."""
+    maximum: float | None
+    """Largest possible value, None if unbounded."""
+    citation: str
+    """The paper that defines it, or the one a stand-in follows."""
+    weights: str | None
+    """The pretrained weights it needs, None if none."""
+    scope: Literal["pair", "set"]
+    """`pair`: one value per image. `set`: one value for two sets of patches."""
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether value `a` is strictly better than `b`."""
+        return a > b if self.direction == "higher" else a < b
+
+
+@runtime_checkable
+class PairMetric(Protocol):
+    """Compares each received image with its reference."""
+
+    @property
+    def info(self) -> MetricInfo: ...
+
+    def __call__(self, reference: Images, received: Images) -> Scores:
+        """One value per image.
+
+        Args:
+            reference: float32 [B,3,H,W] in [0,1], the sent images.
+            received: the same shape.
+
+        Returns:
+            float32 [B], on the CPU; a value does not depend on the rest of the batch.
+        """
+        ...
+
+
+@runtime_checkable
+class SetMetric(Protocol):
+    """Compares the distribution of two sets of patches; which patch belongs to which does not matter."""
+
+    @property
+    def info(self) -> MetricInfo: ...
+
+    def features(self, images: Images) -> Features:
+        """Describe patches.
+
+        Args:
+            images: float32 [N,3,s,s] in [0,1], see `jscgc.metrics.patches.patches`.
+
+        Returns:
+            float64 [N,D]
+        """
+        ...
+
+    def distance(self, reference: Features, received: Features) -> float:
+        """Distance of two sets of features [N,D] and [M,D]; deterministic."""
+        ...

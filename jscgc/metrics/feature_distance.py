@@ -1,0 +1,36 @@
+"""Deep-feature distance on EfficientNet-Lite0: an embedded stand-in for LPIPS, and not LPIPS."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+
+from jscgc.metrics import catalogue
+from jscgc.metrics.base import MetricInfo
+from jscgc.metrics.efficientnet import shared
+from jscgc.metrics.images import Images, Scores, check_pair
+
+
+class FeatureDistance:
+    """Sum over blocks 2, 4, 10, 15 of the mean over positions of |f/|f| - g/|g||^2; lower is better, in [0, 16].
+
+    f and g are the channel vectors of both images at a position: LPIPS's form (Zhang et al., CVPR 2018, eq. 1) with all
+    weights 1 in place of its learned heads. At native resolution; images with a side below 64 pixels are enlarged.
+    """
+
+    info: ClassVar[MetricInfo] = catalogue.FEATURE_DISTANCE_EFFICIENTNET_LITE0
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._network = shared(device)
+
+    def __call__(self, reference: Images, received: Images) -> Scores:
+        """Distance of each pair; [B,3,H,W] in [0,1] twice -> [B]."""
+        check_pair(reference, received)
+        levels = zip(self._network.blocks(reference), self._network.blocks(received), strict=True)
+        distances = [
+            (F.normalize(f, dim=1, eps=1e-10) - F.normalize(g, dim=1, eps=1e-10)).square().sum(1).mean(dim=(1, 2))
+            for f, g in levels
+        ]
+        return torch.stack(distances).sum(0).cpu()

@@ -1,0 +1,210 @@
+"""The page's interactive plots, as plotly figures.
+
+A plot holds the traces of all choices of its group (channel, CBR, ...); each trace says in `meta` which choice it
+belongs to and the page's script draws those that match. Colours of text and grid come from the page's theme.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from jscgc.report.headline import ARROWS
+from jscgc.report.results import (
+    CONTROLS,
+    cbr_label,
+    metric_info,
+    method_label,
+    order_methods,
+    order_metrics,
+)
+
+_COLOURS = {"jscgc": "#3b82f6", "diffjscc": "#16a085", "mambajscc_psnr": "#e67e22"}
+_SPARE_COLOURS = ("#a855f7", "#d6336c", "#8a8f98", "#b8860b", "#0ea5b7")
+_MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "triangle-down")
+_POINTS = 400
+"""Most points of a training curve; longer ones are thinned."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot: an identifier within the page, a title above it, and plotly's {data, layout}."""
+
+    name: str
+    title: str
+    figure: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The training curves of one stage; `columns` are the choices of its selector."""
+
+    stage: str
+    columns: list[str]
+    last_step: int
+    plot: Plot
+
+
+def series_names(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
+    """(method, steps) -> label; the steps are named where a method was evaluated with several."""
+    found = {(r["method"], r["steps"]) for r in rows if r["method"] not in CONTROLS}
+    several = {method for method, _ in found if sum(m == method for m, _ in found) > 1}
+    ordered = [key for method in order_methods(m for m, _ in found) for key in sorted(found) if key[0] == method]
+    return {(m, s): method_label(m) + (f", {s} steps" if m in several else "") for m, s in ordered}
+
+
+def series_colours(series: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """A colour for each series that is readable on light and dark ground."""
+    spare = iter(_SPARE_COLOURS * (1 + len(series)))
+    taken: set[str] = set()
+    colours = {}
+    for key in series:
+        own = _COLOURS.get(key[0])
+        colours[key] = own if own is not None and own not in taken else next(spare)
+        taken.add(colours[key])
+    return colours
+
+
+def snr_plots(rows: Sequence[Mapping[str, Any]]) -> list[Plot]:
+    """One plot a metric: quality against SNR, for every channel and CBR (meta: series, channel, cbr)."""
+    return [_metric_plot(metric, rows, "snr_db", ("channel", "cbr")) for metric in _metrics(rows)]
+
+
+def cbr_plots(rows: Sequence[Mapping[str, Any]]) -> list[Plot]:
+    """One plot a metric: quality against CBR, for every channel and SNR (meta: series, channel, snr_db)."""
+    return [_metric_plot(metric, rows, "cbr", ("channel", "snr_db")) for metric in _metrics(rows)]
+
+
+def training_curves(folder: Path) -> list[Curves]:
+    """Every readable `STAGE.csv` of a folder with a column `step` and at least one other scalar."""
+    found = []
+    for index, path in enumerate(sorted(folder.glob("*.csv")) if folder.is_dir() else []):
+        try:
+            table = pd.read_csv(path).apply(pd.to_numeric, errors="coerce")
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+            continue
+        columns = [c for c in table.columns if c != "step" and table[c].notna().any()]
+        if "step" not in table or not columns:
+            continue
+        columns.sort(key=lambda c: (c != "loss", "loss" not in c))
+        figure = go.Figure()
+        for column in columns:
+            _add_curve(figure, table[["step", column]].dropna(), column)
+        figure.update_layout(_layout("step"))
+        plot = Plot(f"training{index}", path.stem, _plain(figure))
+        found.append(Curves(path.stem, columns, int(table["step"].max()), plot))
+    return found
+
+
+def _add_curve(figure: go.Figure, points: pd.DataFrame, column: str) -> None:
+    """The raw values, thin, and where there are enough of them their running mean on top."""
+    smooth = points[column].rolling(max(1, len(points) // 20), center=True, min_periods=1).mean()
+    keep = np.unique(np.linspace(0, len(points) - 1, min(len(points), _POINTS)).astype(int))
+    noisy = len(points) >= 40
+    x, y = _digits(points["step"], keep), _digits(points[column], keep)
+    line = {"color": _COLOURS["jscgc"], "width": 1 if noisy else 2}
+    scatter = {"mode": "lines+markers" if len(points) < 3 else "lines", "meta": {"column": column}}
+    figure.add_scatter(x=x, y=y, line=line, opacity=0.35 if noisy else 1, name=column, **scatter)
+    if noisy:
+        name = f"{column}, running mean"
+        figure.add_scatter(x=x, y=_digits(smooth, keep), line={**line, "width": 2.5}, name=name, **scatter)
+
+
+def _digits(values: pd.Series[Any], keep: Any) -> list[float]:
+    return [float(f"{value:.6g}") for value in values.to_numpy(dtype=float)[keep]]
+
+
+def _metrics(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    return order_metrics(r["metric"] for r in rows if r["method"] not in CONTROLS and r["mean"] is not None)
+
+
+def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choices: tuple[str, str]) -> Plot:
+    info = metric_info(metric)
+    assert info is not None
+    names = series_names(rows)
+    colours = series_colours(list(names))
+    wanted = [r for r in rows if r["metric"] == metric and r["mean"] is not None and r["method"] not in CONTROLS]
+    figure = go.Figure()
+    for index, (key, name) in enumerate(names.items()):
+        own = [r for r in wanted if (r["method"], r["steps"]) == key]
+        for choice in sorted({(str(r[choices[0]]), float(r[choices[1]])) for r in own}):
+            points = [r for r in own if (r[choices[0]], r[choices[1]]) == choice]
+            meta = {"series": name, choices[0]: choice[0], choices[1]: f"{choice[1]:g}"}
+            _add_series(figure, sorted(points, key=lambda r: float(r[axis])), axis, name, colours[key], index, meta)
+    figure.update_layout(_layout("SNR (dB)" if axis == "snr_db" else "CBR"))
+    values = sorted({float(r[axis]) for r in wanted})
+    text = [f"{v:g}" if axis == "snr_db" else cbr_label(v) for v in values]
+    if axis == "cbr":
+        figure.update_xaxes(type="log")
+    figure.update_xaxes(tickvals=values, ticktext=text)
+    return Plot(f"{axis}-{metric}", f"{info.label} {ARROWS[info.direction]}", _plain(figure))
+
+
+def _add_series(
+    figure: go.Figure,
+    points: Sequence[Mapping[str, Any]],
+    axis: str,
+    name: str,
+    colour: str,
+    index: int,
+    meta: dict[str, str],
+) -> None:
+    """The interval as a band (as an error bar for a single point), and the means on top."""
+    x = [float(r[axis]) for r in points]
+    mean, low, high = ([float(f"{r[k]:.6g}") for r in points] for k in ("mean", "low", "high"))
+    if len(points) > 1:
+        figure.add_scatter(
+            x=x + x[::-1],
+            y=high + low[::-1],
+            mode="lines",
+            line={"width": 0},
+            fill="toself",
+            fillcolor=_faint(colour),
+            hoverinfo="skip",
+            meta=meta,
+        )
+    bars = {"type": "data", "array": [high[0] - mean[0]], "arrayminus": [mean[0] - low[0]], "symmetric": False}
+    figure.add_scatter(
+        x=x,
+        y=mean,
+        mode="lines+markers",
+        name=name,
+        line={"color": colour, "width": 2},
+        marker={"symbol": _MARKERS[index % len(_MARKERS)], "size": 8, "color": colour},
+        error_y=bars if len(points) == 1 else None,
+        customdata=[[lo, hi] for lo, hi in zip(low, high, strict=True)],
+        hovertemplate="%{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]",
+        meta=meta,
+    )
+
+
+def _layout(x_title: str) -> dict[str, Any]:
+    return {
+        "template": "none",
+        "height": 300,
+        "margin": {"l": 52, "r": 12, "t": 8, "b": 44},
+        "showlegend": False,
+        "hovermode": "x unified",
+        "xaxis": {"title": {"text": x_title}, "zeroline": False},
+        "yaxis": {"zeroline": False, "automargin": True},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+    }
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.16)"
+
+
+def _plain(figure: go.Figure) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(figure.to_json())
+    content["layout"].pop("template", None)
+    return content

@@ -1,0 +1,126 @@
+"""The one table to look at first: every metric of every receiver at the middle condition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jscgc.report.results import (
+    CONTROLS,
+    cbr_label,
+    channel_label,
+    metric_info,
+    method_label,
+    middle,
+    number,
+    order_channels,
+    order_methods,
+    order_metrics,
+)
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method's value of one metric."""
+
+    method: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    best: bool
+    """No other method has a better mean."""
+
+    @property
+    def text(self) -> str:
+        """`22.1 [21.8, 22.4]`; only the mean where there is no spread to tell."""
+        if self.mean is None or self.low == self.high:
+            return number(self.mean)
+        return f"{number(self.mean)} [{number(self.low)}, {number(self.high)}]"
+
+
+@dataclass(frozen=True)
+class HeadlineRow:
+    """One metric of all methods."""
+
+    metric: str
+    label: str
+    arrow: str
+    """Where better is: up or down."""
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The table and where it was measured."""
+
+    channel: str
+    snr_db: float
+    cbr: float
+    methods: list[str]
+    rows: list[HeadlineRow]
+
+    @property
+    def condition(self) -> str:
+        """For a caption."""
+        return f"{channel_label(self.channel)}, {self.snr_db:g} dB, CBR {cbr_label(self.cbr)}"
+
+
+def headline_table(summary: Mapping[str, Any]) -> Headline | None:
+    """Metrics x methods at the first channel (AWGN if there), the middle SNR and the middle CBR; None without rows.
+
+    Methods are the columns: there are few of them, and many metrics. A method evaluated with several numbers of
+    sampling steps is shown with the most.
+    """
+    rows = [r for r in summary["rows"] if r["method"] not in CONTROLS and metric_info(r["metric"]) is not None]
+    if not rows:
+        return None
+    channel = order_channels(r["channel"] for r in rows)[0]
+    rows = [r for r in rows if r["channel"] == channel]
+    cbr = middle(r["cbr"] for r in rows)
+    rows = [r for r in rows if r["cbr"] == cbr]
+    snr_db = middle(r["snr_db"] for r in rows)
+    rows = sorted((r for r in rows if r["snr_db"] == snr_db), key=lambda r: r["steps"])
+    methods = order_methods(r["method"] for r in rows)
+    table = [
+        _headline_row(metric, methods, {r["method"]: r for r in rows if r["metric"] == metric})
+        for metric in order_metrics(r["metric"] for r in rows)
+    ]
+    return Headline(channel, snr_db, cbr, methods, table)
+
+
+def print_headline(summary: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the headline table; the best mean of each metric in bold."""
+    console = console or Console()
+    headline = headline_table(summary)
+    if headline is None:
+        console.print("No quality metric in these results.")
+        return
+    table = Table(title=f"{headline.condition}; mean [95% interval]", title_justify="left")
+    table.add_column("metric")
+    for method in headline.methods:
+        table.add_column(Text(method_label(method)), justify="right")
+    for row in headline.rows:
+        cells = [Text(cell.text, style="bold" if cell.best else "") for cell in row.cells]
+        table.add_row(Text(f"{row.label} {row.arrow}"), *cells)
+    console.print(table)
+
+
+def _headline_row(metric: str, methods: list[str], found: Mapping[str, Mapping[str, Any]]) -> HeadlineRow:
+    info = metric_info(metric)
+    assert info is not None
+    means = [r["mean"] for r in found.values() if r["mean"] is not None]
+    best = (max if info.direction == "higher" else min)(means, default=None)
+    empty = {"mean": None, "low": None, "high": None}
+    cells = []
+    for method in methods:
+        r = found.get(method, empty)
+        is_best = r["mean"] is not None and r["mean"] == best and len(methods) > 1
+        cells.append(Cell(method, r["mean"], r["low"], r["high"], is_best))
+    return HeadlineRow(metric, info.label, ARROWS[info.direction], cells)

@@ -1,0 +1,206 @@
+"""Received photographs: finding them, embedding them in the page, and the still grid for the README."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from jscgc.files import atomic
+from jscgc.report.results import CONTROLS, method_label, order_channels, order_methods, rate_of
+
+ORIGINAL = "original.png"
+
+
+class Shot(NamedTuple):
+    """What one received picture shows."""
+
+    method: str
+    channel: str
+    snr_db: float
+    rate: int
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph and the received pictures of it that exist."""
+
+    name: str
+    original: Path
+    received: dict[Shot, Path]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Pictures as data URIs, small enough for one page."""
+
+    uris: dict[Path, str]
+    side: int
+    """Longest side in pixels they were reduced to."""
+    photos: list[Photo]
+    """The photographs embedded: all, or as many of the first as fit."""
+
+
+def find_photos(folder: Path, results: pd.DataFrame) -> list[Photo]:
+    """Photographs below `folder` with their original and the received pictures of the conditions in the results."""
+    conditions = results[["method", "channel", "snr_db", "cbr"]].drop_duplicates()
+    shots = sorted({Shot(m, c, float(s), rate_of(r)) for m, c, s, r in conditions.itertuples(index=False)})
+    photos = []
+    for original in sorted(folder.glob(f"*/{ORIGINAL}")) if folder.is_dir() else []:
+        received = {shot: original.parent / f"{s}.png" for shot in shots for s in [_stem(shot)]}
+        received = {shot: path for shot, path in received.items() if path.is_file()}
+        if received:
+            photos.append(Photo(original.parent.name, original, received))
+    return photos
+
+
+def _stem(shot: Shot) -> str:
+    return f"{shot.method}_{shot.channel}_{shot.snr_db:g}dB_{shot.rate}"
+
+
+def embed(photos: Sequence[Photo], budget: int = 6_000_000, most: int = 8) -> Embedded:
+    """Encode pictures as WebP, reducing size and then number until the data URIs take at most `budget` bytes.
+
+    Args:
+        photos: what to embed; the first `most` at best.
+        budget: bytes of all data URIs together.
+        most: photographs, to keep the page readable.
+    """
+    shown = list(photos[:most])
+    while True:
+        for side, quality in ((384, 82), (288, 76), (208, 72)):
+            uris: dict[Path, str] = {}
+            total = 0
+            for path in (path for photo in shown for path in [photo.original, *photo.received.values()]):
+                uris[path] = _data_uri(path, side, quality)
+                total += len(uris[path])
+                if total > budget:
+                    break
+            else:
+                return Embedded(uris, side, shown)
+        shown = shown[: len(shown) // 2]
+
+
+def _data_uri(path: Path, side: int, quality: int) -> str:
+    stream = io.BytesIO()
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+        small.thumbnail((side, side), Image.Resampling.LANCZOS)
+        small.save(stream, format="WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def picture_grid(pictures: Path, results: pd.DataFrame, out: Path, max_bytes: int = 1_500_000, most: int = 4) -> bool:
+    """Write one PNG: a block of rows per photograph, a column per method beside the original, a row per SNR.
+
+    Args:
+        pictures: the folder with IMAGE/original.png and IMAGE/METHOD_CHANNEL_SNRdB_RATE.png.
+        results: tidy results; the grid shows their first channel (AWGN if there) at the largest CBR.
+        out: the PNG to write.
+        max_bytes: bound of the file; pictures are reduced until it holds.
+        most: photographs at most.
+
+    Returns:
+        False, and nothing is written, if there are no pictures.
+    """
+    photos = [_at_best_link(photo) for photo in find_photos(pictures, results)]
+    photos = [photo for photo in photos if photo.received][:most]
+    if not photos:
+        return False
+    data = b""
+    for width in (240, 216, 192, 176, 160, 144, 128, 112, 96, 80, 64):
+        stream = io.BytesIO()
+        _draw_grid(photos, width).save(stream, format="PNG", optimize=True)
+        data = stream.getvalue()
+        if len(data) <= max_bytes:
+            break
+    with atomic(out) as temporary:
+        temporary.write_bytes(data)
+    return True
+
+
+def _at_best_link(photo: Photo) -> Photo:
+    """The photograph with the receivers' pictures of the first channel at its largest CBR only."""
+    shots = [shot for shot in photo.received if shot.method not in CONTROLS]
+    if not shots:
+        return Photo(photo.name, photo.original, {})
+    channel = order_channels(shot.channel for shot in shots)[0]
+    rate = max(shot.rate for shot in shots if shot.channel == channel)
+    kept = {shot: photo.received[shot] for shot in shots if (shot.channel, shot.rate) == (channel, rate)}
+    return Photo(photo.name, photo.original, kept)
+
+
+_PAPER, _INK, _MUTED = "white", "#1b1f24", "#5a6472"
+
+
+def _draw_grid(photos: Sequence[Photo], width: int) -> Image.Image:
+    methods = order_methods(shot.method for photo in photos for shot in photo.received)
+    size = max(11, width // 13)
+    font, gap = ImageFont.load_default(size), max(4, width // 40)
+    gutter, header = round(size * 4.2), round(size * 2.2)
+    blocks = [_draw_block(photo, methods, width, gap, gutter, font) for photo in photos]
+    total = header + sum(block.height + 2 * gap for block in blocks)
+    canvas = Image.new("RGB", (gutter + (1 + len(methods)) * (width + gap) + gap, total), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for column, title in enumerate(["original", *map(method_label, methods)]):
+        x = gutter + column * (width + gap) + width // 2
+        draw.text((x, header // 2), title, fill=_INK, font=_fitting(title, font, width), anchor="mm")
+    y = header
+    for block in blocks:
+        canvas.paste(block, (0, y))
+        y += block.height + 2 * gap
+    return canvas
+
+
+def _draw_block(
+    photo: Photo,
+    methods: Sequence[str],
+    width: int,
+    gap: int,
+    gutter: int,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> Image.Image:
+    """One photograph: the original (once) with its name, and a row of received pictures per SNR."""
+    original = _scaled(photo.original, width)
+    height = original.height
+    snrs = sorted({shot.snr_db for shot in photo.received})
+    block = Image.new("RGB", (gutter + (1 + len(methods)) * (width + gap), len(snrs) * (height + gap)), _PAPER)
+    draw = ImageDraw.Draw(block)
+    block.paste(original, (gutter, 0))
+    if len(snrs) > 1:
+        name_font = _fitting(photo.name, font, width)
+        draw.text((gutter + width // 2, height + 2 * gap), photo.name, fill=_MUTED, font=name_font, anchor="ma")
+    for row, snr_db in enumerate(snrs):
+        y = row * (height + gap)
+        draw.text((gutter - 2 * gap, y + height // 2), f"{snr_db:g} dB", fill=_INK, font=font, anchor="rm")
+        for column, method in enumerate(methods, start=1):
+            paths = [path for shot, path in photo.received.items() if (shot.method, shot.snr_db) == (method, snr_db)]
+            x = gutter + column * (width + gap)
+            if paths:
+                block.paste(_scaled(paths[0], width).resize((width, height)), (x, y))
+            else:
+                draw.rectangle((x, y, x + width - 1, y + height - 1), outline=_MUTED)
+                draw.text((x + width // 2, y + height // 2), "no picture", fill=_MUTED, font=font, anchor="mm")
+    return block
+
+
+def _scaled(path: Path, width: int) -> Image.Image:
+    with Image.open(path) as picture:
+        height = max(1, round(picture.height * width / picture.width))
+        return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _fitting(
+    text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font, smaller if the text would not fit the width."""
+    wide = font.getlength(text)
+    if wide <= width or not isinstance(font, ImageFont.FreeTypeFont):
+        return font
+    return ImageFont.load_default(max(8, font.size * width / wide))

@@ -1,0 +1,145 @@
+"""Reading results.csv, and the names under which its methods, channels, rates and metrics are shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from jscgc import metrics
+from jscgc.metrics import MetricInfo
+
+COLUMNS = ("method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value")
+SET = "*"
+"""The `image` of a set metric's rows: one value for all photographs together."""
+OURS = "jscgc"
+CONTROLS = ("jscgc_wrong_symbols", "jscgc_unconditional")
+ACCOUNTING = ("cbr_exact", "nfe")
+"""Rows of results.csv that count resources; they are no quality."""
+
+_METHODS = {
+    "jscgc": "JSCGC",
+    "diffjscc": "DiffJSCC",
+    "mambajscc_psnr": "MambaJSCC (PSNR)",
+    "jscgc_wrong_symbols": "JSCGC, wrong symbols",
+    "jscgc_unconditional": "JSCGC, no symbols",
+}
+_CHANNELS = {"awgn": "AWGN", "rayleigh_block": "Rayleigh, block fading", "rayleigh_fast": "Rayleigh, fast fading"}
+
+
+class Condition(NamedTuple):
+    """Where one number of the summary was measured."""
+
+    method: str
+    channel: str
+    snr_db: float
+    cbr: float
+    steps: int
+    metric: str
+
+
+def load_results(path: Path) -> pd.DataFrame:
+    """Read results.csv; names stay text (a photograph may be called `NA`), missing values are NaN.
+
+    Raises:
+        ValueError: a column is missing, a number is not one, or a row is there twice.
+    """
+    names = {"method": str, "channel": str, "image": str, "metric": str}
+    unread = pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"value": ["", "nan", "NaN"]})
+    return checked(unread, str(path))
+
+
+def checked(results: pd.DataFrame, name: str = "results") -> pd.DataFrame:
+    """The contract's columns with their types; errors as `load_results`."""
+    if missing := [column for column in COLUMNS if column not in results.columns]:
+        raise ValueError(f"{name}: column {', '.join(missing)} missing; expected {', '.join(COLUMNS)}")
+    results = results[list(COLUMNS)].copy()
+    try:
+        for column in ("snr_db", "cbr", "value"):
+            results[column] = results[column].astype(float)
+        for column in ("steps", "seed"):
+            results[column] = results[column].astype(int)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: column {column}: {error}") from None
+    doubled = results.duplicated([column for column in COLUMNS if column != "value"])
+    if doubled.any():
+        row = results[doubled].iloc[0].to_dict()
+        raise ValueError(f"{name}: {int(doubled.sum())} rows are there twice, the first: {row}")
+    return results
+
+
+def metric_info(metric: str) -> MetricInfo | None:
+    """A metric's declaration; None for what is not a registered metric (accounting, or a stranger's column)."""
+    return metrics.info(metric) if metric in metrics.names() else None
+
+
+def metric_label(metric: str) -> str:
+    """For axes and tables."""
+    info = metric_info(metric)
+    return info.label if info else metric
+
+
+def is_standin(metric: str) -> bool:
+    """Whether the metric stands in for a better known one; by convention its name ends in its network's name."""
+    return metric.endswith("_efficientnet_lite0")
+
+
+def order_metrics(found: Iterable[str]) -> list[str]:
+    """Registered metrics in the registry's order; accounting and strangers are left out."""
+    present = set(found)
+    return [name for name in metrics.names() if name in present]
+
+
+def order_methods(found: Iterable[str]) -> list[str]:
+    """Ours first, then the other receivers, strangers, and the controls last."""
+    known = list(_METHODS)
+
+    def rank(method: str) -> tuple[int, int, str]:
+        return (method in CONTROLS, known.index(method) if method in known else len(known), method)
+
+    return sorted(set(found), key=rank)
+
+
+def order_channels(found: Iterable[str]) -> list[str]:
+    """AWGN first."""
+    known = list(_CHANNELS)
+    return sorted(set(found), key=lambda channel: (known.index(channel) if channel in known else len(known), channel))
+
+
+def method_label(method: str) -> str:
+    """The method's name for people; a stranger's name as it is."""
+    return _METHODS.get(method, method)
+
+
+def channel_label(channel: str) -> str:
+    """The channel's name for people; a stranger's name as it is."""
+    return _CHANNELS.get(channel, channel)
+
+
+def rate_of(cbr: float) -> int:
+    """Complex symbols per position of the 1/16 grid: CBR = rate / 768."""
+    return round(cbr * 768)
+
+
+def cbr_label(cbr: float) -> str:
+    """`8/768`, or the plain number where the ratio is not of that grid."""
+    rate = rate_of(cbr)
+    return f"{rate}/768" if rate and math.isclose(rate / 768, cbr, rel_tol=1e-3) else f"{cbr:.4g}"
+
+
+def middle(values: Iterable[Any]) -> Any:
+    """The middle of the sorted values, the upper one of two."""
+    ordered = sorted(set(values))
+    return ordered[len(ordered) // 2]
+
+
+def number(value: float | None) -> str:
+    """About three significant digits; a dash for a missing value."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.01 or size == 0 else 5
+    return f"{value:.{digits}f}"

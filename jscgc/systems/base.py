@@ -1,0 +1,173 @@
+"""What a system is, and the one way in which any of them transmits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from jscgc.channel.accounting import Bandwidth, bandwidth
+from jscgc.channel.channels import Received, equalise, get_channel
+from jscgc.flow.samplers import Samples
+from jscgc.latent.autoencoder import LatentSpace
+from jscgc.seeding import derive
+
+Control = Literal["none", "wrong_symbols", "unconditional"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a generative receiver samples; reconstruction receivers have nothing to sample.
+
+    steps: Euler steps. guidance: weight of classifier-free guidance. generator: draws the initial noise.
+    """
+
+    steps: int
+    guidance: float
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A receiver's answer: photos [B,3,H,W] in [0,1], and the network evaluations spent (0: not generative)."""
+
+    photos: Tensor
+    nfe: int
+
+
+class System(Protocol):
+    """A transmitter and a receiver."""
+
+    name: str
+    rates: tuple[int, ...]
+    """Complex symbols per 1/16 position that the model was trained to send."""
+    generative: bool
+    multiple: int
+    """Images are padded to multiples of this many pixels."""
+
+    def encode(self, photos: Tensor, snr_db: Tensor, rate: int) -> Tensor:
+        """Photos [B,3,H,W] in [0,1] of any size -> complex symbols [B,rate,h,w] on the 1/16 grid, unit power per image."""
+        ...
+
+    def decode(self, received: Received, height: int, width: int, sampling: Sampling, conditioned: bool = True) -> Decoded:
+        """Received symbols -> photos of height x width pixels; a generative system can be told to ignore the symbols."""
+        ...
+
+
+class LatentCodec(Protocol):
+    """What a method that works on latents adds: latents -> symbols, and received symbols -> latents."""
+
+    generative: bool
+
+    def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
+        """Normalised latents [B,C,h,w], average SNR [B] -> complex symbols [B,rate,h',w'] of unit power per image."""
+        ...
+
+    def restore(self, received: Received, sampling: Sampling, conditioned: bool = True) -> Samples:
+        """Received symbols -> normalised latents; a generative receiver can be told to ignore the symbols."""
+        ...
+
+
+class LatentSystem:
+    """The System made of a latent space and a LatentCodec."""
+
+    def __init__(self, name: str, space: LatentSpace, codec: LatentCodec, rates: tuple[int, ...]) -> None:
+        self.name, self.space, self.codec, self.rates = name, space, codec, rates
+        self.generative, self.multiple = codec.generative, space.multiple
+
+    def encode(self, photos: Tensor, snr_db: Tensor, rate: int) -> Tensor:
+        return self.codec.symbols(self.space.encode(photos), snr_db, rate)
+
+    def decode(self, received: Received, height: int, width: int, sampling: Sampling, conditioned: bool = True) -> Decoded:
+        samples = self.codec.restore(received, sampling, conditioned)
+        return Decoded(self.space.decode(samples.x0, height, width), samples.nfe)
+
+
+@dataclass(frozen=True)
+class Link:
+    """One transmission's conditions: channel by name, average SNR in dB, complex symbols per 1/16 position."""
+
+    channel: str
+    snr_db: float
+    rate: int
+
+
+@dataclass(frozen=True)
+class Reception:
+    """A transmitted photo.
+
+    photo: [3,H,W] in [0,1]. bandwidth: exact k and n. nfe: network evaluations. Times in milliseconds.
+    """
+
+    photo: Tensor
+    bandwidth: Bandwidth
+    nfe: int
+    encode_ms: float
+    decode_ms: float
+
+
+def _milliseconds(start: float, device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return 1000 * (time.perf_counter() - start)
+
+
+@torch.no_grad()
+def transmit(
+    system: System,
+    photo: Tensor,
+    link: Link,
+    *,
+    steps: int,
+    guidance: float,
+    seed: int,
+    key: str = "",
+    control: Control = "none",
+    other: Tensor | None = None,
+) -> Reception:
+    """Send one photo through the channel.
+
+    Args:
+        system: any System.
+        photo: float [3,H,W] in [0,1].
+        link: conditions.
+        steps, guidance: of a generative receiver.
+        seed, key: the channel draw depends on (seed, key, link) alone: every method meets the same noise and fading.
+        control: `wrong_symbols` receives the symbols of `other` (same size) instead, `unconditional` none at all; both
+            show that it is the symbols that steer the receiver.
+        other: the other photo, for `wrong_symbols`.
+
+    Raises:
+        ValueError: a rate that the model does not send, an unknown channel, an SNR that is not finite.
+    """
+    if not -100 <= link.snr_db <= 100:
+        raise ValueError(f"snr_db must be a finite number of decibels in -100..100, got {link.snr_db}")
+    if link.rate not in system.rates:
+        allowed = ", ".join(f"{rate}/768" for rate in system.rates)
+        raise ValueError(f"{system.name} was not trained to send cbr {link.rate}/768; it sends {allowed}")
+    channel = get_channel(link.channel)
+    height, width = photo.shape[-2:]
+    spent = bandwidth(height, width, link.rate, system.multiple)
+    device = photo.device
+    snr_db = torch.tensor([link.snr_db], device=device)
+    source = photo
+    if control == "wrong_symbols":
+        assert other is not None and other.shape == photo.shape
+        source = other
+
+    start = time.perf_counter()
+    symbols = system.encode(source[None], snr_db, link.rate)
+    encode_ms = _milliseconds(start, device)
+    assert symbols.numel() == spent.k
+
+    names = (key, link.channel, float(link.snr_db), link.rate)
+    received = equalise(channel(symbols, snr_db, torch.Generator().manual_seed(derive(seed, "channel", *names))))
+    sampling = Sampling(steps, guidance, torch.Generator().manual_seed(derive(seed, "sampler", *names)))
+    start = time.perf_counter()
+    decoded = system.decode(received, height, width, sampling, conditioned=control != "unconditional")
+    decode_ms = _milliseconds(start, device)
+    return Reception(decoded.photos[0].clamp(0, 1), spent, decoded.nfe, encode_ms, decode_ms)
+

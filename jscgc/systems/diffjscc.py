@@ -1,0 +1,57 @@
+"""DiffJSCC (two stages): a frozen reconstruction codec, whose output and CSI are the condition of the same generator.
+
+Equal backbone, adapter and training with JSCGC; its encoder was trained for reconstruction and does not learn from the
+generator.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jscgc.channel.channels import Received
+from jscgc.config import JscgcParams, LinkParams
+from jscgc.flow.samplers import Samples
+from jscgc.systems.base import Sampling
+from jscgc.systems.links import draw_link
+from jscgc.systems.mambajscc import Codec
+from jscgc.systems.receiver import GenerativeReceiver, Generator
+
+
+class DiffJsccNet(nn.Module):
+    """Frozen codec and trained receiver between latents [B,C,h,w] and symbols."""
+
+    generative = True
+
+    def __init__(self, channels: int, codec: Codec, prior: Generator, params: JscgcParams) -> None:
+        super().__init__()
+        self.codec = codec.requires_grad_(False)
+        self.receiver = GenerativeReceiver(prior, channels + 1, 1, channels, params.adapter)
+
+    @torch.no_grad()
+    def condition(self, received: Received) -> Tensor:
+        """The codec's latents [B,C,h,w], and the mean reliability of each position's symbols as one more plane."""
+        latents = self.codec.reconstruct(received)
+        sent = received.reliability.shape[1] / self.codec.encoder.max_rate
+        reliability = sent * received.reliability.mean(1, keepdim=True)
+        return torch.cat([latents, F.interpolate(reliability, size=latents.shape[-2:], mode="nearest")], dim=1)
+
+    def loss(
+        self, latents: Tensor, link_params: LinkParams, dropout: float, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Eq. (4) for the receiver alone."""
+        link = draw_link(link_params, len(latents), generator, latents.device)
+        received = link.send(self.symbols(latents, link.snr_db, link.rate), generator)
+        return self.receiver.loss(latents, self.condition(received), received.snr_db, dropout, generator)
+
+    def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
+        """The transmitter: the frozen codec's."""
+        with torch.no_grad():
+            return self.codec.symbols(latents, snr_db, rate)
+
+    def restore(self, received: Received, sampling: Sampling, conditioned: bool = True) -> Samples:
+        """The receiver: reconstruct, then sample latents given the reconstruction."""
+        condition = self.condition(received)
+        size = (condition.shape[-2], condition.shape[-1])
+        return self.receiver.sample(condition, received.snr_db, size, sampling, conditioned)

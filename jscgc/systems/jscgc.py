@@ -1,0 +1,54 @@
+"""JSCGC (arXiv 2606.12858): the received symbols themselves are the condition, and encoder, adapter and (if set) generator
+learn together from the one loss (4), its gradient running generator -> channel -> encoder (eq. 6)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jscgc.channel.channels import Received, features
+from jscgc.config import EncoderParams, JscgcParams, LinkParams
+from jscgc.encoder.encoder import MambaEncoder, latent_to_grid
+from jscgc.flow.samplers import Samples
+from jscgc.systems.base import Sampling
+from jscgc.systems.links import draw_link
+from jscgc.systems.receiver import GenerativeReceiver, Generator
+
+
+class JscgcNet(nn.Module):
+    """Encoder and receiver between latents [B,C,h,w] and symbols."""
+
+    generative = True
+
+    def __init__(
+        self, channels: int, encoder: EncoderParams, prior: Generator, params: JscgcParams, max_rate: int, factor: int
+    ) -> None:
+        super().__init__()
+        down, self.spread = latent_to_grid(factor)
+        self.encoder = MambaEncoder(channels, encoder, max_rate, factor)
+        self.receiver = GenerativeReceiver(prior, 3 * max_rate * self.spread**2, down, channels, params.adapter)
+        self.upsample = down
+
+    def condition(self, received: Received) -> Tensor:
+        """What the adapter reads: the received symbols' feature planes."""
+        return F.pixel_unshuffle(features(received, self.encoder.max_rate), self.spread)
+
+    def loss(
+        self, latents: Tensor, link_params: LinkParams, dropout: float, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Eq. (4) through encoder and channel."""
+        link = draw_link(link_params, len(latents), generator, latents.device)
+        received = link.send(self.symbols(latents, link.snr_db, link.rate), generator)
+        return self.receiver.loss(latents, self.condition(received), received.snr_db, dropout, generator)
+
+    def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
+        """The transmitter."""
+        symbols: Tensor = self.encoder(latents, snr_db, rate)
+        return symbols
+
+    def restore(self, received: Received, sampling: Sampling, conditioned: bool = True) -> Samples:
+        """The receiver: sample latents given the received symbols."""
+        condition = self.condition(received)
+        size = (condition.shape[-2] * self.upsample, condition.shape[-1] * self.upsample)
+        return self.receiver.sample(condition, received.snr_db, size, sampling, conditioned)

@@ -1,0 +1,48 @@
+"""MambaJSCC on latents (arXiv 2409.16592): the same encoder, a mirrored decoder, trained for least squared error.
+
+`mambajscc_psnr`. It is the reconstruction competitor, the frozen codec of DiffJSCC and the start of JSCGC's encoder. It
+works on the same VAE's latents as the generative systems, so that what differs is the receiver and not the VAE.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from jscgc.channel.channels import Received, features
+from jscgc.config import EncoderParams, LinkParams
+from jscgc.encoder.encoder import MambaDecoder, MambaEncoder
+from jscgc.flow.samplers import Samples
+from jscgc.systems.base import Sampling
+from jscgc.systems.links import draw_link
+
+
+class Codec(nn.Module):
+    """Encoder and decoder between latents [B,C,h,w] and symbols."""
+
+    generative = False
+
+    def __init__(self, channels: int, params: EncoderParams, max_rate: int, factor: int) -> None:
+        super().__init__()
+        self.encoder = MambaEncoder(channels, params, max_rate, factor)
+        self.decoder = MambaDecoder(channels, params, max_rate, factor)
+
+    def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
+        """The transmitter."""
+        symbols: Tensor = self.encoder(latents, snr_db, rate)
+        return symbols
+
+    def restore(self, received: Received, sampling: Sampling, conditioned: bool = True) -> Samples:
+        """The receiver; there is nothing to sample."""
+        return Samples(self.reconstruct(received), 0)
+
+    def reconstruct(self, received: Received) -> Tensor:
+        """Normalised latents from received symbols."""
+        latents: Tensor = self.decoder(features(received, self.encoder.max_rate), received.snr_db)
+        return latents
+
+    def loss(self, latents: Tensor, params: LinkParams, generator: torch.Generator) -> dict[str, Tensor]:
+        """Mean squared error of the latents over a drawn link."""
+        link = draw_link(params, len(latents), generator, latents.device)
+        received = link.send(self.symbols(latents, link.snr_db, link.rate), generator)
+        return {"loss": torch.mean((self.reconstruct(received) - latents) ** 2)}

@@ -1,0 +1,119 @@
+"""Trained systems on disk: a folder each with model.json (what it is) and weights.safetensors, never pickle."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from jscgc.config import EncoderParams, GeneratorParams, JscgcParams, Params, Section, SystemName
+from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_weights, save_weights
+from jscgc.systems.base import LatentSystem
+from jscgc.systems.diffjscc import DiffJsccNet
+from jscgc.systems.jscgc import JscgcNet
+from jscgc.systems.mambajscc import Codec
+from jscgc.systems.receiver import Generator
+
+Kind = Literal["flow", "jscgc", "mambajscc_psnr", "diffjscc"]
+MODELS = Path("data/models")
+
+
+class Architecture(Section):
+    """All that is needed to build a network again; written beside its weights."""
+
+    kind: Kind
+    rates: list[int]
+    encoder: EncoderParams
+    generator: GeneratorParams
+    jscgc: JscgcParams
+
+    @classmethod
+    def of(cls, kind: Kind, params: Params) -> Architecture:
+        return cls(
+            kind=kind,
+            rates=sorted(params.link.rates),
+            encoder=params.encoder,
+            generator=params.generator,
+            jscgc=params.jscgc,
+        )
+
+
+def build(architecture: Architecture, latents: LatentStatistics) -> Generator | Codec | JscgcNet | DiffJsccNet:
+    """A randomly initialised network."""
+    a, channels, factor, max_rate = architecture, latents.channels, latents.factor, max(architecture.rates)
+    if a.kind == "flow":
+        return Generator(channels, a.generator)
+    if a.kind == "mambajscc_psnr":
+        return Codec(channels, a.encoder, max_rate, factor)
+    if a.kind == "jscgc":
+        return JscgcNet(channels, a.encoder, Generator(channels, a.generator), a.jscgc, max_rate, factor)
+    codec = Codec(channels, a.encoder, max_rate, factor)
+    return DiffJsccNet(channels, codec, Generator(channels, a.generator), a.jscgc)
+
+
+def save(folder: Path, architecture: Architecture, latents: LatentStatistics, net: nn.Module) -> None:
+    """Write a trained network: whole or not at all."""
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        content = {"architecture": architecture.model_dump(mode="json"), "latents": asdict(latents)}
+        write_json(temporary / "model.json", content)
+        save_weights(net, temporary / "weights.safetensors")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network from disk, in evaluation mode, with what it is."""
+
+    architecture: Architecture
+    latents: LatentStatistics
+    net: Any
+
+
+def load(folder: Path) -> Trained:
+    """Read a folder that `save` wrote.
+
+    Raises:
+        ValueError: missing or damaged; says what to do.
+    """
+    if not (folder / "model.json").exists():
+        raise ValueError(f"{folder}: no trained model here; train with `dvc repro`, or name the place with --models")
+    content: Any = read_json(folder / "model.json")
+    try:
+        architecture = Architecture.model_validate(content["architecture"])
+        latents = LatentStatistics(**content["latents"])
+    except (ValidationError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'model.json'}: not a model description ({str(error).splitlines()[0]})") from None
+    net = build(architecture, latents)
+    load_weights(net, folder / "weights.safetensors")
+    return Trained(architecture, latents, net.eval())
+
+
+def trained_systems(models: Path) -> list[str]:
+    """Names of the systems that lie trained in a folder of models."""
+    return [name for name in get_args(SystemName) if (models / name / "model.json").exists()]
+
+
+def load_system(name: str, models: Path = MODELS, device: torch.device | str = "cpu") -> LatentSystem:
+    """A trained system by name.
+
+    Raises:
+        ValueError: no such method (suggests the nearest), or it is not trained.
+    """
+    if name not in get_args(SystemName):
+        near = difflib.get_close_matches(name, get_args(SystemName), n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"unknown method {name!r}: {hint}available: {', '.join(get_args(SystemName))}")
+    trained = load(models / name)
+    space = LatentSpace.load(models / "vae", trained.latents)
+    return LatentSystem(name, space.to(device), trained.net.to(device), tuple(trained.architecture.rates))
+
+
+def fingerprint(name: str, models: Path = MODELS) -> str:
+    """SHA-256 over a system's own files (its VAE is named inside)."""
+    return sha256(models / name)

@@ -1,0 +1,41 @@
+"""The training curve of a run: one JSON line per logged step, kept beside the checkpoints, so that it survives a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class Curve:
+    """Appends to `folder`/curve.jsonl."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "curve.jsonl"
+
+    def append(self, step: int, metrics: Mapping[str, float]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
+
+    def rows(self) -> list[dict[str, float]]:
+        """One row per logged step, in order. A resumed run repeats the steps after its checkpoint: the last one counts."""
+        if not self._path.exists():
+            return []
+        rows: dict[int, dict[str, float]] = {}
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the line that a kill cut short; its step was repeated
+            rows[row["step"]] = row
+        return [rows[step] for step in sorted(rows)]
+
+    def write_csv(self, path: Path) -> None:
+        """The rows as CSV: step, then every scalar."""
+        from jscgc.files import atomic
+
+        rows = self.rows()
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        with atomic(path) as temporary:
+            lines = [",".join(columns)] + [",".join(repr(row.get(column, "")) for column in columns) for row in rows]
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,124 @@
+"""The training loop.
+
+Everything random is keyed by the step (see seeding.py), so a resumed run computes bit for bit what an uninterrupted one
+would have (on the same CPU with the same number of threads).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from jscgc.config import TrainParams
+from jscgc.training import checkpoint
+
+LossFunction = Callable[[int], Mapping[str, Tensor]]
+"""step -> named scalars, of which `loss` is minimised. Draws its batch and noise by the step alone."""
+
+
+class MetricLog(Protocol):
+    """Takes the averages of the steps since the last call."""
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss or its gradient is not finite; the last checkpoint is from before."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one.
+
+    Raises:
+        ValueError: `cuda` without a GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: cuda was asked for, but torch sees no GPU; set device: auto or cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def learning_rate(step: int, params: TrainParams) -> float:
+    """Linear warm-up, then a cosine down to zero at the last step."""
+    warmup = min(params.warmup_steps, params.steps // 10)
+    if step < warmup:
+        return params.learning_rate * (step + 1) / (warmup + 1)
+    return params.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, params.steps - warmup)))
+
+
+def train(model: nn.Module, loss_function: LossFunction, params: TrainParams, folder: Path, log: MetricLog, name: str) -> None:
+    """Train `model` in place; at the end it holds the averaged weights (if params.ema_decay is not 0).
+
+    Args:
+        model: parameters with requires_grad are trained.
+        loss_function: the loss of a step.
+        params: steps, learning rate and so on.
+        folder: this run's checkpoints; if it holds some, training goes on from there.
+        log: receives the averaged scalars every params.log_every steps.
+        name: shown beside the progress bar.
+
+    Raises:
+        TrainingDiverged: loss or gradient is not finite.
+        ValueError: another process holds the folder.
+    """
+    with checkpoint.locked(folder):
+        _train(model, loss_function, params, folder, log, name)
+
+
+def _train(model: nn.Module, loss_function: LossFunction, params: TrainParams, folder: Path, log: MetricLog, name: str) -> None:
+    weights = checkpoint.trained(model)
+    optimiser = torch.optim.AdamW(
+        weights.values(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=params.weight_decay
+    )
+    ema = {key: p.detach().clone() for key, p in weights.items()} if params.ema_decay else {}
+    start = checkpoint.restore(folder, model, ema, optimiser)
+    model.train()
+    sums: dict[str, float] = {}
+    since, clock = 0, time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=1) as progress:
+        bar = progress.add_task(name, total=params.steps, completed=start)
+        for step in range(start, params.steps):
+            scalars = loss_function(step)
+            loss = scalars["loss"]
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(weights.values(), params.gradient_clip)
+            if not (torch.isfinite(loss) and torch.isfinite(norm)):
+                raise TrainingDiverged(
+                    f"{name}: loss {loss.item()} with gradient norm {norm.item()} at step {step}; the last good checkpoint "
+                    f"is in {folder}; lower the learning rate"
+                )
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(step, params)
+            optimiser.step()
+            if ema:
+                # Early on the average follows fast: nobody wants the random start in it.
+                decay = min(params.ema_decay, (1 + step) / (10 + step))
+                torch._foreach_lerp_(list(ema.values()), [p.detach() for p in weights.values()], 1 - decay)
+            for key, value in scalars.items():
+                sums[key] = sums.get(key, 0.0) + value.item()
+            since += 1
+            done = step + 1
+            if done % params.log_every == 0 or done == params.steps:
+                rate = since / (time.perf_counter() - clock)
+                log(done, {k: v / since for k, v in sums.items()} | {"steps_per_second": rate})
+                progress.update(bar, description=f"{name} loss {sums['loss'] / since:.4f}")
+                sums, since, clock = {}, 0, time.perf_counter()
+            if done % params.checkpoint_every == 0 or done == params.steps:
+                checkpoint.save(folder, done, model, ema, optimiser)
+            progress.update(bar, completed=done)
+    with torch.no_grad():
+        for key, value in ema.items():
+            weights[key].copy_(value)
+    model.eval()

@@ -1,0 +1,171 @@
+"""What each trained part is trained on, from which start, by which loss: one function per training stage.
+
+Each reads its inputs from folders that earlier stages wrote and returns a network in evaluation mode; `folder` holds the
+run's checkpoints. Where everything random comes from is in the names given to `stream`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from jscgc.config import LinkParams, Params, TrainParams
+from jscgc.data import CropSampler, scenes, split_files
+from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.latent.autoencoder import LatentStatistics, load_vae
+from jscgc.latent.nano_vae import NanoVae
+from jscgc.seeding import derive, stream
+from jscgc.systems import store
+from jscgc.systems.diffjscc import DiffJsccNet
+from jscgc.systems.jscgc import JscgcNet
+from jscgc.systems.mambajscc import Codec
+from jscgc.systems.receiver import Generator
+from jscgc.systems.store import Architecture
+from jscgc.training.loop import MetricLog, resolve_device, train
+
+
+def seeded(params: Params, name: str) -> None:
+    """Initial weights are drawn from torch's global generator; they follow from the root seed and the run's name."""
+    torch.manual_seed(derive(params.seed, name, "weights"))
+
+
+def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> NanoVae:
+    """The nano VAE, on random crops of the training photographs."""
+    device = resolve_device(params.device)
+    seeded(params, "vae")
+    vae = _place(NanoVae(params.vae.channels, params.vae.width, params.vae.depth), device)
+    files, scale = split_files(photos, "train"), params.latents.min_scale
+    crops = CropSampler(files, params.vae.crop, scale, scenes(photos), colour=params.vae.colour)
+    batch = params.vae.train.batch_size
+
+    def loss(step: int) -> dict[str, Tensor]:
+        images = _place(crops.batch(batch, params.seed, "vae", step), device)
+        return vae.loss(images, params.vae.kl_weight, stream(params.seed, "vae", step))
+
+    train(vae, loss, params.vae.train, folder, log, "vae")
+    return vae
+
+
+def _place(value: Any, device: torch.device) -> Any:
+    """On the device, convolution-friendly in memory."""
+    return value.to(device, memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -> LatentStatistics:
+    """Latents of random crops of the training photographs, normalised per channel, as float16 in `out`/latents.safetensors.
+
+    Half precision halves the cache; its rounding is far below the VAE's own error. `out`/statistics.json holds mean and
+    standard deviation.
+    """
+    device = resolve_device(params.device)
+    vae = _place(load_vae(vae_folder), device)
+    files, scale = split_files(photos, "train"), params.latents.min_scale
+    crops = CropSampler(files, params.latents.crop, scale, scenes(photos), colour=params.latents.colour)
+    chunk, parts = 32, []
+    for start in range(0, params.latents.crops, chunk):
+        size = min(chunk, params.latents.crops - start)
+        parts.append(vae.encode(_place(crops.batch(size, params.seed, "latents", start), device)).cpu())
+    latents = torch.cat(parts)
+    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(1e-6)
+    normalised = (latents - mean[:, None, None]) / std[:, None, None]
+    statistics = LatentStatistics(mean.tolist(), std.tolist(), vae.factor, sha256(vae_folder))
+    with atomic(out) as temporary:
+        temporary.mkdir()
+        save_file({"latents": normalised.half().contiguous()}, temporary / "latents.safetensors")
+        write_json(temporary / "statistics.json", vars(statistics))
+    return statistics
+
+
+def read_statistics(latents: Path) -> LatentStatistics:
+    """What `extract_latents` found."""
+    return LatentStatistics(**read_json(latents / "statistics.json"))
+
+
+class LatentCrops:
+    """Batches of cached latents, keyed by seed, name and step."""
+
+    def __init__(self, folder: Path, seed: int, device: torch.device) -> None:
+        with safe_open(folder / "latents.safetensors", framework="pt") as file:
+            self._latents = file.get_tensor("latents")
+        self._seed, self._device = seed, device
+
+    def batch(self, size: int, name: str, step: int) -> Tensor:
+        """Normalised latents float32 [size,C,h,w]."""
+        chosen = torch.randint(len(self._latents), (size,), generator=stream(self._seed, name, "batch", step))
+        batch: Tensor = _place(self._latents[chosen].float(), self._device)
+        return batch
+
+
+def _train_on_latents(net: nn.Module, params: Params, train_params: TrainParams, latents: Path, folder: Path, log: MetricLog, name: str, loss: Any) -> None:
+    device = resolve_device(params.device)
+    _place(net, device)
+    crops = LatentCrops(latents, params.seed, device)
+
+    def loss_of_step(step: int) -> dict[str, Tensor]:
+        scalars: dict[str, Tensor] = loss(crops.batch(train_params.batch_size, name, step), stream(params.seed, name, step))
+        return scalars
+
+    train(net, loss_of_step, train_params, folder, log, name)
+
+
+def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -> Generator:
+    """The unconditional prior."""
+    seeded(params, "flow")
+    prior = store.build(Architecture.of("flow", params), read_statistics(latents))
+    assert isinstance(prior, Generator)
+    _train_on_latents(prior, params, params.generator.train, latents, folder, log, "flow", prior.loss)
+    return prior
+
+
+def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog) -> Codec:
+    """The reconstruction codec, mambajscc_psnr."""
+    seeded(params, "mambajscc_psnr")
+    codec = store.build(Architecture.of("mambajscc_psnr", params), read_statistics(latents))
+    assert isinstance(codec, Codec)
+    _train_on_latents(
+        codec, params, params.codec, latents, folder, log, "mambajscc_psnr", lambda x, g: codec.loss(x, params.link, g)
+    )
+    return codec
+
+
+def _prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None:
+    net.receiver.prior.load_state_dict(store.load(flow).net.state_dict())
+    net.receiver.prior.requires_grad_(params.jscgc.train_generator)
+
+
+def train_jscgc(params: Params, latents: Path, flow: Path, codec: Path, folder: Path, log: MetricLog) -> JscgcNet:
+    """Encoder and adapter (and generator, if set) jointly, the gradient running through the channel."""
+    seeded(params, "jscgc")
+    net = store.build(Architecture.of("jscgc", params), read_statistics(latents))
+    assert isinstance(net, JscgcNet)
+    _prior(net, params, flow)
+    if params.jscgc.encoder_init == "mambajscc_psnr":
+        net.encoder.load_state_dict(store.load(codec).net.encoder.state_dict())
+    _train_receiver(net, params, latents, folder, log, "jscgc", params.link)
+    return net
+
+
+def train_diffjscc(params: Params, latents: Path, flow: Path, codec: Path, folder: Path, log: MetricLog) -> DiffJsccNet:
+    """The two-stage competitor: the codec frozen, the same generator and adapter trained as long as JSCGC's."""
+    seeded(params, "diffjscc")
+    net = store.build(Architecture.of("diffjscc", params), read_statistics(latents))
+    assert isinstance(net, DiffJsccNet)
+    _prior(net, params, flow)
+    net.codec.load_state_dict(store.load(codec).net.state_dict())
+    _train_receiver(net, params, latents, folder, log, "diffjscc", params.link)
+    return net
+
+
+def _train_receiver(
+    net: JscgcNet | DiffJsccNet, params: Params, latents: Path, folder: Path, log: MetricLog, name: str, link: LinkParams
+) -> None:
+    dropout = params.jscgc.condition_dropout
+    _train_on_latents(
+        net, params, params.jscgc.train, latents, folder, log, name, lambda x, g: net.loss(x, link, dropout, g)
+    )

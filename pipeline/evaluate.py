@@ -1,0 +1,26 @@
+"""Stage evaluate: the grid of methods x channels x SNRs x rates x test photographs x seeds, on Ray."""
+
+from jscgc.data import split_files
+from jscgc.evaluation.run import evaluate
+from jscgc.files import write_json
+from pipeline.stage import MODELS, PHOTOS, REPORTS, stage
+
+with stage("evaluate") as running:
+    p = running.params
+    evaluation = evaluate(
+        MODELS,
+        split_files(PHOTOS, "test"),
+        p.evaluate,
+        p.sample,
+        seed=p.seed,
+        device=p.device,
+        out=REPORTS / "results.csv",
+        pictures=REPORTS / "pictures",
+        controls=True,
+    )
+    write_json(REPORTS / "timing.json", evaluation.timing)
+    for step, scalars in evaluation.curves():
+        running.run.log(step, scalars)
+    running.metrics |= evaluation.headline(p.evaluate.channels[0], max(p.evaluate.rates))
+    running.run.artifact(REPORTS / "results.csv")
+    running.run.artifact(REPORTS / "pictures")

@@ -1,0 +1,9 @@
+"""Stage extract_latents: normalised latents of random crops, cached, with their statistics."""
+
+from jscgc.training.recipes import extract_latents
+from pipeline.stage import LATENTS, MODELS, PHOTOS, stage
+
+with stage("extract_latents") as running:
+    statistics = extract_latents(running.params, PHOTOS, MODELS / "vae", LATENTS)
+    running.metrics |= {"crops": running.params.latents.crops, "channels": statistics.channels}
+    running.run.artifact(LATENTS / "statistics.json")

@@ -1,0 +1,11 @@
+"""Stage pretrain_flow: the unconditional latent flow."""
+
+from jscgc.systems import store
+from jscgc.training.recipes import pretrain_flow, read_statistics
+from pipeline.stage import LATENTS, MODELS, stage
+
+with stage("pretrain_flow") as running:
+    with running.training(LATENTS) as (folder, log):
+        net = pretrain_flow(running.params, LATENTS, folder, log)
+        store.save(MODELS / "flow", store.Architecture.of("flow", running.params), read_statistics(LATENTS), net)
+    running.run.artifact(MODELS / "flow", "models")

@@ -1,0 +1,105 @@
+"""What every stage has in common: parameters, tracking, checkpoints' place, times, and a clean end whatever happens."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jscgc import tracking
+from jscgc.config import Params, digest, load_params
+from jscgc.files import read_json, sha256, write_json
+from jscgc.training.curve import Curve
+
+ROOT = Path()
+PHOTOS = Path("data/photos")
+LATENTS = Path("data/latents")
+MODELS = Path("data/models")
+REPORTS = Path("reports")
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Stage:
+    """A running stage.
+
+    log: records scalars at a step, for MLflow and the training curve.
+    metrics: scalars that end in reports/metrics/NAME.json; `seconds` is added.
+    """
+
+    name: str
+    params: Params
+    run: tracking.StageRun
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def training(self, *inputs: Path) -> Iterator[tuple[Path, Callable[[int, Mapping[str, float]], None]]]:
+        """The folder of this run's checkpoints, and its log; at the end the curve is written and the folder removed.
+
+        The folder is named by everything the result depends on: parameters, inputs and code. An interrupted stage finds its
+        own checkpoints again, and no other's.
+        """
+        code = sorted((p.as_posix(), sha256(p)) for p in Path("jscgc").rglob("*.py"))
+        key = digest(self.params, [sha256(path) for path in inputs], code)
+        folder = ROOT / ".jscgc" / "runs" / f"{self.name}-{key}"
+        folder.mkdir(parents=True, exist_ok=True)
+        curve = Curve(folder)
+
+        def log(step: int, scalars: Mapping[str, float]) -> None:
+            curve.append(step, scalars)
+            self.run.log(step, scalars)
+
+        yield folder, log
+        rows = curve.rows()
+        self.metrics |= {key: value for key, value in (rows[-1] if rows else {}).items() if key != "step"}
+        path = REPORTS / "curves" / f"{self.name}.csv"
+        curve.write_csv(path)
+        self.run.artifact(path)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[Stage]:
+    """Run a stage: errors a user can mend end as one line on stderr and exit status 1."""
+    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "urllib3", "alembic", "mlflow", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Killing dvc must not leave an orphan that writes on.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM) if sys.platform == "linux" else None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    start = time.perf_counter()
+    try:
+        params = load_params()
+        with tracking.stage_run(name, params=params.model_dump(mode="json"), tags=_tags(params), root=ROOT) as run:
+            running = Stage(name, params, run)
+            yield running
+            running.metrics["seconds"] = time.perf_counter() - start
+            running.metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            run.log(0, {k: float(v) for k, v in running.metrics.items() if isinstance(v, int | float)})
+            path = REPORTS / "metrics" / f"{name}.json"
+            write_json(path, running.metrics)
+            run.artifact(path)
+    except KeyboardInterrupt:
+        sys.exit(f"{name}: interrupted; `dvc repro` goes on from the last checkpoint")
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("JSCGC_TRACEBACK"):
+            raise
+        sys.exit(f"{name}: {error}\n(JSCGC_TRACEBACK=1 shows where)")
+
+
+def _tags(params: Params) -> dict[str, str]:
+    tags = {"commit": tracking.commit(ROOT), "profile": params.profile, "params_hash": digest(params)}
+    manifest = PHOTOS / "manifest.json"
+    if manifest.exists():
+        tags["dataset_hash"] = str(read_json(manifest)["dataset_sha256"])
+    return tags

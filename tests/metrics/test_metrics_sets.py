@@ -1,0 +1,160 @@
+"""FID and KID: closed forms, independent formulas, clean-fid's own pipeline; and the patches they are fed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from cleanfid.fid import fid_from_feats, get_files_features
+from skimage import data
+from torch import Tensor, nn
+
+from jscgc.metrics import set_metric
+from jscgc.metrics.inception import InceptionFeatures
+from jscgc.metrics.patches import patches
+from jscgc.metrics.sets import frechet_distance, kernel_distance
+
+
+def gaussians(n: int, d: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, d))
+
+
+def by_svd(x: np.ndarray, y: np.ndarray) -> float:
+    a, b = ((f - f.mean(0)) / np.sqrt(len(f) - 1) for f in (x, y))
+    cross = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    return float(((x.mean(0) - y.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * cross)
+
+
+def test_frechet_distance_of_gaussians_in_closed_form() -> None:
+    d, n = 5, 100_000
+    s1, s2, shift = np.linspace(1, 2, d), np.linspace(3, 1, d), np.linspace(-1, 1, d)
+    value = frechet_distance(gaussians(n, d, 0) * s1, gaussians(n, d, 1) * s2 + shift)
+    assert value == pytest.approx((shift**2).sum() + ((s1 - s2) ** 2).sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("n", [300, 41, 40, 12])
+def test_frechet_distance_by_three_ways(n: int, capsys: pytest.CaptureFixture[str]) -> None:
+    mix = gaussians(40, 40, 2)
+    x, y = gaussians(n, 40, 0) @ mix, 1.2 * gaussians(n + 7, 40, 1) @ mix + 0.3
+    value = frechet_distance(x, y)
+    assert capsys.readouterr() == ("", "")
+    assert value == pytest.approx(by_svd(x, y), rel=1e-3)
+    with pytest.warns(DeprecationWarning):  # clean-fid's call of sqrtm; ours is silent
+        assert value == pytest.approx(float(fid_from_feats(x, y)), rel=1e-3)
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_degenerate_sets() -> None:
+    flat = np.ones((5, 3))
+    assert frechet_distance(flat, flat + 2) == pytest.approx(12)
+    assert frechet_distance(np.ones((2, 40)), np.zeros((2, 40))) == pytest.approx(40)
+    with pytest.raises(ValueError, match="at least two patches"):
+        frechet_distance(flat[:1], flat)
+    with pytest.raises(ValueError, match="same D"):
+        kernel_distance(flat, np.ones((5, 4)))
+
+
+def test_kernel_distance_is_unbiased_and_leaves_numpys_state_alone() -> None:
+    same = [kernel_distance(gaussians(80, 8, 2 * i), gaussians(80, 8, 2 * i + 1)) for i in range(30)]
+    assert abs(np.mean(same)) < 3 * np.std(same) / np.sqrt(len(same))
+    x, y = gaussians(80, 8, 0), gaussians(60, 8, 1) + 0.5
+    assert kernel_distance(x, y) > 10 * np.std(same)
+    first = kernel_distance(x, y)
+    np.random.rand(3)
+    assert kernel_distance(x, y) == first
+    state = np.random.get_state()
+    expected = np.random.rand(3)
+    np.random.set_state(state)
+    kernel_distance(x, y)
+    assert np.array_equal(np.random.rand(3), expected)
+
+
+def test_kernel_distance_in_closed_form() -> None:
+    x, y = gaussians(30, 4, 0), gaussians(30, 4, 1)
+
+    def k(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (a @ b.T / 4 + 1) ** 3
+
+    within = sum((k(f, f).sum() - np.trace(k(f, f))) / (30 * 29) for f in (x, y))
+    assert kernel_distance(x, y) == pytest.approx(within - 2 * k(x, y).mean(), rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def photographs(pictures: SimpleNamespace) -> list[Tensor]:
+    return [pictures.to_tensor(f())[0, :, :300, :400] for f in (data.chelsea, data.coffee)]
+
+
+@pytest.mark.parametrize("name", ["fid_efficientnet_lite0", "kid_efficientnet_lite0"])
+def test_set_metrics_order_degradations(name: str, photographs: list[Tensor], pictures: SimpleNamespace) -> None:
+    metric = set_metric(name)
+    reference = metric.features(patches(photographs, 64))
+    assert reference.shape == (88, 40) and reference.dtype == np.float64
+    assert np.array_equal(metric.features(patches(photographs, 64)), reference)
+    values = [metric.distance(reference, reference)]
+    for sigma in (1.0, 2.0, 4.0):
+        spoilt = [pictures.blur(image[None], sigma)[0] for image in photographs]
+        values.append(metric.distance(reference, metric.features(patches(spoilt, 64))))
+    assert values == sorted(values) and len(set(values)) == 4
+    assert abs(values[0]) < 0.02
+    grainy = [pictures.noise(image[None], 0.1)[0] for image in photographs]
+    assert metric.distance(reference, metric.features(patches(grainy, 64))) > values[1]
+
+
+def test_features_do_not_depend_on_the_batch(photographs: list[Tensor]) -> None:
+    metric = set_metric("fid_efficientnet_lite0")
+    cut = patches(photographs, 64)
+    np.testing.assert_allclose(metric.features(cut[35:37]), metric.features(cut)[35:37], atol=1e-5)
+
+
+class Tiny(nn.Module):
+    """Stands in for Inception in its interface: 0..255 at 299x299 -> [B,D]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[2:] == (299, 299)
+        return x.unfold(2, 13, 13).unfold(3, 13, 13).mean(dim=(4, 5)).flatten(1)
+
+
+def test_inception_features_are_clean_fids_of_saved_patches(
+    photographs: list[Tensor], tmp_path: Path, pictures: SimpleNamespace
+) -> None:
+    cut = patches(photographs, 128)[:18]
+    files = [str(tmp_path / f"{i:02}.png") for i in range(len(cut))]
+    for file, patch in zip(files, cut, strict=True):
+        pictures.to_image(patch[None]).save(file)
+    expected = get_files_features(files, Tiny(), num_workers=0, device=torch.device("cpu"), verbose=False)
+    np.testing.assert_allclose(InceptionFeatures(network=Tiny())(cut), expected, rtol=1e-6)
+
+
+def test_patches_of_kodak_are_the_literatures_192() -> None:
+    landscape, portrait = torch.zeros(3, 512, 768), torch.zeros(3, 768, 512)
+    assert 12 * len(patches([landscape, portrait], 256)) == 192
+
+
+def test_patches_are_where_they_should_be() -> None:
+    image = torch.arange(3 * 20 * 27.0).reshape(3, 20, 27)
+    cut = patches([image], 8)
+    assert cut.shape == (2 * 3 + 2 * 2, 3, 8, 8)
+    for index, (top, left) in enumerate(
+        [(0, 0), (0, 8), (0, 16), (8, 0), (8, 8), (8, 16), (4, 4), (4, 12), (12, 4), (12, 12)]
+    ):
+        assert torch.equal(cut[index], image[:, top : top + 8, left : left + 8])
+
+
+def test_patches_of_mixed_and_small_images() -> None:
+    sizes = [(8, 8), (16, 8), (3, 5), (1, 1), (12, 12)]
+    images = [torch.rand(3, h, w) for h, w in sizes]
+    assert len(patches(images, 8)) == 1 + 2 + 1 + 1 + 2
+    small = patches([images[2]], 8)[0].numpy()
+    assert np.array_equal(small, np.pad(images[2].numpy(), ((0, 0), (0, 5), (0, 3)), mode="reflect"))
+    assert torch.equal(patches(torch.stack([images[0]] * 2), 8)[1], images[0])
+
+
+def test_patches_refuse_nonsense() -> None:
+    with pytest.raises(ValueError, match="must be even"):
+        patches([torch.zeros(3, 9, 9)], 7)
+    with pytest.raises(ValueError, match="no images"):
+        patches([], 8)
