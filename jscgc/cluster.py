@@ -50,15 +50,16 @@ def run_jobs(
         settings |= {"object_store_memory": OBJECT_STORE_BYTES}
     ray.init(**settings)
     try:
-        resources = ray.cluster_resources()
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
         count = min(workers or int(resources.get("CPU", 1)), max(1, len(jobs)))
         gpus = resources.get("GPU", 0.0) / count
         actor = ray.remote(max_restarts=2, max_task_retries=2, num_cpus=1, num_gpus=min(1.0, gpus))(_Actor)
         pool = ActorPool([actor.remote(make_runner) for _ in range(count)])
+        done: Any = pool.map(lambda a, job: a.run.remote(job), list(jobs))
         console = Console(file=sys.stderr)
         with Progress(*Progress.get_default_columns(), console=console, refresh_per_second=1) as progress:
             bar = progress.add_task(f"{title} ({count} workers)", total=len(jobs))
-            for job, result in zip(jobs, pool.map(lambda a, job: a.run.remote(job), jobs), strict=True):
+            for job, result in zip(jobs, done, strict=True):
                 progress.advance(bar)
                 yield job, result
     finally:

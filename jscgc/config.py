@@ -236,7 +236,10 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']} (got {e['input']!r:.60})" for e in error.errors()]
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']} (got {e['input']!r:.60})"
+            for e in error.errors()
+        ]
         raise ParamsError(f"{path}: " + "; ".join(lines)) from None
 
 

@@ -20,7 +20,9 @@ def main() -> int:
         if not Path(".git").exists():
             Path(folder, "config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
             environment["DVC_GLOBAL_CONFIG_DIR"] = folder
-        status = subprocess.run([sys.executable, "-m", "dvc", "repro", *sys.argv[1:]], env=environment, check=False).returncode
+        status = subprocess.run(
+            [sys.executable, "-m", "dvc", "repro", *sys.argv[1:]], env=environment, check=False
+        ).returncode
     if status:
         print("dvc repro failed; the line above says why. Run the command again to go on from there.", file=sys.stderr)
         return status

@@ -10,16 +10,19 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jscgc import tracking
 from jscgc.config import Params, digest, load_params
 from jscgc.files import read_json, sha256, write_json
 from jscgc.training.curve import Curve
+
+if TYPE_CHECKING:
+    from jscgc.training.loop import MetricLog
 
 ROOT = Path()
 PHOTOS = Path("data/photos")
@@ -43,7 +46,7 @@ class Stage:
     metrics: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
-    def training(self, *inputs: Path) -> Iterator[tuple[Path, Callable[[int, Mapping[str, float]], None]]]:
+    def training(self, *inputs: Path) -> Iterator[tuple[Path, MetricLog]]:
         """The folder of this run's checkpoints, and its log; at the end the curve is written and the folder removed.
 
         The folder is named by everything the result depends on: parameters, inputs and code. An interrupted stage finds its
@@ -55,9 +58,9 @@ class Stage:
         folder.mkdir(parents=True, exist_ok=True)
         curve = Curve(folder)
 
-        def log(step: int, scalars: Mapping[str, float]) -> None:
-            curve.append(step, scalars)
-            self.run.log(step, scalars)
+        def log(step: int, metrics: Mapping[str, float]) -> None:
+            curve.append(step, metrics)
+            self.run.log(step, metrics)
 
         yield folder, log
         rows = curve.rows()

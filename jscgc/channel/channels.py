@@ -51,7 +51,9 @@ def noise_variance(snr_db: Tensor) -> Tensor:
 def _receive(symbols: Tensor, gain: Tensor, snr_db: Tensor, generator: torch.Generator) -> ChannelOutput:
     noise_var = noise_variance(snr_db)
     deviation = noise_var.sqrt().reshape(-1, *[1] * (symbols.ndim - 1))
-    return ChannelOutput(gain * symbols + deviation * complex_normal(symbols.shape, generator, symbols), gain, noise_var)
+    return ChannelOutput(
+        gain * symbols + deviation * complex_normal(symbols.shape, generator, symbols), gain, noise_var
+    )
 
 
 def awgn(symbols: Tensor, snr_db: Tensor, generator: torch.Generator) -> ChannelOutput:

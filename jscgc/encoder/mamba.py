@@ -79,7 +79,7 @@ class VssBlock(nn.Module):
         inner, gate = self.inner(self.norm(x)).chunk(2, dim=1)
         sequence = cross_scan(F.silu(self.depthwise(inner)))
         selected = torch.einsum("blkd,kde->blke", sequence, self.select)
-        dt, to_state, from_state = selected.split([self.heads, self.state, self.state], dim=-1)
+        dt, to_state, from_state = torch.split(selected, [self.heads, self.state, self.state], dim=-1)
         snr = (snr_db / 10).to(x) / math.sqrt(self.state)
         initial = repeat(snr, "b -> b h p n", h=DIRECTIONS * self.heads, p=self.head, n=self.state)
         y = scan(

@@ -192,7 +192,9 @@ def plan(
     ]
     kinds: tuple[Control, ...] = ("wrong_symbols", "unconditional") if controls and "jscgc" in methods else ()
     checks = [
-        Job("jscgc", kind, channels[0], float(max(snr_db)), max(rates), image, seed, image in shown and seed == seeds[0])
+        Job(
+            "jscgc", kind, channels[0], float(max(snr_db)), max(rates), image, seed, image in shown and seed == seeds[0]
+        )
         for kind in kinds
         for image in images
         for seed in seeds

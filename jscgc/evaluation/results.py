@@ -43,13 +43,13 @@ def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
             continue
         condition = (job.label, job.channel, job.snr_db, nominal_cbr(job.rate), result.steps, job.seed)
         rows += [(*condition, job.image, name, value) for name, value in result.scores.items()]
-        for name, features in result.features.items():
-            groups[condition][name].append(features)
+        for name, cut in result.features.items():
+            groups[condition][name].append(cut)
         times[job.label, result.steps, result.height, result.width].append((result.encode_ms, result.decode_ms))
     for name, reference in references.items():
         metric, whole = set_metric(name), np.concatenate(reference)
-        for condition, features in groups.items():
-            rows.append((*condition, ALL_IMAGES, name, metric.distance(whole, np.concatenate(features[name]))))
+        for condition, parts in groups.items():
+            rows.append((*condition, ALL_IMAGES, name, metric.distance(whole, np.concatenate(parts[name]))))
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:-1], ignore_index=True)
     timing = [
         {
@@ -77,6 +77,8 @@ def write_pictures(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
         temporary.mkdir()
         for job, result in done:
             if result.png:
-                name = "original" if job.method == ORIGINAL else f"{job.label}_{job.channel}_{job.snr_db:g}dB_{job.rate}"
+                name = (
+                    "original" if job.method == ORIGINAL else f"{job.label}_{job.channel}_{job.snr_db:g}dB_{job.rate}"
+                )
                 (temporary / job.image).mkdir(exist_ok=True)
                 (temporary / job.image / f"{name}.png").write_bytes(result.png)

@@ -43,8 +43,8 @@ class Evaluation:
         """Means at one channel and rate over all SNRs, by `method.metric`: what `dvc metrics show` lists."""
         table = self.table
         chosen = table[(table["channel"] == channel) & (abs(table["cbr"] - nominal_cbr(rate)) < 1e-9)]
-        means = chosen.groupby(["method", "metric"])["value"].mean()
-        return {f"{method}.{metric}": float(value) for (method, metric), value in means.items()}
+        means = chosen.groupby(["method", "metric"])["value"].mean().reset_index()
+        return dict(zip(means["method"] + "." + means["metric"], means["value"].astype(float), strict=True))
 
 
 def evaluate(

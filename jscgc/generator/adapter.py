@@ -55,25 +55,33 @@ class CaAdapter(nn.Module):
         self.refiner = nn.ModuleList(_block(refined, embedding) for _ in range(params.refiner_depth))
         self.refine_out = nn.Sequential(nn.Conv2d(refined, width * upsample**2, 1), nn.PixelShuffle(upsample))
         self.stage_in = nn.Conv2d(width + channels, width, 3, padding=1)
-        stages, heads, previous, scale = [], [], width, 1
+        changes: list[nn.Module] = []
+        stages: list[nn.Module] = []
+        heads: list[nn.Module] = []
+        previous, scale = width, 1
         for point in points:
             # Wider where the grid is coarser, as the generator is: that is where a channel costs least.
             inner = min(point.channels, width * point.scale)
             stride = point.scale // scale
-            change = nn.Conv2d(previous, inner, 3, stride, padding=1) if stride > 1 or inner != previous else nn.Identity()
-            stages.append(nn.ModuleList([change, _block(inner, embedding)]))
+            change = (
+                nn.Conv2d(previous, inner, 3, stride, padding=1) if stride > 1 or inner != previous else nn.Identity()
+            )
+            changes.append(change)
+            stages.append(_block(inner, embedding))
             head = nn.Conv2d(inner, point.channels, 1)
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
             heads.append(head)
             previous, scale = inner, point.scale
-        self.stages, self.heads = nn.ModuleList(stages), nn.ModuleList(heads)
+        self.changes, self.stages, self.heads = (nn.ModuleList(part) for part in (changes, stages, heads))
 
     def _embed(self, t: Tensor, snr_db: Tensor) -> Tensor:
         embedded: Tensor = self.embed_time(self.project(1000 * t)) + self.embed_snr(self.project(10 * snr_db))
         return embedded
 
-    def forward(self, condition: Tensor, snr_db: Tensor, x_t: Tensor, t: Tensor, keep: Tensor | None = None) -> list[Tensor]:
+    def forward(
+        self, condition: Tensor, snr_db: Tensor, x_t: Tensor, t: Tensor, keep: Tensor | None = None
+    ) -> list[Tensor]:
         """Residuals, one per point.
 
         Args:
@@ -87,7 +95,7 @@ class CaAdapter(nn.Module):
         x = self.refine_out(F.silu(x))[..., : x_t.shape[-2], : x_t.shape[-1]]
         x = self.stage_in(torch.cat([x, x_t], dim=1))
         residuals = []
-        for (change, block), head in zip(self.stages, self.heads, strict=True):  # type: ignore[misc]
+        for change, block, head in zip(self.changes, self.stages, self.heads, strict=True):
             x = block(change(x), embedding)
             residual = head(x)
             residuals.append(residual if keep is None else residual * keep[:, None, None, None])

@@ -60,7 +60,7 @@ class UnetBackbone(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, residuals: list[Tensor] | None = None) -> Tensor:
         skip, out, scale = (expand(c, x_t) for c in preconditioning(t))
-        output = self.net(
+        output: Tensor = self.net(
             scale * x_t,
             1000 * t,
             encoder_hidden_states=None,
@@ -106,7 +106,7 @@ class SanaBackbone(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor, residuals: list[Tensor] | None = None) -> Tensor:
         skip, out, scale = (expand(c, x_t) for c in preconditioning(t))
         tokens = None if residuals is None else tuple(r.flatten(2).transpose(1, 2) for r in residuals)
-        output = self.net(
+        output: Tensor = self.net(
             scale * x_t,
             encoder_hidden_states=torch.zeros(len(x_t), 1, 8, device=x_t.device, dtype=x_t.dtype),
             timestep=1000 * t,

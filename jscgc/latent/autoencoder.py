@@ -82,7 +82,11 @@ def save_vae(folder: Path, params: VaeParams, vae: NanoVae | None) -> None:
     """Write a VAE's description, and the weights if they are ours (a pretrained one stays where it is)."""
     with atomic(folder) as temporary:
         temporary.mkdir()
-        keys = {"source", "channels", "width", "depth"} if vae else {"source", "pretrained_class", "pretrained_path", "pretrained_subfolder"}
+        keys = (
+            {"source", "channels", "width", "depth"}
+            if vae
+            else {"source", "pretrained_class", "pretrained_path", "pretrained_subfolder"}
+        )
         write_json(temporary / "model.json", {"kind": "vae", **params.model_dump(include=keys)})
         if vae:
             save_weights(vae, temporary / "weights.safetensors")
@@ -120,7 +124,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
     except RuntimeError as error:
-        raise ValueError(f"{path}: weights do not fit the model described beside them ({str(error).splitlines()[-1].strip()})") from None
+        raise ValueError(
+            f"{path}: weights do not fit the model described beside them ({str(error).splitlines()[-1].strip()})"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.silu(self.conv1(F.silu(x))))
+        change: Tensor = self.conv2(F.silu(self.conv1(F.silu(x))))
+        return x + change
 
 
 class NanoVae(nn.Module):
@@ -85,4 +86,9 @@ class NanoVae(nn.Module):
         mse = F.mse_loss(decoded, photos)
         kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
         # On the scale [-1,1] (twice ours) plain L1 + L2 are 2 l1 + 4 mse.
-        return {"loss": 2 * l1 + 4 * mse + kl_weight * kl, "l1": l1, "psnr_db": -10 * torch.log10(mse.detach()), "kl": kl}
+        return {
+            "loss": 2 * l1 + 4 * mse + kl_weight * kl,
+            "l1": l1,
+            "psnr_db": -10 * torch.log10(mse.detach()),
+            "kl": kl,
+        }

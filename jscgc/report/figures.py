@@ -20,8 +20,8 @@ from jscgc.report.headline import ARROWS
 from jscgc.report.results import (
     CONTROLS,
     cbr_label,
-    metric_info,
     method_label,
+    metric_info,
     order_methods,
     order_metrics,
 )

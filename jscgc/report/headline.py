@@ -14,8 +14,9 @@ from jscgc.report.results import (
     CONTROLS,
     cbr_label,
     channel_label,
-    metric_info,
+    is_standin,
     method_label,
+    metric_info,
     middle,
     number,
     order_channels,
@@ -102,13 +103,17 @@ def print_headline(summary: Mapping[str, Any], console: Console | None = None) -
     if headline is None:
         console.print("No quality metric in these results.")
         return
-    table = Table(title=f"{headline.condition}; mean [95% interval]", title_justify="left")
+    standins = any(is_standin(row.metric) for row in headline.rows)
+    caption = "* stand-in on EfficientNet-Lite0: its own scale" if standins else None
+    title = f"{headline.condition}; mean [95% interval]"
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", padding=(0, 0))
     table.add_column("metric")
     for method in headline.methods:
-        table.add_column(Text(method_label(method)), justify="right")
+        table.add_column(Text(method_label(method)), justify="right", no_wrap=True)
     for row in headline.rows:
+        label = row.label.replace(" (EfficientNet-Lite0)", "*") if is_standin(row.metric) else row.label
         cells = [Text(cell.text, style="bold" if cell.best else "") for cell in row.cells]
-        table.add_row(Text(f"{row.label} {row.arrow}"), *cells)
+        table.add_row(Text(f"{label} {row.arrow}"), *cells)
     console.print(table)
 
 

@@ -48,15 +48,19 @@ def build_page(
         ValueError: results.csv breaks its contract, or a JSON file is none.
     """
     table = results.load_results(reports / "results.csv")
-    page = _environment().get_template("page.html.j2").render(
-        _context(reports, table),
-        plotly_js=get_plotlyjs(),
-        params_text=params_text,
-        manifest=manifest,
-        commit=commit,
-        profile=profile,
-        date=date,
-        notes=notes,
+    page = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            _context(reports, table),
+            plotly_js=get_plotlyjs(),
+            params_text=params_text,
+            manifest=manifest,
+            commit=commit,
+            profile=profile,
+            date=date,
+            notes=notes,
+        )
     )
     out = reports / "index.html"
     with atomic(out) as temporary:
@@ -178,7 +182,10 @@ def _captions(table: pd.DataFrame) -> dict[tuple[str, Shot], str]:
         values = table[(table["metric"] == metric) & (table["seed"] == table["seed"].min())]
         short = "PSNR" if metric == "psnr" else "feat."
         for r in values.itertuples(index=False):
-            key = (str(r.image), Shot(str(r.method), str(r.channel), float(str(r.snr_db)), results.rate_of(float(str(r.cbr)))))
+            key = (
+                str(r.image),
+                Shot(str(r.method), str(r.channel), float(str(r.snr_db)), results.rate_of(float(str(r.cbr)))),
+            )
             text = f"{short} {results.number(float(str(r.value)))}"
             captions[key] = f"{captions[key]} · {text}" if key in captions else text
     return captions

@@ -52,7 +52,9 @@ class System(Protocol):
         """Photos [B,3,H,W] in [0,1] of any size -> complex symbols [B,rate,h,w] on the 1/16 grid, unit power per image."""
         ...
 
-    def decode(self, received: Received, height: int, width: int, sampling: Sampling, conditioned: bool = True) -> Decoded:
+    def decode(
+        self, received: Received, height: int, width: int, sampling: Sampling, conditioned: bool = True
+    ) -> Decoded:
         """Received symbols -> photos of height x width pixels; a generative system can be told to ignore the symbols."""
         ...
 
@@ -81,7 +83,9 @@ class LatentSystem:
     def encode(self, photos: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         return self.codec.symbols(self.space.encode(photos), snr_db, rate)
 
-    def decode(self, received: Received, height: int, width: int, sampling: Sampling, conditioned: bool = True) -> Decoded:
+    def decode(
+        self, received: Received, height: int, width: int, sampling: Sampling, conditioned: bool = True
+    ) -> Decoded:
         samples = self.codec.restore(received, sampling, conditioned)
         return Decoded(self.space.decode(samples.x0, height, width), samples.nfe)
 
@@ -170,4 +174,3 @@ def transmit(
     decoded = system.decode(received, height, width, sampling, conditioned=control != "unconditional")
     decode_ms = _milliseconds(start, device)
     return Reception(decoded.photos[0].clamp(0, 1), spent, decoded.nfe, encode_ms, decode_ms)
-

@@ -56,7 +56,9 @@ def learning_rate(step: int, params: TrainParams) -> float:
     return params.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, params.steps - warmup)))
 
 
-def train(model: nn.Module, loss_function: LossFunction, params: TrainParams, folder: Path, log: MetricLog, name: str) -> None:
+def train(
+    model: nn.Module, loss_function: LossFunction, params: TrainParams, folder: Path, log: MetricLog, name: str
+) -> None:
     """Train `model` in place; at the end it holds the averaged weights (if params.ema_decay is not 0).
 
     Args:
@@ -75,7 +77,9 @@ def train(model: nn.Module, loss_function: LossFunction, params: TrainParams, fo
         _train(model, loss_function, params, folder, log, name)
 
 
-def _train(model: nn.Module, loss_function: LossFunction, params: TrainParams, folder: Path, log: MetricLog, name: str) -> None:
+def _train(
+    model: nn.Module, loss_function: LossFunction, params: TrainParams, folder: Path, log: MetricLog, name: str
+) -> None:
     weights = checkpoint.trained(model)
     optimiser = torch.optim.AdamW(
         weights.values(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=params.weight_decay
@@ -85,7 +89,13 @@ def _train(model: nn.Module, loss_function: LossFunction, params: TrainParams, f
     model.train()
     sums: dict[str, float] = {}
     since, clock = 0, time.perf_counter()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=1) as progress:
         bar = progress.add_task(name, total=params.steps, completed=start)
         for step in range(start, params.steps):

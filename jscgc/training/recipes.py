@@ -7,7 +7,7 @@ run's checkpoints. Where everything random comes from is in the names given to `
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -27,6 +27,8 @@ from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
 from jscgc.systems.store import Architecture
 from jscgc.training.loop import MetricLog, resolve_device, train
+
+Placed = TypeVar("Placed", bound=Tensor | nn.Module)
 
 
 def seeded(params: Params, name: str) -> None:
@@ -51,9 +53,10 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
     return vae
 
 
-def _place(value: Any, device: torch.device) -> Any:
+def _place(value: Placed, device: torch.device) -> Placed:
     """On the device, convolution-friendly in memory."""
-    return value.to(device, memory_format=torch.channels_last)
+    placed: Placed = value.to(device, memory_format=torch.channels_last)  # type: ignore[assignment, call-overload]
+    return placed
 
 
 @torch.no_grad()
@@ -102,13 +105,24 @@ class LatentCrops:
         return batch
 
 
-def _train_on_latents(net: nn.Module, params: Params, train_params: TrainParams, latents: Path, folder: Path, log: MetricLog, name: str, loss: Any) -> None:
+def _train_on_latents(
+    net: nn.Module,
+    params: Params,
+    train_params: TrainParams,
+    latents: Path,
+    folder: Path,
+    log: MetricLog,
+    name: str,
+    loss: Any,
+) -> None:
     device = resolve_device(params.device)
     _place(net, device)
     crops = LatentCrops(latents, params.seed, device)
 
     def loss_of_step(step: int) -> dict[str, Tensor]:
-        scalars: dict[str, Tensor] = loss(crops.batch(train_params.batch_size, name, step), stream(params.seed, name, step))
+        scalars: dict[str, Tensor] = loss(
+            crops.batch(train_params.batch_size, name, step), stream(params.seed, name, step)
+        )
         return scalars
 
     train(net, loss_of_step, train_params, folder, log, name)
@@ -163,7 +177,13 @@ def train_diffjscc(params: Params, latents: Path, flow: Path, codec: Path, folde
 
 
 def _train_receiver(
-    net: JscgcNet | DiffJsccNet, params: Params, latents: Path, folder: Path, log: MetricLog, name: str, link: LinkParams
+    net: JscgcNet | DiffJsccNet,
+    params: Params,
+    latents: Path,
+    folder: Path,
+    log: MetricLog,
+    name: str,
+    link: LinkParams,
 ) -> None:
     dropout = params.jscgc.condition_dropout
     _train_on_latents(

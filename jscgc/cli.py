@@ -1,0 +1,386 @@
+"""The command line: jscgc transmit | evaluate | info. Heavy imports wait until a command runs, so --help is quick."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jscgc import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from jscgc.systems.base import Reception
+
+METHODS = ("jscgc", "mambajscc_psnr", "diffjscc")
+CHANNELS = ("awgn", "rayleigh_block", "rayleigh_fast")
+
+TRANSMIT = """\
+Send a photo through a noisy channel and save what is received.
+
+  jscgc transmit photo.jpg --snr-db 5 --cbr 8/768
+  jscgc transmit photo.jpg --channel rayleigh_fast --method all --out received/
+"""
+EVALUATE = """\
+Score trained models on every photo of a folder, in parallel, into a tidy CSV table.
+
+  jscgc evaluate --images kodak/ --methods jscgc diffjscc --snr-db -5 0 5 10 --cbr 8/768 --out results.csv
+"""
+INFO = "What is trained, which metrics can run and why the others can't, which devices and kernels are used."
+
+
+class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Descriptions as they are written, and every default."""
+
+
+def _number(text: str) -> float:
+    import math
+
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} must be finite")
+    return value
+
+
+def _snr_db(text: str) -> float:
+    value = _number(text)
+    if not -100 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} dB is out of range: -100 to 100")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 6 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0")
+    return int(text)
+
+
+def _guidance(text: str) -> float:
+    value = _number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"guidance must not be negative, got {text}")
+    return value
+
+
+def _choice(kind: str, allowed: Sequence[str]) -> Any:
+    def check(text: str) -> str:
+        if text not in allowed:
+            import difflib
+
+            near = difflib.get_close_matches(text, allowed, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise argparse.ArgumentTypeError(f"unknown {kind} {text!r}: {hint}choose from {', '.join(allowed)}")
+        return text
+
+    return check
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("jscgc", description="Joint source-channel-generation coding of photographs.")
+    parser.add_argument("--version", action="version", version=f"jscgc {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, short: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=short, description=text, formatter_class=_Help)
+        sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
+        place = os.environ.get("JSCGC_MODELS", "data/models")
+        sub.add_argument(
+            "--models", type=Path, default=Path(place), metavar="DIR", help="trained models (JSCGC_MODELS)"
+        )
+        return sub
+
+    def sampling(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--steps", type=_count, default=10, help="sampler steps; two network calls each if guided")
+        sub.add_argument("--guidance", type=_guidance, default=1.5, help="1: plain conditional; 0: ignores the symbols")
+        sub.add_argument("--seed", type=_natural, default=0, help="of channel and sampler: same seed, same result")
+        sub.add_argument(
+            "--device", type=_choice("device", ("auto", "cpu", "cuda")), default="auto", help="auto|cpu|cuda"
+        )
+
+    send = command("transmit", "send one photo through the channel", TRANSMIT)
+    send.add_argument("photo", type=Path, help="jpg, png, webp, ...; any size")
+    send.add_argument("--snr-db", type=_snr_db, default=5.0, help="average signal-to-noise ratio in decibels")
+    send.add_argument("--channel", type=_choice("channel", CHANNELS), default="awgn", help=" | ".join(CHANNELS))
+    send.add_argument("--cbr", default="8/768", help="channel uses per source dimension, such as 2/768")
+    send.add_argument(
+        "--method", type=_choice("method", (*METHODS, "all")), default="jscgc", help=" | ".join((*METHODS, "all"))
+    )
+    send.add_argument(
+        "--max-side", type=_natural, default=0, help="first reduce the photo to this longer side in pixels; 0: keep"
+    )
+    send.add_argument("--out", type=Path, default=Path("received"), metavar="DIR", help="where pictures and metrics go")
+    sampling(send)
+
+    score = command("evaluate", "score trained models on a folder of photos", EVALUATE)
+    score.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="photos, searched recursively")
+    score.add_argument(
+        "--methods", nargs="+", type=_choice("method", METHODS), default=list(METHODS), help=" ".join(METHODS)
+    )
+    score.add_argument(
+        "--channel", nargs="+", type=_choice("channel", CHANNELS), default=["awgn"], help=" ".join(CHANNELS)
+    )
+    score.add_argument("--snr-db", nargs="+", type=_snr_db, default=[-5.0, 0.0, 5.0, 10.0], help="decibels")
+    score.add_argument("--cbr", nargs="+", default=["8/768"], help="such as 2/768 8/768")
+    score.add_argument("--draws", type=_count, default=1, help="independent channel draws per condition")
+    score.add_argument("--patch", type=int, choices=(64, 128), default=64, help="patch side for FID and KID, pixels")
+    score.add_argument("--max-side", type=_natural, default=0, help="first reduce photos to this longer side; 0: keep")
+    score.add_argument("--workers", type=_natural, default=0, help="Ray workers; 0: one per core")
+    score.add_argument("--out", type=Path, default=Path("results.csv"), metavar="CSV", help="the table")
+    sampling(score)
+
+    command("info", "what is trained and what can run here", INFO)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; a user's mistake is one line on stderr and status 1 (2 for the arguments themselves)."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="jscgc: %(message)s", stream=sys.stderr)
+    try:
+        {"transmit": _transmit, "evaluate": _evaluate, "info": _info}[arguments.command](arguments)
+    except KeyboardInterrupt:
+        print("jscgc: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except (ValueError, OSError) as error:
+        if os.environ.get("JSCGC_TRACEBACK"):
+            raise
+        print(f"jscgc: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _emit(document: Any) -> None:
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def _transmit(a: argparse.Namespace) -> None:
+    from jscgc.channel.accounting import parse_rate
+    from jscgc.data import open_photo, reduce, to_tensor
+    from jscgc.evaluation.grid import pair_names
+    from jscgc.metrics import pair_metric
+    from jscgc.metrics.evaluate import evaluate_pairs
+    from jscgc.systems.base import Link, transmit
+    from jscgc.systems.store import load_system, trained_systems
+    from jscgc.training.loop import resolve_device
+
+    photo = to_tensor(reduce(open_photo(a.photo), a.max_side))
+    device = resolve_device(a.device)
+    names = trained_systems(a.models) if a.method == "all" else [a.method]
+    if not names:
+        raise ValueError(
+            f"{a.models}: no trained models here; train with `make reproduce`, or name the place with --models"
+        )
+    metrics = [pair_metric(name) for name in pair_names()]
+    received: dict[str, Reception] = {}
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        system = load_system(name, a.models, device)
+        link = Link(a.channel, a.snr_db, parse_rate(a.cbr, system.rates))
+        reception = transmit(
+            system, photo.to(device), link, steps=a.steps, guidance=a.guidance, seed=a.seed, key=a.photo.name
+        )
+        received[name] = reception
+        scores = _scores(metrics, photo, reception.photo.cpu(), evaluate_pairs)
+        rows.append(
+            {
+                "method": name,
+                "k": reception.bandwidth.k,
+                "n": reception.bandwidth.n,
+                "cbr_exact": reception.bandwidth.cbr,
+                "steps": a.steps if system.generative else 0,
+                "nfe": reception.nfe,
+                "encode_ms": round(reception.encode_ms, 1),
+                "decode_ms": round(reception.decode_ms, 1),
+                "metrics": scores,
+            }
+        )
+    conditions = {
+        "photo": str(a.photo),
+        "height": photo.shape[1],
+        "width": photo.shape[2],
+        "channel": a.channel,
+        "snr_db": a.snr_db,
+        "cbr": a.cbr,
+        "seed": a.seed,
+        "guidance": a.guidance,
+    }
+    document = {**conditions, "results": rows, "files": _save(a.out, a.photo.stem, photo, received, conditions, rows)}
+    if a.json:
+        _emit(document)
+    else:
+        _print_transmission(document)
+
+
+def _scores(metrics: list[Any], photo: Tensor, received: Tensor, evaluate_pairs: Any) -> dict[str, float | None]:
+    """Scores by metric; None where the photo is too small for a metric."""
+    scores: dict[str, float | None] = {}
+    for metric in metrics:
+        try:
+            scores |= {k: v[0] for k, v in evaluate_pairs([metric], photo[None], received[None]).items()}
+        except ValueError as error:
+            logging.warning("%s: %s", metric.info.name, error)
+            scores[metric.info.name] = None
+    return scores
+
+
+def _save(
+    out: Path, stem: str, photo: Tensor, received: dict[str, Reception], conditions: dict[str, Any], rows: list[Any]
+) -> dict[str, str]:
+    """Received pictures, a labelled side by side, and the numbers."""
+    from jscgc.data import save_png, to_photo
+    from jscgc.files import write_json
+    from jscgc.report.side_by_side import side_by_side
+
+    tag = f"{stem}_{conditions['channel']}_{conditions['snr_db']:g}dB_{conditions['cbr'].replace('/', '-')}"
+    pictures = {name: to_photo(reception.photo.cpu()) for name, reception in received.items()}
+    files = {name: str(out / f"{tag}_{name}.png") for name in pictures}
+    for name, picture in pictures.items():
+        save_png(picture, Path(files[name]))
+    labels = {"original": to_photo(photo)}
+    for row in rows:
+        labels[f"{row['method']}  {row['metrics']['psnr']:.1f} dB"] = pictures[row["method"]]
+    title = f"{conditions['channel']}, SNR {conditions['snr_db']:g} dB, CBR {conditions['cbr']}"
+    files["side_by_side"] = str(out / f"{tag}_side_by_side.png")
+    save_png(side_by_side(labels, title), Path(files["side_by_side"]))
+    files["metrics"] = str(out / f"{tag}.json")
+    write_json(Path(files["metrics"]), {**conditions, "results": rows})
+    return files
+
+
+def _print_transmission(document: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from jscgc.metrics import info
+
+    rows = document["results"]
+    first = rows[0]
+    console = Console()
+    console.print(
+        f"{document['photo']}  {document['width']}x{document['height']}, {document['channel']}, SNR "
+        f"{document['snr_db']:g} dB, k = {first['k']} symbols for n = {first['n']}: CBR {first['cbr_exact']:.5f}"
+    )
+    table = Table("metric", *[row["method"] for row in rows])
+    for name in first["metrics"]:
+        arrow = "↑" if info(name).direction == "higher" else "↓"
+        values = [row["metrics"][name] for row in rows]
+        table.add_row(f"{name} {arrow}", *["-" if value is None else f"{value:.4g}" for value in values])
+    for name in ("nfe", "encode_ms", "decode_ms"):
+        table.add_row(name, *[f"{row[name]:g}" for row in rows])
+    console.print(table)
+    for name, path in document["files"].items():
+        console.print(f"{name}: {path}", soft_wrap=True)
+
+
+def _evaluate(a: argparse.Namespace) -> None:
+    from jscgc.channel.accounting import parse_rate
+    from jscgc.config import EvaluateParams, SampleParams
+    from jscgc.data import PhotoError, find_photos, open_photo
+    from jscgc.evaluation.run import evaluate
+    from jscgc.report import print_headline, summarise
+    from jscgc.systems.store import load_system
+
+    rates: set[int] = set()
+    for name in a.methods:
+        system = load_system(name, a.models)
+        rates |= {parse_rate(cbr, system.rates) for cbr in a.cbr}
+    photos: list[tuple[str, Path]] = []
+    for path in find_photos([a.images]):
+        try:
+            open_photo(path)
+        except PhotoError as error:
+            logging.warning("skipped: %s", error)
+            continue
+        photos.append((path.relative_to(a.images).as_posix(), path))
+    if not photos:
+        raise ValueError(f"{a.images}: no readable photograph here")
+    params = EvaluateParams(
+        methods=a.methods,
+        channels=a.channel,
+        snr_db=a.snr_db,
+        rates=sorted(rates),
+        seeds=a.draws,
+        patch=a.patch,
+        workers=a.workers,
+    )
+    sample = SampleParams(steps=a.steps, guidance=a.guidance)
+    evaluation = evaluate(
+        a.models, photos, params, sample, seed=a.seed, device=a.device, out=a.out, max_side=a.max_side
+    )
+    summary = summarise(evaluation.table)
+    if a.json:
+        _emit({"out": str(a.out), "photos": len(photos), "summary": summary["rows"], "timing": evaluation.timing})
+        return
+    print_headline(summary)
+    print(f"{len(evaluation.table)} rows in {a.out}")
+
+
+def _info(a: argparse.Namespace) -> None:
+    import torch
+
+    from jscgc.encoder.scan import implementation
+    from jscgc.files import read_json
+    from jscgc.metrics import available
+    from jscgc.training.loop import resolve_device
+
+    device = resolve_device("auto")
+    scan, why = implementation(device)
+    models = []
+    for folder in sorted(p.parent for p in a.models.glob("*/model.json")):
+        description = read_json(folder / "model.json")
+        rates = description.get("architecture", {}).get("rates")
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+        models.append(
+            {"name": folder.name, "folder": str(folder), "mb": round(size, 1), "cbr": [f"{r}/768" for r in rates or []]}
+        )
+    document: dict[str, Any] = {
+        "version": __version__,
+        "torch": torch.__version__,
+        "device": str(device),
+        "scan": {"implementation": scan, "why": why},
+        "models": models,
+        "metrics": [
+            {"name": name, "available": missing is None, "missing": missing} for name, missing in available().items()
+        ],
+    }
+    if a.json:
+        _emit(document)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"jscgc {__version__}, torch {torch.__version__}, device {device}")
+    console.print(f"scan: {scan} ({why})", markup=False)
+    if models:
+        table = Table("trained model", "MB", "CBR", "folder")
+        for model in models:
+            table.add_row(model["name"], f"{model['mb']:g}", " ".join(model["cbr"]), model["folder"])
+        console.print(table)
+    else:
+        console.print(f"no trained models in {a.models}: `make reproduce` trains them")
+    table = Table("metric", "available")
+    for metric in document["metrics"]:
+        table.add_row(metric["name"], "yes" if metric["available"] else f"no: {metric['missing']}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
