@@ -1,5 +1,6 @@
 """Stage report: summary, still grid and page, from the results alone."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jscgc import tracking
@@ -11,12 +12,22 @@ with stage("report") as running:
     results = load_results(REPORTS / "results.csv")
     write_json(REPORTS / "summary.json", summarise(results))
     picture_grid(REPORTS / "pictures", results, REPORTS / "grid.png")
+    manifest = read_json(PHOTOS / "manifest.json")
+    measured = datetime.fromtimestamp((REPORTS / "results.csv").stat().st_mtime, UTC)
+    counts = manifest["counts"]
     build_page(
         REPORTS,
         params_text=Path("params.yaml").read_text(encoding="utf-8"),
-        manifest=read_json(PHOTOS / "manifest.json"),
+        manifest=manifest,
         commit=tracking.commit(ROOT),
         profile=running.params.profile,
+        date=f"{measured:%Y-%m-%d}",
+        notes=[
+            f"Trained on {counts['train']} photographs and tested on {counts['test']} others: intervals over so few "
+            "photographs are too narrow, and say little about other photographs.",
+            "DiffJSCC here is our two-stage system on the same generator and adapter, not its authors' code; "
+            "MambaJSCC works on the VAE's latents, so that all methods share the VAE's error.",
+        ],
     )
     for name in ("summary.json", "grid.png", "index.html"):
         running.run.artifact(REPORTS / name)

@@ -101,9 +101,17 @@ def load_vae(folder: Path) -> NanoVae | DiffusersVae:
     if not (folder / "model.json").exists():
         raise ValueError(f"{folder}: no trained VAE here; train one with `dvc repro`, or name its place with --models")
     config = read_json(folder / "model.json")
-    if config["source"] == "pretrained":
-        return load_diffusers(config["pretrained_class"], config["pretrained_path"], config["pretrained_subfolder"])
-    vae = NanoVae(config["channels"], config["width"], config["depth"])
+    try:
+        pretrained = config["source"] == "pretrained"
+        keys = ["pretrained_class", "pretrained_path", "pretrained_subfolder"] if pretrained else ["channels", "width", "depth"]
+        values = [config[key] for key in keys]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / 'model.json'}: not a VAE's description ({error!r}); train one with `dvc repro`"
+        ) from None
+    if pretrained:
+        return load_diffusers(*values)
+    vae = NanoVae(*values)
     load_weights(vae, folder / "weights.safetensors")
     return vae.eval().requires_grad_(False)
 

@@ -44,7 +44,7 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
 
 
 def matrices(results: pd.DataFrame) -> dict[Condition, pd.DataFrame]:
-    """Every condition's values as images x seeds (NaN where missing), in reading order of method, channel and metric."""
+    """Every condition's values as images x seeds (NaN where missing), in reading order."""
     cells: dict[Condition, pd.DataFrame] = {}
     for key, group in results.groupby(_KEY, sort=True):
         method, channel, snr_db, cbr, steps, metric = cast("tuple[Any, ...]", key)

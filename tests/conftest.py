@@ -1,0 +1,102 @@
+"""Shared by all tests: no network, repeatable property tests, and one tiny configuration with tiny trained-looking models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+from hypothesis import settings
+from torch import nn
+
+from jscgc.config import Params
+from jscgc.files import sha256
+from jscgc.latent.autoencoder import LatentStatistics, save_vae
+from jscgc.latent.nano_vae import NanoVae
+from jscgc.systems import store
+from jscgc.systems.store import Architecture
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=25)
+settings.load_profile("repeatable")
+
+TRAIN = {"steps": 6, "batch_size": 3, "learning_rate": 0.003, "checkpoint_every": 2, "log_every": 1, "ema_decay": 0.5}
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    """Every part of the system, as small as it goes: rates 2 and 4, latents of 4 channels at 1/8."""
+    return Params.model_validate(
+        {
+            "profile": "test",
+            "seed": 3,
+            "device": "cpu",
+            "data": {"source": "builtin"},
+            "vae": {
+                "source": "nano",
+                "channels": 4,
+                "width": 8,
+                "depth": 1,
+                "kl_weight": 1e-3,
+                "crop": 32,
+                "train": TRAIN,
+            },
+            "latents": {"crops": 8, "crop": 64, "min_scale": 0.5},
+            "generator": {"backbone": "unet", "widths": [16, 32], "depth": 1, "time_law": "uniform", "train": TRAIN},
+            "encoder": {"widths": [8, 16], "depths": [1, 1], "downsample": [1, 2], "state": 4, "head": 4},
+            "link": {"channels": ["awgn", "rayleigh_block", "rayleigh_fast"], "snr_db": [0, 15], "rates": [2, 4]},
+            "codec": TRAIN,
+            "jscgc": {
+                "adapter": {"width": 16, "refiner_depth": 1},
+                "train_generator": False,
+                "encoder_init": "mambajscc_psnr",
+                "condition_dropout": 0.2,
+                "train": TRAIN,
+            },
+            "sample": {"steps": 2, "guidance": 1.5},
+            "evaluate": {
+                "methods": ["jscgc"],
+                "channels": ["awgn"],
+                "snr_db": [0],
+                "rates": [2],
+                "seeds": 1,
+                "patch": 64,
+            },
+        }
+    )
+
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def fill(net: Module) -> Module:
+    """Give layers that start at zero (residual heads, output layers) small random weights, so that they act."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if not parameter.any():
+                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return net
+
+
+@pytest.fixture(scope="session")
+def filled() -> Callable[[Module], Module]:
+    """The function above, for tests that build their own networks."""
+    return fill
+
+
+@pytest.fixture(scope="session")
+def models(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the stages leave it: vae and three systems, their weights random (no layer left at zero)."""
+    folder = tmp_path_factory.mktemp("models")
+    torch.manual_seed(0)
+    save_vae(folder / "vae", params.vae, fill(NanoVae(4, params.vae.width, params.vae.depth)))
+    statistics = LatentStatistics([0.1, -0.1, 0.0, 0.2], [1.0, 0.5, 2.0, 1.5], 8, sha256(folder / "vae"))
+    for kind in ("flow", "jscgc", "mambajscc_psnr", "diffjscc"):
+        architecture = Architecture.of(kind, params)
+        store.save(folder / kind, architecture, statistics, fill(store.build(architecture, statistics)))
+    return folder

@@ -1,0 +1,104 @@
+"""Latents to symbols and back: sizes, power, order of the symbols."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jscgc.config import EncoderParams
+from jscgc.encoder.encoder import MambaDecoder, MambaEncoder, latent_to_grid
+
+CHANNELS, MAX_RATE = 4, 6
+HALVING = EncoderParams(widths=[8, 16], depths=[1, 1], downsample=[1, 2], state=4, head=4)
+FLAT = EncoderParams(widths=[8, 16], depths=[1, 1], downsample=[1, 1], state=4, head=4)
+FOURFOLD = EncoderParams(widths=[8, 16], depths=[1, 1], downsample=[2, 2], state=4, head=4)
+EVERY_VAE = [(4, FOURFOLD), (8, HALVING), (16, FLAT), (32, FLAT)]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> MambaEncoder:
+    torch.manual_seed(0)
+    return MambaEncoder(CHANNELS, HALVING, MAX_RATE, factor=8).eval()
+
+
+@settings(max_examples=12)
+@given(rows=st.integers(1, 9), columns=st.integers(1, 9), rate=st.integers(1, MAX_RATE))
+def test_unit_power_per_image_for_any_even_latent(encoder, rows, columns, rate):
+    scales = torch.tensor([1.0, 30.0])[:, None, None, None]
+    with torch.no_grad():
+        symbols = encoder(scales * torch.randn(2, CHANNELS, 2 * rows, 2 * columns), torch.tensor([0.0, 10.0]), rate)
+    assert symbols.shape == (2, rate, rows, columns) and symbols.dtype == torch.complex64
+    assert torch.allclose(symbols.abs().square().mean((1, 2, 3)), torch.ones(2), atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", range(1, MAX_RATE))
+def test_a_low_rate_sends_a_prefix_of_the_symbols(encoder, rate):
+    latents, snr_db = torch.randn(2, CHANNELS, 6, 8), torch.tensor([0.0, 7.0])
+    with torch.no_grad():
+        full, prefix = encoder(latents, snr_db, MAX_RATE)[:, :rate], encoder(latents, snr_db, rate)
+    ratio = (prefix / full).flatten(1)
+    # One real, positive number per image: the power that the dropped symbols leave to these.
+    assert torch.allclose(ratio.imag, torch.zeros_like(ratio.imag), atol=1e-4)
+    assert torch.allclose(ratio.real, ratio.real[:, :1].expand_as(ratio.real), rtol=1e-4)
+    assert (ratio.real > 0).all()
+
+
+def test_batch_mates_have_no_say(encoder):
+    latents, snr_db = torch.randn(3, CHANNELS, 6, 4), torch.tensor([0.0, 5.0, 10.0])
+    with torch.no_grad():
+        together = encoder(latents, snr_db, 4)
+        alone = torch.cat([encoder(latents[i : i + 1], snr_db[i : i + 1], 4) for i in range(3)])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_the_transmitter_uses_the_snr(encoder):
+    latents = torch.randn(1, CHANNELS, 4, 4)
+    with torch.no_grad():
+        low, high = (encoder(latents, torch.tensor([snr_db]), 4) for snr_db in (0.0, 15.0))
+    assert (low - high).abs().max().item() > 1e-3
+
+
+@pytest.mark.parametrize("rate", [0, -1, MAX_RATE + 1])
+def test_a_rate_out_of_range_is_an_error(encoder, rate):
+    with pytest.raises(ValueError, match=rf"rate must be in 1\.\.{MAX_RATE}.*got {rate}"):
+        encoder(torch.randn(1, CHANNELS, 4, 4), torch.zeros(1), rate)
+
+
+@pytest.mark.parametrize("factor, params", [(8, FLAT), (8, FOURFOLD), (16, HALVING), (32, HALVING), (4, HALVING)])
+def test_stages_that_do_not_lead_to_the_grid_are_an_error(factor, params):
+    with pytest.raises(ValueError, match=r"encoder\.downsample must multiply to"):
+        MambaEncoder(CHANNELS, params, MAX_RATE, factor)
+
+
+@pytest.mark.parametrize("factor, expected", [(4, (4, 1)), (8, (2, 1)), (16, (1, 1)), (32, (1, 2)), (64, (1, 4))])
+def test_latent_to_grid(factor, expected):
+    assert latent_to_grid(factor) == expected
+
+
+@pytest.mark.parametrize("factor", [3, 12, 24])
+def test_a_vae_off_the_grid_is_an_error(factor):
+    with pytest.raises(ValueError, match=f"{factor}x"):
+        latent_to_grid(factor)
+
+
+@pytest.mark.parametrize("factor, params", EVERY_VAE)
+def test_every_vae_gets_symbols_on_the_same_grid_and_latents_back(factor, params):
+    torch.manual_seed(0)
+    encoder = MambaEncoder(CHANNELS, params, MAX_RATE, factor)
+    decoder = MambaDecoder(CHANNELS, params, MAX_RATE, factor)
+    latents, snr_db = torch.randn(1, CHANNELS, 192 // factor, 320 // factor), torch.tensor([5.0])
+    with torch.no_grad():
+        assert encoder(latents, snr_db, 3).shape == (1, 3, 12, 20)
+        assert decoder(torch.randn(1, 3 * MAX_RATE, 12, 20), snr_db).shape == latents.shape
+
+
+def test_the_decoder_uses_symbols_and_snr():
+    torch.manual_seed(0)
+    decoder = MambaDecoder(CHANNELS, HALVING, MAX_RATE, factor=8)
+    planes = torch.randn(1, 3 * MAX_RATE, 3, 4)
+    with torch.no_grad():
+        first = decoder(planes, torch.tensor([5.0]))
+        assert not torch.allclose(first, decoder(-planes, torch.tensor([5.0])), atol=1e-3)
+        assert not torch.allclose(first, decoder(planes, torch.tensor([-5.0])), atol=1e-3)

@@ -1,0 +1,179 @@
+"""The page: every section, nothing loaded from elsewhere, everything escaped, and what it does without its inputs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from plotly.offline import get_plotlyjs
+
+from jscgc.report import build_page, picture_grid
+from jscgc.report.page import duration
+from jscgc.report.pictures import embed, find_photos
+
+Maker = Callable[..., pd.DataFrame]
+SECTIONS = (
+    "headline",
+    "snr",
+    "cbr",
+    "pictures",
+    "controls",
+    "monotonic",
+    "training",
+    "table",
+    "times",
+    "metrics",
+    "limits",
+    "data",
+    "parameters",
+)
+HOSTILE = "<img src=x onerror=alert(1)>&\"'</script>"
+MANIFEST = {
+    "source": "builtin",
+    "photos": [{"name": HOSTILE, "split": "test", "origin": "skimage", "licence": "CC0", "sha256": "ab" * 32}],
+}
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def page_of(folder: Path, **arguments: Any) -> str:
+    """The page's text without plotly.js."""
+    defaults: dict[str, Any] = {"params_text": "seed: 0\n", "manifest": MANIFEST, "commit": "abc", "profile": "smoke"}
+    text = build_page(folder, **defaults | arguments).read_text(encoding="utf-8")
+    assert text.count(get_plotlyjs()) == 1
+    return text.replace(get_plotlyjs(), "")
+
+
+@pytest.fixture(scope="module")
+def page(reports: Path) -> str:
+    return page_of(reports, date="2026-01-02", notes=[HOSTILE], commit=HOSTILE, params_text=f"name: {HOSTILE}")
+
+
+def test_every_section_is_there_with_content(page: str) -> None:
+    ids = [attributes.get("id") for _, attributes in Tags(page).found]
+    assert [name for name in SECTIONS if ids.count(name) != 1] == []
+    assert all(f'href="#{name}"' in page for name in SECTIONS)
+    for text in ("2026-01-02", "train_vae", "3 min 20 s", "stand-in", "no symbols", "biased", "CC0"):
+        assert text in page
+
+
+def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
+    for tag, attributes in Tags(page).found:
+        assert tag not in {"link", "iframe", "base"} or attributes.get("href") == "data:,"
+        assert (attributes.get("src") or "data:").startswith("data:")
+        if tag != "a":
+            assert not (attributes.get("href") or "").startswith("http")
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|src=[\"']?(https?:)?//", page)
+
+
+def test_names_are_escaped(page: str) -> None:
+    assert HOSTILE not in page and "<img src=x" not in page
+    assert page.count("&lt;img src=x onerror") == 4  # commit, note, parameters, photograph
+
+
+def test_figures_are_json_with_traces_for_every_choice(page: str) -> None:
+    (text,) = re.findall(r'<script type="application/json" id="figures">(.*?)</script>', page, re.DOTALL)
+    figures = json.loads(text)
+    assert set(figures) == {f"{a}-{m}" for a in ("snr_db", "cbr") for m in ("psnr", "fid_efficientnet_lite0")} | {
+        "training0"
+    }
+    metas = {(t["meta"]["series"], t["meta"]["channel"], t["meta"]["cbr"]) for t in figures["snr_db-psnr"]["data"]}
+    offered = set(re.findall(r'<option value="([^"]+)"[^>]*>\d/768', page))
+    assert {cbr for _, _, cbr in metas} <= offered and len(metas) == 4
+    means = [t for t in figures["snr_db-psnr"]["data"] if "customdata" in t]
+    assert all(t["x"] == [-5, 0, 5] for t in means)
+    assert set(re.findall(r'data-figure="([^"]+)"', page)) == set(figures)
+
+
+def test_pictures_are_embedded_once_each(page: str, reports: Path) -> None:
+    pictures = [a for tag, a in Tags(page).found if tag == "img" and (a["src"] or "").startswith("data:image/webp")]
+    # per photograph: original, 2 methods x 3 SNRs x 2 rates; then original, ours and two controls
+    assert len(pictures) == 2 * (1 + 12) + 2 * 4
+    assert all(a["alt"] for a in pictures)
+
+
+def test_equal_inputs_give_an_equal_page(reports: Path) -> None:
+    assert page_of(reports) == page_of(reports)
+
+
+def test_results_alone_make_a_page_that_says_what_is_missing(make: Maker, tmp_path: Path) -> None:
+    results = make((5.0,))
+    results = results[(results["method"] == "jscgc") & (results["cbr"] > 0.005)]
+    results.to_csv(tmp_path / "results.csv", index=False)
+    page = page_of(tmp_path, manifest=None, params_text="", commit="")
+    for text in (
+        "Only one SNR",
+        "Only one CBR",
+        "No pictures were kept",
+        "Not tested: no control",
+        "Not tested: fewer than two SNRs",
+        "No training curves",
+        "No times of stages",
+        "No latencies",
+        "no manifest",
+        "a date not stated",
+        "parameters were not stated",
+    ):
+        assert text in page, text
+
+
+def test_no_rows_make_a_page_too(make: Maker, tmp_path: Path) -> None:
+    make().head(0).to_csv(tmp_path / "results.csv", index=False)
+    assert "holds no rows" in page_of(tmp_path)
+
+
+def test_grid_is_bounded_and_labelled(reports: Path, make: Maker, tmp_path: Path) -> None:
+    out = tmp_path / "grid.png"
+    assert picture_grid(reports / "pictures", make(), out)
+    with Image.open(out) as grid:
+        assert grid.width > 3 * 240 and grid.height > 6 * 160  # original | 2 methods; 2 photographs x 3 SNRs at 3:2
+    size = out.stat().st_size
+    assert picture_grid(reports / "pictures", make(), out, max_bytes=size // 2)
+    assert out.stat().st_size <= size // 2
+    assert not picture_grid(tmp_path / "none", make(), tmp_path / "no.png") and not (tmp_path / "no.png").exists()
+
+
+def test_grid_survives_a_missing_picture(make: Maker, tmp_path: Path, save_picture: Callable[..., None]) -> None:
+    save_picture(tmp_path / "a" / "original.png")
+    save_picture(tmp_path / "a" / "jscgc_awgn_0dB_8.png")
+    save_picture(tmp_path / "a" / "mambajscc_psnr_awgn_5dB_8.png")
+    assert picture_grid(tmp_path, make(), tmp_path / "grid.png")
+
+
+def test_embedding_keeps_its_budget(tmp_path: Path, make: Maker) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, size=(256, 384, 3), dtype=np.uint8)
+    for image in "abcd":
+        (tmp_path / image).mkdir()
+        for name in ("original", "jscgc_awgn_0dB_8", "jscgc_awgn_5dB_8"):
+            Image.fromarray(noise).save(tmp_path / image / f"{name}.png")
+    photos = find_photos(tmp_path, make())
+    whole = embed(photos)
+    assert (len(whole.photos), whole.side) == (4, 384)
+    small = embed(photos, budget=sum(map(len, whole.uris.values())) // 8)
+    assert sum(map(len, small.uris.values())) <= sum(map(len, whole.uris.values())) // 8
+    assert small.side < 384
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "–"), (3.21, "3.2 s"), (200.0, "3 min 20 s"), (3700, "1 h 1 min")]
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text

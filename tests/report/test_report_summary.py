@@ -1,0 +1,151 @@
+"""Means, intervals and checks on tables whose answer is known."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from subprocess import run
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from jscgc.report import headline_table, load_results, print_headline, summarise
+
+Maker = Callable[..., pd.DataFrame]
+
+
+def row(summary: dict, **wanted: object) -> dict:  # type: ignore[type-arg]
+    (found,) = [r for r in summary["rows"] if all(r[k] == v for k, v in wanted.items())]
+    return dict(found)
+
+
+def test_means_counts_and_what_the_interval_is_over(make: Maker) -> None:
+    summary = summarise(make())
+    psnr = row(summary, method="jscgc", snr_db=0.0, cbr=8 / 768, metric="psnr")
+    assert psnr["mean"] == pytest.approx(20 + 5 * (0.02 + 0.025))
+    assert psnr["low"] < psnr["mean"] < psnr["high"]
+    assert (psnr["images"], psnr["draws"], psnr["values"], psnr["interval_over"]) == (2, 3, 6, "images and draws")
+    fid = row(summary, method="jscgc", snr_db=0.0, cbr=8 / 768, metric="fid_efficientnet_lite0")
+    assert (fid["images"], fid["draws"], fid["values"], fid["interval_over"]) == (2, 3, 3, "draws")
+
+
+def test_missing_values_become_null_and_are_counted(make: Maker) -> None:
+    results = make()
+    results.loc[(results["method"] == "jscgc") & (results["metric"] == "psnr"), "value"] = math.nan
+    summary = summarise(results)
+    json.dumps(summary, allow_nan=False)
+    psnr = row(summary, method="jscgc", snr_db=0.0, cbr=8 / 768, metric="psnr")
+    assert (psnr["mean"], psnr["dropped"]) == (None, 6)
+
+
+def test_order_of_rows_in_the_file_does_not_matter(make: Maker) -> None:
+    assert summarise(make().sample(frac=1, random_state=0)) == summarise(make())
+
+
+def test_good_results_pass_both_checks(make: Maker) -> None:
+    checks = summarise(make())["checks"]
+    assert checks["monotonic"]["passed"] is True
+    # 2 methods x 2 rates x 2 quality metrics x (2 neighbours + 1 from end to end); nfe has no quality
+    assert (checks["monotonic"]["steps"], checks["monotonic"]["improved"]) == (24, 24)
+    assert checks["controls"]["passed"] is True
+    assert len(checks["controls"]["comparisons"]) == 4
+    assert checks["controls"]["conditions"] == [{"channel": "awgn", "snr_db": 5.0, "cbr": 8 / 768}]
+
+
+def test_a_violation_is_found_and_named(make: Maker) -> None:
+    results = make()
+    at = (results["method"] == "jscgc") & (results["snr_db"] == 0) & (results["cbr"] > 0.005)
+    results.loc[at & (results["metric"] == "fid_efficientnet_lite0"), "value"] += 100
+    check = summarise(results)["checks"]["monotonic"]
+    assert check["passed"] is False
+    (violation,) = check["violations"]
+    assert (violation["method"], violation["metric"]) == ("jscgc", "fid_efficientnet_lite0")
+    assert (violation["from_snr_db"], violation["to_snr_db"]) == (-5.0, 0.0)
+    assert violation["worsening"]["mean"] == pytest.approx(75)
+
+
+def test_worse_on_the_same_images_within_wide_intervals_is_a_warning(make: Maker) -> None:
+    results = make((0.0, 5.0))
+    psnr = results["metric"] == "psnr"
+    results.loc[psnr & (results["image"] == "b"), "value"] += 30
+    results.loc[psnr & (results["method"] == "jscgc") & (results["snr_db"] == 5), "value"] -= 3
+    check = summarise(results)["checks"]["monotonic"]
+    assert check["passed"] is True
+    assert {(w["method"], w["metric"]) for w in check["paired_warnings"]} == {("jscgc", "psnr")}
+
+
+def test_equal_values_are_no_violation(make: Maker) -> None:
+    results = make().assign(value=1.0)
+    check = summarise(results)["checks"]["monotonic"]
+    assert check["passed"] is True and check["equal"] == check["steps"] == 24 and not check["paired_warnings"]
+
+
+def test_one_snr_and_no_controls_are_not_tested(make: Maker) -> None:
+    results = make((5.0,))
+    checks = summarise(results[~results["method"].str.startswith("jscgc_")])["checks"]
+    assert checks["monotonic"]["passed"] is None and checks["monotonic"]["reason"]
+    assert checks["controls"]["passed"] is None and checks["controls"]["reason"]
+
+
+def test_controls_as_good_as_the_right_symbols_fail(make: Maker) -> None:
+    results = make()
+    wrong = results["method"] == "jscgc_wrong_symbols"
+    right = (results["method"] == "jscgc") & (results["snr_db"] == 5) & (results["cbr"] > 0.005)
+    results.loc[wrong, "value"] = results.loc[right, "value"].to_numpy()
+    check = summarise(results)["checks"]["controls"]
+    assert check["passed"] is False
+    failed = {(c["control"], c["metric"]) for c in check["comparisons"] if not c["clearly_better"]}
+    assert failed == {("jscgc_wrong_symbols", "psnr"), ("jscgc_wrong_symbols", "fid_efficientnet_lite0")}
+
+
+def test_only_faithfulness_decides_about_the_controls(make: Maker) -> None:
+    results = make()
+    at = results["method"].str.startswith("jscgc_") & (results["metric"] == "fid_efficientnet_lite0")
+    results.loc[at, "value"] = 0.0
+    check = summarise(results)["checks"]["controls"]
+    assert check["passed"] is True
+    assert {c["metric"] for c in check["comparisons"] if not c["decides"]} == {"fid_efficientnet_lite0"}
+
+
+def test_headline_is_the_middle_condition_with_the_best_marked(make: Maker) -> None:
+    results = make()
+    results.loc[results["method"] == "mambajscc_psnr", "value"] += 10
+    headline = headline_table(summarise(results))
+    assert headline is not None
+    assert (headline.channel, headline.snr_db, headline.cbr) == ("awgn", 0.0, 8 / 768)
+    assert headline.methods == ["jscgc", "mambajscc_psnr"]
+    best = {r.metric: [c.method for c in r.cells if c.best] for r in headline.rows}
+    assert best == {"psnr": ["mambajscc_psnr"], "fid_efficientnet_lite0": ["jscgc"]}
+
+
+def test_printed_headline_fits_a_terminal(make: Maker) -> None:
+    stream = StringIO()
+    print_headline(summarise(make()), Console(file=stream, width=80))
+    assert "PSNR (dB) ↑" in stream.getvalue() and "[" in stream.getvalue() and "…" not in stream.getvalue()
+
+
+def test_a_photograph_may_be_called_na(make: Maker, tmp_path: Path) -> None:
+    make(images=("NA", "nan")).to_csv(tmp_path / "r.csv", index=False)
+    assert set(load_results(tmp_path / "r.csv")["image"]) == {"NA", "nan", "*"}
+
+
+def test_broken_results_are_named(make: Maker, tmp_path: Path) -> None:
+    results = make()
+    with pytest.raises(ValueError, match="there twice"):
+        summarise(pd.concat([results, results.head(1)]))
+    results.drop(columns="seed").to_csv(tmp_path / "r.csv", index=False)
+    with pytest.raises(ValueError, match=r"r\.csv.*seed"):
+        load_results(tmp_path / "r.csv")
+    results.astype({"snr_db": object}).assign(snr_db="high").to_csv(tmp_path / "r.csv", index=False)
+    with pytest.raises(ValueError, match="snr_db"):
+        load_results(tmp_path / "r.csv")
+
+
+def test_the_report_needs_no_torch() -> None:
+    code = "import sys, jscgc.report, jscgc.evaluation.statistics; sys.exit('torch' in sys.modules)"
+    assert run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

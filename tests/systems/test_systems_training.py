@@ -1,0 +1,170 @@
+"""What learns and what stays frozen: the gradient runs generator -> channel -> encoder, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from jscgc.config import Params
+from jscgc.latent.autoencoder import LatentStatistics
+from jscgc.systems import store
+from jscgc.systems.diffjscc import DiffJsccNet
+from jscgc.systems.jscgc import JscgcNet
+from jscgc.systems.links import draw_link
+from jscgc.systems.mambajscc import Codec
+from jscgc.systems.store import Architecture
+
+STATISTICS = LatentStatistics([0.0] * 4, [1.0] * 4, 8, "")
+CHANNELS = ["awgn", "rayleigh_block", "rayleigh_fast"]
+
+
+def latents(batch: int = 3) -> Tensor:
+    return torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+
+
+def link(params: Params, channel: str):
+    return params.link.model_copy(update={"channels": [channel]})
+
+
+def network(kind: str, params: Params, filled) -> nn.Module:
+    torch.manual_seed(0)
+    net = filled(store.build(Architecture.of(kind, params), STATISTICS))
+    if kind != "mambajscc_psnr":
+        net.receiver.prior.requires_grad_(params.jscgc.train_generator)
+    return net
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def unchanged(module: nn.Module, before: dict[str, Tensor]) -> bool:
+    return all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def steps(net: nn.Module, loss, count: int = 2) -> None:
+    optimiser = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], 1e-2, weight_decay=0.1)
+    for step in range(count):
+        optimiser.zero_grad()
+        loss(torch.Generator().manual_seed(step))["loss"].backward()
+        optimiser.step()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_the_joint_gradient_reaches_the_encoder_through_the_channel(params, filled, channel):
+    net = network("jscgc", params, filled)
+    net.loss(latents(), link(params, channel), 0.0, torch.Generator().manual_seed(0))["loss"].backward()
+    silent = [n for n, p in net.encoder.named_parameters() if p.grad is None or not p.grad.any()]
+    # The SNR's residual state acts on nothing yet (see test_encoder_mamba); every weight does.
+    assert not silent
+    assert all(p.grad is None for p in net.receiver.prior.parameters())
+
+
+def test_the_channel_is_in_the_gradient(params, filled):
+    """In a deep fade of all images nothing comes back: the gradient at -60 dB is far smaller than at 10 dB."""
+    norms = []
+    for snr_db in (-60.0, 10.0):
+        net = network("jscgc", params, filled)
+        fixed = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (snr_db, snr_db)})
+        net.loss(latents(), fixed, 0.0, torch.Generator().manual_seed(0))["loss"].backward()
+        norms.append(sum(p.grad.square().sum().item() for p in net.encoder.parameters()))
+    assert norms[0] < 1e-2 * norms[1]
+
+
+def test_dropping_every_condition_takes_the_encoder_out_of_the_gradient(params, filled):
+    net = network("jscgc", params, filled)
+    net.loss(latents(), params.link, 1.0, torch.Generator().manual_seed(0))["loss"].backward()
+    assert not any(p.grad.any() for p in net.encoder.parameters())
+
+
+def test_the_loss_cannot_see_past_the_channel(params, filled):
+    """Symbols replaced by others: the loss changes; symbols equal: latents enter only as the target."""
+    net = network("jscgc", params, filled)
+    x = latents()
+    losses = []
+    for replace in (lambda y: y, lambda y: y.flip(0), lambda y: y.clone()):
+        original = net.symbols
+        net.symbols = lambda a, b, c, f=replace, o=original: f(o(a, b, c))
+        with torch.no_grad():
+            losses.append(net.loss(x, params.link, 0.0, torch.Generator().manual_seed(0))["loss"].item())
+        del net.symbols
+    assert losses[0] == losses[2] != losses[1]
+
+
+@pytest.mark.parametrize("train_generator", [False, True])
+def test_the_generator_is_frozen_bit_for_bit_or_learns(params, filled, train_generator):
+    params = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"train_generator": train_generator})})
+    net = network("jscgc", params, filled)
+    prior, encoder, adapter = (snapshot(m) for m in (net.receiver.prior, net.encoder, net.receiver.adapter))
+    steps(net, lambda g: net.loss(latents(), params.link, 0.1, g))
+    assert unchanged(net.receiver.prior, prior) is not train_generator
+    assert not unchanged(net.encoder, encoder)
+    assert not unchanged(net.receiver.adapter, adapter)
+
+
+def test_diffjscc_leaves_its_codec_alone(params, filled):
+    net = network("diffjscc", params, filled)
+    codec, prior, adapter = (snapshot(m) for m in (net.codec, net.receiver.prior, net.receiver.adapter))
+    steps(net, lambda g: net.loss(latents(), params.link, 0.1, g))
+    assert all(p.grad is None and not p.requires_grad for p in net.codec.parameters())
+    assert unchanged(net.codec, codec)
+    assert unchanged(net.receiver.prior, prior)
+    assert not unchanged(net.receiver.adapter, adapter)
+
+
+def test_diffjscc_sends_what_its_codec_sends_and_conditions_on_its_latents(params, filled):
+    net = network("diffjscc", params, filled)
+    x, snr_db = latents(), torch.full((3,), 5.0)
+    with torch.no_grad():
+        symbols = net.symbols(x, snr_db, 2)
+        assert torch.equal(symbols, net.codec.encoder(x, snr_db, 2))
+        received = draw_link(link(params, "awgn"), 3, torch.Generator(), x.device).send(symbols, torch.Generator())
+        condition = net.condition(received)
+    assert torch.equal(condition[:, :4], net.codec.reconstruct(received))
+    # Half of the model's four symbols were sent; the rest counts as lost.
+    expected = 0.5 * received.reliability.mean((1, 2, 3))
+    assert torch.allclose(condition[:, 4].mean((1, 2)), expected, atol=1e-5)
+
+
+def test_the_codec_learns_to_reconstruct(params, filled):
+    net = network("mambajscc_psnr", params, filled)
+    x = latents()
+
+    def loss(generator: torch.Generator) -> dict[str, Tensor]:
+        return net.loss(x, link(params, "awgn"), generator)
+
+    first = sum(loss(torch.Generator().manual_seed(s))["loss"].item() for s in range(5))
+    steps(net, loss, 25)
+    assert sum(loss(torch.Generator().manual_seed(s))["loss"].item() for s in range(5)) < 0.9 * first
+
+
+def test_kinds_are_the_classes_they_say(params):
+    for kind, cls in (("jscgc", JscgcNet), ("diffjscc", DiffJsccNet), ("mambajscc_psnr", Codec)):
+        assert type(store.build(Architecture.of(kind, params), STATISTICS)) is cls
+
+
+def test_links_are_drawn_uniformly_over_everything_that_is_named(params):
+    g = torch.Generator().manual_seed(0)
+    links = [draw_link(params.link, 4, g, torch.device("cpu")) for _ in range(600)]
+    for channel in CHANNELS:
+        assert sum(drawn.channel == channel for drawn in links) == pytest.approx(200, abs=50)
+    assert sum(drawn.rate == 2 for drawn in links) == pytest.approx(300, abs=60)
+    assert {drawn.rate for drawn in links} == {2, 4}
+    snr_db = torch.cat([drawn.snr_db for drawn in links])
+    assert snr_db.min() >= 0 and snr_db.max() <= 15
+    assert snr_db.mean().item() == pytest.approx(7.5, abs=0.3)
+    assert all(len(set(drawn.snr_db.tolist())) == 4 for drawn in links[:5])  # one per image
+
+
+def test_a_sana_generator_and_a_coarse_vae_train_jointly_too(params, filled):
+    generator = params.generator.model_copy(update={"backbone": "sana", "widths": [32], "depth": 2})
+    encoder = params.encoder.model_copy(update={"downsample": [1, 1]})
+    changed = params.model_copy(update={"generator": generator, "encoder": encoder})
+    statistics = LatentStatistics([0.0] * 4, [1.0] * 4, 32, "")
+    for kind in ("jscgc", "diffjscc"):
+        net = filled(store.build(Architecture.of(kind, changed), statistics))
+        x = torch.randn(2, 4, 3, 5)
+        net.loss(x, params.link, 0.1, torch.Generator().manual_seed(0))["loss"].backward()
+        assert net.symbols(x, torch.zeros(2), 4).shape == (2, 4, 6, 10)
+        assert all(p.grad is not None for p in net.receiver.adapter.parameters())

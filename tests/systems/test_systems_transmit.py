@@ -1,0 +1,180 @@
+"""Photo in, received photo out: sizes, seeds, controls, and that nothing but the symbols crosses the link."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from jscgc.channel.channels import Received
+from jscgc.systems.base import LatentSystem, Link, transmit
+from jscgc.systems.store import load_system
+
+METHODS = ["jscgc", "mambajscc_psnr", "diffjscc"]
+LINK = Link("awgn", 5.0, 4)
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def system(request, models) -> LatentSystem:
+    return load_system(request.param, models)
+
+
+@pytest.fixture(scope="module")
+def jscgc(models) -> LatentSystem:
+    return load_system("jscgc", models)
+
+
+def photo(height: int = 32, width: int = 48, seed: int = 0) -> Tensor:
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def send(system, picture=None, link=LINK, *, seed=0, **options):
+    picture = photo() if picture is None else picture
+    return transmit(system, picture, link, **{"steps": 2, "guidance": 1.5, "seed": seed, **options})
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (75, 113), (16, 16), (64, 16)], ids=str)
+@pytest.mark.parametrize("rate", [2, 4])
+def test_any_size_comes_back_at_its_size_and_exact_price(system, size, rate):
+    reception = send(system, photo(*size), Link("rayleigh_fast", 5.0, rate))
+    assert reception.photo.shape == (3, *size)
+    assert reception.photo.min() >= 0 and reception.photo.max() <= 1
+    assert reception.bandwidth.k == rate * math.ceil(size[0] / 16) * math.ceil(size[1] / 16)
+    assert reception.bandwidth.n == 3 * size[0] * size[1]
+
+
+def test_same_seed_same_photo_another_seed_another(system):
+    first, again, other = (send(system, seed=seed).photo for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("change", [{"key": "other"}, {"link": Link("awgn", 6.0, 4)}, {"link": Link("rayleigh_block", 5.0, 4)}])
+def test_other_conditions_other_photo(system, change):
+    assert not torch.equal(send(system).photo, send(system, **change).photo)
+
+
+def test_the_global_generator_has_no_say(system):
+    torch.manual_seed(1)
+    first = send(system).photo
+    torch.manual_seed(2)
+    assert torch.equal(first, send(system).photo)
+
+
+class Spy:
+    """A system that notes what it is given, and sends what it is told to."""
+
+    name, rates, generative, multiple = "spy", (2, 4), True, 16
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+
+    def encode(self, photos: Tensor, snr_db: Tensor, rate: int) -> Tensor:
+        rows, columns = (-(-side // 16) for side in photos.shape[-2:])
+        return torch.ones(len(photos), rate, rows, columns, dtype=torch.complex64)
+
+    def decode(self, received, height, width, sampling, conditioned=True):
+        from jscgc.systems.base import Decoded
+
+        self.received.append(received)
+        return Decoded(torch.zeros(1, 3, height, width), 0)
+
+
+def test_the_receiver_is_given_the_received_symbols_the_size_and_nothing_else():
+    parameters = list(inspect.signature(LatentSystem.decode).parameters)
+    assert parameters == ["self", "received", "height", "width", "sampling", "conditioned"]
+    assert set(Received.__dataclass_fields__) == {"estimate", "reliability", "snr_db"}
+
+
+def test_photos_with_equal_symbols_are_equal_to_the_receiver():
+    spy = Spy()
+    for seed in (0, 1):
+        send(spy, photo(seed=seed))
+    first, second = spy.received
+    assert torch.equal(first.estimate, second.estimate) and torch.equal(first.reliability, second.reliability)
+
+
+def test_the_received_photo_depends_on_the_photo_through_the_symbols_alone(system, monkeypatch):
+    symbols = system.encode(photo()[None], torch.tensor([5.0]), 4)
+    expected = send(system).photo
+    monkeypatch.setattr(system, "encode", lambda photos, snr_db, rate: symbols)
+    assert torch.equal(send(system, photo(seed=9)).photo, expected)
+
+
+def test_every_method_meets_the_same_noise_and_fading():
+    first, second = Spy(), Spy()
+    second.name = "another"
+    link = Link("rayleigh_fast", 5.0, 4)
+    send(first, link=link, key="kodim01", seed=3)
+    send(second, link=link, key="kodim01", seed=3, steps=9, guidance=0.0)
+    assert torch.equal(first.received[0].estimate, second.received[0].estimate)
+    send(second, link=link, key="kodim02", seed=3)
+    assert not torch.equal(first.received[0].estimate, second.received[1].estimate)
+
+
+@pytest.mark.parametrize("guidance, evaluations", [(1.0, 1), (1.5, 2), (0.0, 1)])
+def test_network_evaluations_are_counted(jscgc, guidance, evaluations):
+    calls = []
+    handle = jscgc.codec.receiver.prior.backbone.register_forward_hook(lambda *_: calls.append(1))
+    reception = send(jscgc, steps=3, guidance=guidance)
+    handle.remove()
+    assert reception.nfe == len(calls) == 3 * evaluations
+
+
+def test_a_reconstruction_spends_none(models):
+    assert send(load_system("mambajscc_psnr", models)).nfe == 0
+
+
+def test_controls_take_the_symbols_away(jscgc):
+    right = send(jscgc)
+    wrong = send(jscgc, control="wrong_symbols", other=photo(seed=5))
+    nothing = send(jscgc, control="unconditional")
+    for a, b in [(right, wrong), (right, nothing), (wrong, nothing)]:
+        assert not torch.allclose(a.photo, b.photo, atol=1e-3)
+    # The wrong symbols are the other photo's transmission; without symbols the photo has no say.
+    assert torch.equal(wrong.photo, send(jscgc, photo(seed=5)).photo)
+    assert torch.equal(nothing.photo, send(jscgc, photo(seed=5), control="unconditional").photo)
+    assert nothing.nfe == 2
+
+
+def test_unconditional_is_guidance_zero_and_the_prior_alone(jscgc, models):
+    nothing = send(jscgc, control="unconditional").photo
+    assert torch.equal(nothing, send(jscgc, guidance=0.0).photo)
+
+
+@pytest.mark.parametrize("snr_db", [math.nan, math.inf, -math.inf, 101.0, -1e9])
+def test_an_snr_that_is_none_is_an_error(jscgc, snr_db):
+    with pytest.raises(ValueError, match=r"snr_db must be a finite number of decibels in -100\.\.100"):
+        send(jscgc, link=Link("awgn", snr_db, 4))
+
+
+@pytest.mark.parametrize("snr_db", [-100.0, 100.0])
+def test_the_extreme_snrs_still_work(system, snr_db):
+    assert torch.isfinite(send(system, link=Link("rayleigh_fast", snr_db, 4)).photo).all()
+
+
+@pytest.mark.parametrize("rate", [1, 3, 8, 0, -2])
+def test_a_rate_that_was_not_trained_is_an_error_that_names_those_that_were(system, rate):
+    with pytest.raises(ValueError, match=rf"{system.name} was not trained to send cbr {rate}/768; it sends 2/768, 4/768"):
+        send(system, link=Link("awgn", 5.0, rate))
+
+
+def test_an_unknown_channel_is_an_error(jscgc):
+    with pytest.raises(ValueError, match=r"unknown channel 'awgm': did you mean awgn\?"):
+        send(jscgc, link=Link("awgm", 5.0, 4))
+
+
+def test_fewer_sampling_steps_than_one_are_an_error(jscgc):
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        send(jscgc, steps=0)
+
+
+def test_symbols_of_every_system_have_unit_power_per_image(system):
+    pictures = torch.stack([photo(), 0.01 * photo(seed=1), torch.zeros(3, 32, 48)])
+    with torch.no_grad():
+        symbols = system.encode(pictures, torch.tensor([0.0, 5.0, 10.0]), 2)
+    assert symbols.shape == (3, 2, 2, 3)
+    assert torch.allclose(symbols.abs().square().mean((1, 2, 3)), torch.ones(3), atol=1e-4)

@@ -1,0 +1,343 @@
+"""The whole pipeline in its smoke profile, through the commands that a user types; then the command line on what it trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+STAGES = [
+    "prepare",
+    "train_vae",
+    "extract_latents",
+    "pretrain_flow",
+    "train_baselines@mambajscc_psnr",
+    "train_baselines@diffjscc",
+    "train_jscgc",
+    "evaluate",
+    "report",
+]
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
+
+
+def environment() -> dict[str, str]:
+    """Of a user: no variable of ours, the virtual environment on PATH."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("JSCGC_", "MLFLOW_", "RAY_", "DVC_"))}
+    return clean | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{clean['PATH']}"}
+
+
+def run(*command: str, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, env=environment() | extra, capture_output=True, text=True, check=False)
+
+
+def python(*arguments: str, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, *arguments, cwd=cwd, **extra)
+
+
+def jscgc(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return python("-m", "jscgc.cli", *arguments, cwd=cwd)
+
+
+def ran(output: str) -> list[str]:
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh checkout without git history (as an exported archive), smoke profile selected and reproduced."""
+    folder = tmp_path_factory.mktemp("clone") / "jscgc"
+    leave = shutil.ignore_patterns(".venv", ".git", ".jscgc", "__pycache__", "tmp", "cache", "*.egg-info", ".*_cache")
+    shutil.copytree(ROOT, folder, ignore=leave)
+    for made in ("data/photos", "data/latents", "data/models", "reports/pictures", "reports/curves", "reports/metrics"):
+        shutil.rmtree(folder / made, ignore_errors=True)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    for made in ("results.csv", "timing.json", "index.html", "grid.png", "summary.json"):
+        (folder / "reports" / made).unlink(missing_ok=True)
+    chosen = python("-m", "pipeline.profile", "smoke", cwd=folder)
+    assert chosen.returncode == 0, chosen.stderr
+    done = python("-m", "pipeline.reproduce", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(ran(done.stdout)) == sorted(STAGES)
+    assert "PSNR" in done.stdout
+    assert "index.html" in done.stdout
+    assert "make dashboard" in done.stdout
+    return folder
+
+
+def test_again_runs_nothing_in_seconds(clone: Path) -> None:
+    start = time.monotonic()
+    again = python("-m", "pipeline.reproduce", cwd=clone)
+    assert again.returncode == 0, again.stderr
+    assert ran(again.stdout) == []
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "affected"),
+    [
+        ("sample", "steps", 3, ["evaluate", "report"]),
+        ("jscgc", "condition_dropout", 0.2, ["train_baselines@diffjscc", "train_jscgc", "evaluate", "report"]),
+        ("codec", "learning_rate", 2e-3, [s for s in STAGES if "train_b" in s or s in STAGES[6:]]),
+        ("evaluate", "patch", 128, ["evaluate", "report"]),
+        ("generator", "time_law", "logit_normal", ["pretrain_flow", *STAGES[5:]]),
+        ("vae", "kl_weight", 0.01, STAGES[1:]),
+    ],
+)
+def test_one_parameter_reruns_only_what_depends_on_it(
+    clone: Path, section: str, key: str, value: object, affected: list[str]
+) -> None:
+    path = clone / "params.yaml"
+    before = path.read_text()
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    content = yaml.load(before)
+    content[section][key] = value
+    try:
+        with path.open("w") as file:
+            yaml.dump(content, file)
+        dry = python("-m", "dvc", "repro", "--dry", cwd=clone, DVC_GLOBAL_CONFIG_DIR=str(no_scm(clone)))
+    finally:
+        path.write_text(before)
+    assert dry.returncode == 0, dry.stderr
+    # A dry run knows only of direct changes and of stages downstream of them.
+    assert sorted(ran(dry.stdout)) == sorted(affected)
+
+
+def no_scm(folder: Path) -> Path:
+    """A DVC configuration for a tree without git."""
+    place = folder / ".jscgc" / "no_scm"
+    place.mkdir(exist_ok=True, parents=True)
+    (place / "config").write_text("[core]\n    no_scm = true\n")
+    return place
+
+
+def test_results_contract(clone: Path) -> None:
+    table = pd.read_csv(clone / "reports/results.csv")
+    assert list(table.columns) == ["method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value"]
+    assert set(table["method"]) == {
+        "jscgc",
+        "mambajscc_psnr",
+        "diffjscc",
+        "jscgc_wrong_symbols",
+        "jscgc_unconditional",
+    }
+    assert table["value"].notna().all()
+    grid = table[~table["method"].str.contains("jscgc_")]
+    assert set(grid["snr_db"]) == {0.0, 10.0}
+    assert set(grid["channel"]) == {"awgn", "rayleigh_fast"}
+    conditions = grid.groupby(["method", "channel", "snr_db", "cbr", "seed"])
+    assert len(conditions) == 3 * 2 * 2 * 2
+    photos = {"chelsea", "coffee", "rocket"}
+    assert all(set(part["image"]) == photos | {"*"} for _, part in conditions)
+    assert not table.duplicated(["method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric"]).any()
+    assert (table[table["method"] == "mambajscc_psnr"]["steps"] == 0).all()
+    summary = json.loads((clone / "reports/summary.json").read_text())
+    psnr = [r for r in summary["rows"] if r["metric"] == "psnr" and r["method"] == "jscgc"]
+    assert len(psnr) == 4
+    assert all(r["low"] <= r["mean"] <= r["high"] for r in psnr)
+    page = (clone / "reports/index.html").read_text()
+    assert "jscgc" in page.lower()
+    assert "<script src" not in page
+    assert Image.open(clone / "reports/grid.png").size[0] > 300
+
+
+def test_mlflow_has_one_parent_with_a_child_per_stage(clone: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{clone}/.jscgc/mlflow.db")
+    experiment = client.get_experiment_by_name("jscgc")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=100)
+    children = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    assert len(parents) == 1
+    assert parents[0].data.tags["profile"] == "smoke"
+    assert {c.data.tags["mlflow.parentRunId"] for c in children} == {parents[0].info.run_id}
+    names = sorted(str(c.info.run_name) for c in children)
+    assert names == sorted(s.replace("@", "_") for s in STAGES)
+    assert {c.info.status for c in children} == {"FINISHED"}
+    flow = next(c for c in children if c.info.run_name == "pretrain_flow")
+    assert len(client.get_metric_history(flow.info.run_id, "loss")) == 2
+    assert [f.path for f in client.list_artifacts(flow.info.run_id, "models/flow")] == [
+        "models/flow/model.json",
+        "models/flow/weights.safetensors",
+    ]
+
+
+def test_evaluation_is_identical_with_another_number_of_workers(clone: Path, tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from jscgc.config import *; from jscgc.data import split_files;"
+        "from jscgc.evaluation.run import evaluate; p = load_params();"
+        "e = p.evaluate.model_copy(update={'workers': 1});"
+        "evaluate(Path('data/models'), split_files(Path('data/photos'), 'test'), e, p.sample, seed=p.seed, device='cpu',"
+        f" out=Path({str(tmp_path / 'again.csv')!r}), controls=True)"
+    )
+    again = python("-c", code, cwd=clone)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "again.csv").read_bytes() == (clone / "reports/results.csv").read_bytes()
+
+
+def test_killed_training_goes_on_and_ends_bitwise_the_same(clone: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    shutil.copytree(clone, folder, symlinks=True)
+    weights = folder / "data/models/jscgc/weights.safetensors"
+    expected = weights.read_bytes()
+    shutil.rmtree(weights.parent)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.train_jscgc"], cwd=folder, env=environment(), stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(".jscgc/runs/train_jscgc-*/step-*.safetensors")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not weights.exists()
+    resumed = python("-m", "pipeline.train_jscgc", cwd=folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert weights.read_bytes() == expected
+    steps = pd.read_csv(folder / "reports/curves/train_jscgc.csv")["step"].tolist()
+    assert steps == [10, 20]
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "my photo.jpg"
+    x = np.linspace(0, 255, 70 * 101 * 3).reshape(70, 101, 3)
+    Image.fromarray(x.astype(np.uint8)).save(path)
+    return path
+
+
+def test_transmit(clone: Path, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "received"
+    arguments = ["transmit", str(photo), "--snr-db", "-3", "--cbr", "8/768", "--steps", "2", "--out", str(out)]
+    shown = jscgc(*arguments, "--method", "all", cwd=clone)
+    assert shown.returncode == 0, shown.stderr
+    assert "psnr" in shown.stdout
+    document = jscgc(*arguments, "--json", cwd=clone)
+    result = json.loads(document.stdout)
+    row = result["results"][0]
+    assert row["k"] == 8 * 5 * 7  # 70x101 pixels are 5x7 positions
+    assert row["n"] == 3 * 70 * 101
+    assert row["nfe"] == 4
+    assert Image.open(result["files"]["jscgc"]).size == (101, 70)
+    assert len(list(out.glob("*.png"))) == 4
+    again = jscgc(*arguments, "--json", cwd=clone)
+    assert json.loads(again.stdout)["results"][0]["metrics"] == row["metrics"]
+    other = jscgc(*arguments, "--json", "--seed", "1", cwd=clone)
+    assert json.loads(other.stdout)["results"][0]["metrics"] != row["metrics"]
+
+
+def test_evaluate_a_folder(clone: Path, photo: Path, tmp_path: Path) -> None:
+    (photo.parent / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "scores.csv"
+    done = jscgc(
+        *("evaluate", "--images", str(photo.parent), "--methods", "jscgc", "mambajscc_psnr", "--snr-db", "-5", "10"),
+        *("--cbr", "8/768", "--steps", "2", "--out", str(out), "--json"),
+        cwd=clone,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "broken.png" in done.stderr
+    table = pd.read_csv(out)
+    assert set(table["method"]) == {"jscgc", "mambajscc_psnr"}
+    assert set(table["snr_db"]) == {-5.0, 10.0}
+    assert json.loads(done.stdout)["photos"] == 1
+
+
+def test_info(clone: Path) -> None:
+    document = json.loads(jscgc("info", "--json", cwd=clone).stdout)
+    assert {m["name"] for m in document["models"]} == {"vae", "flow", "jscgc", "mambajscc_psnr", "diffjscc"}
+    assert document["scan"]["why"]
+    lpips = next(m for m in document["metrics"] if m["name"] == "lpips")
+    assert lpips["available"] or "alexnet" in lpips["missing"].lower()
+    assert "psnr" in jscgc("info", cwd=clone).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--cbr", "3/768"], "8/768"),
+        (["--cbr", "nonsense"], "8/768"),
+        (["--channel", "awgm"], "awgn"),
+        (["--method", "jscg"], "jscgc"),
+        (["--snr-db", "nan"], "finite"),
+        (["--snr-db", "1e9"], "100"),
+        (["--steps", "0"], "from 1"),
+        (["--guidance", "-1"], "negative"),
+        (["--models", "nowhere"], "nowhere"),
+        (["--device", "gpu"], "cpu"),
+    ],
+)
+def test_wrong_arguments_are_named_in_one_line(
+    clone: Path, photo: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    out = tmp_path / "out"
+    done = jscgc("transmit", str(photo), "--out", str(out), *arguments, cwd=clone)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
+def test_missing_photo_is_named(clone: Path, tmp_path: Path) -> None:
+    done = jscgc("transmit", str(tmp_path / "none.jpg"), cwd=clone)
+    assert done.returncode == 1
+    assert "none.jpg" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_profiles_go_and_come_back(clone: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    for name in ("pipeline", "jscgc"):
+        shutil.copytree(clone / name, folder / name)
+    shutil.copy(ROOT / "params.yaml", folder)
+    if (ROOT / ".jscgc/params.nano.yaml").exists():
+        shutil.copy(ROOT / ".jscgc/params.nano.yaml", folder / "params.yaml")
+    mine = (folder / "params.yaml").read_text().replace("seed: 0", "seed: 7  # mine")
+    (folder / "params.yaml").write_text(mine)
+    assert python("-m", "pipeline.profile", "smoke", cwd=folder).returncode == 0
+    smoke = (folder / "params.yaml").read_text()
+    assert "profile: smoke" in smoke
+    assert "seed: 7" in smoke
+    assert python("-m", "pipeline.profile", "nano", cwd=folder).returncode == 0
+    assert (folder / "params.yaml").read_text() == mine
+    wrong = python("-m", "pipeline.profile", "smok", cwd=folder)
+    assert wrong.returncode == 1
+    assert "smoke" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (("seed: 0", "seed: -1"), "seed"),
+        (("guidance: 1.5", "guidence: 1.5"), "sample.guidence"),
+        (("time_law: uniform", "time_law: unifrm"), "generator.time_law"),
+    ],
+)
+def test_wrong_params_end_a_stage_with_one_line(clone: Path, tmp_path: Path, edit: tuple[str, str], said: str) -> None:
+    folder = tmp_path / "wrong"
+    folder.mkdir()
+    for name in ("pipeline", "jscgc"):
+        shutil.copytree(clone / name, folder / name)
+    text = (clone / "params.yaml").read_text()
+    assert edit[0] in text
+    (folder / "params.yaml").write_text(text.replace(*edit))
+    done = python("-m", "pipeline.prepare", cwd=folder)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "data").exists()
