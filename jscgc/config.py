@@ -134,7 +134,7 @@ class LinkParams(Section):
     @classmethod
     def _range(cls, values: Any) -> Any:
         if isinstance(values, dict) and isinstance(values.get("snr_db"), list):
-            values = {**values, "snr_db": tuple(float(v) for v in values["snr_db"])}
+            values = {**values, "snr_db": tuple(values["snr_db"])}
         return values
 
     @model_validator(mode="after")
@@ -220,6 +220,8 @@ def read_yaml(path: Path) -> Any:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the project's root, or name one with --params") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: can't be read: {error.strerror}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 

@@ -46,7 +46,7 @@ def params() -> Params:
                 "train": TRAIN,
             },
             "latents": {"crops": 8, "crop": 64, "min_scale": 0.5},
-            "generator": {"backbone": "unet", "widths": [16, 32], "depth": 1, "time_law": "uniform", "train": TRAIN},
+            "generator": {"backbone": "unet", "widths": [32, 32], "depth": 1, "time_law": "uniform", "train": TRAIN},
             "encoder": {"widths": [8, 16], "depths": [1, 1], "downsample": [1, 2], "state": 4, "head": 4},
             "link": {"channels": ["awgn", "rayleigh_block", "rayleigh_fast"], "snr_db": [0, 15], "rates": [2, 4]},
             "codec": TRAIN,

@@ -103,7 +103,11 @@ def load_vae(folder: Path) -> NanoVae | DiffusersVae:
     config = read_json(folder / "model.json")
     try:
         pretrained = config["source"] == "pretrained"
-        keys = ["pretrained_class", "pretrained_path", "pretrained_subfolder"] if pretrained else ["channels", "width", "depth"]
+        keys = (
+            ["pretrained_class", "pretrained_path", "pretrained_subfolder"]
+            if pretrained
+            else ["channels", "width", "depth"]
+        )
         values = [config[key] for key in keys]
     except (KeyError, TypeError) as error:
         raise ValueError(
@@ -133,7 +137,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
     except RuntimeError as error:
         raise ValueError(
-            f"{path}: weights do not fit the model described beside them ({str(error).splitlines()[-1].strip()})"
+            f"{path}: weights do not fit the model described beside them ({str(error).splitlines()[-1].strip():.300})"
         ) from None
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from torch import nn
 
-from jscgc.config import EncoderParams, GeneratorParams, JscgcParams, Params, Section, SystemName
+from jscgc.config import EncoderParams, GeneratorParams, JscgcParams, Params, Rate, Section, SystemName
 from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_weights, save_weights
 from jscgc.systems.base import LatentSystem
@@ -28,7 +28,7 @@ class Architecture(Section):
     """All that is needed to build a network again; written beside its weights."""
 
     kind: Kind
-    rates: list[int]
+    rates: Annotated[list[Rate], Field(min_length=1)]
     encoder: EncoderParams
     generator: GeneratorParams
     jscgc: JscgcParams

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +15,13 @@ class Curve:
         self._path = folder / "curve.jsonl"
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **metrics}) + "\n")
+        line = json.dumps({"step": step, **metrics}) + "\n"
+        with self._path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = "\n" + line  # a kill cut the last line short: it must not swallow this one
+            file.write(line.encode())
 
     def rows(self) -> list[dict[str, float]]:
         """One row per logged step, in order. A resumed run repeats the steps after its checkpoint: the last one counts."""

@@ -12,7 +12,9 @@ from jscgc.encoder.scan import scan, scan_chunked, scan_reference
 Arguments = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-def arguments(length: int, heads: int = 4, groups: int = 2, dtype: torch.dtype = torch.float64, seed: int = 0) -> Arguments:
+def arguments(
+    length: int, heads: int = 4, groups: int = 2, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> Arguments:
     """x_BLHP, dt_BLH, A_H, B_BLGN, C_BLGN, D_H, state_BHPN of a batch of 2, P = 3, N = 5."""
     g = torch.Generator().manual_seed(seed)
 
@@ -49,7 +51,11 @@ def test_reference_by_hand_for_one_head_of_one_number():
     dt = torch.tensor([0.5, 1.0], dtype=one).reshape(1, 2, 1)
     B = torch.tensor([1.0, 4.0], dtype=one).reshape(1, 2, 1, 1)
     C = torch.tensor([2.0, -1.0], dtype=one).reshape(1, 2, 1, 1)
-    A, D, state = torch.tensor([-1.0], dtype=one), torch.tensor([10.0], dtype=one), torch.full((1, 1, 1, 1), 3.0, dtype=one)
+    A, D, state = (
+        torch.tensor([-1.0], dtype=one),
+        torch.tensor([10.0], dtype=one),
+        torch.full((1, 1, 1, 1), 3.0, dtype=one),
+    )
     first = 3 * 0.6065306597126334 + 1
     second = first * 0.36787944117144233 - 4
     expected = torch.tensor([2 * first + 20, -second - 10], dtype=one).reshape(1, 2, 1, 1)

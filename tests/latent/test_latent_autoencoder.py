@@ -100,7 +100,9 @@ def test_factors_are_honoured_and_the_grid_is_asked_of_the_model(tmp_path, name,
 
 
 @EVERY
-def test_a_pretrained_vae_is_stored_by_name_and_found_again(tmp_path, params, name, maker, factor, channels, scale, shift):
+def test_a_pretrained_vae_is_stored_by_name_and_found_again(
+    tmp_path, params, name, maker, factor, channels, scale, shift
+):
     torch.manual_seed(0)
     maker().save_pretrained(tmp_path / "model" / "vae")
     chosen = params.vae.model_copy(
@@ -174,7 +176,9 @@ def test_a_missing_vae_says_how_to_train_one(tmp_path):
     one_line(caught.value)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"source": "nano"}', '{"source": "pretrained"}', "{", '{"source": "x"}'])
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '{"source": "nano"}', '{"source": "pretrained"}', "{", '{"source": "x"}']
+)
 def test_a_damaged_description_is_one_line(tmp_path, content):
     (tmp_path / "model.json").write_text(content)
     with pytest.raises(ValueError, match=r"model\.json") as caught:

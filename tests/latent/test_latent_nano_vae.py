@@ -50,7 +50,11 @@ def test_kl_and_errors_are_what_they_say():
 
 def test_it_learns_one_image():
     net = vae()
-    photo = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(2)).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    photo = (
+        torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(2))
+        .repeat_interleave(8, 2)
+        .repeat_interleave(8, 3)
+    )
     optimiser = torch.optim.Adam(net.parameters(), 3e-3)
     losses = []
     for step in range(40):

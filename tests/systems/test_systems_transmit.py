@@ -52,7 +52,9 @@ def test_same_seed_same_photo_another_seed_another(system):
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("change", [{"key": "other"}, {"link": Link("awgn", 6.0, 4)}, {"link": Link("rayleigh_block", 5.0, 4)}])
+@pytest.mark.parametrize(
+    "change", [{"key": "other"}, {"link": Link("awgn", 6.0, 4)}, {"link": Link("rayleigh_block", 5.0, 4)}]
+)
 def test_other_conditions_other_photo(system, change):
     assert not torch.equal(send(system).photo, send(system, **change).photo)
 
@@ -158,7 +160,9 @@ def test_the_extreme_snrs_still_work(system, snr_db):
 
 @pytest.mark.parametrize("rate", [1, 3, 8, 0, -2])
 def test_a_rate_that_was_not_trained_is_an_error_that_names_those_that_were(system, rate):
-    with pytest.raises(ValueError, match=rf"{system.name} was not trained to send cbr {rate}/768; it sends 2/768, 4/768"):
+    with pytest.raises(
+        ValueError, match=rf"{system.name} was not trained to send cbr {rate}/768; it sends 2/768, 4/768"
+    ):
         send(system, link=Link("awgn", 5.0, rate))
 
 

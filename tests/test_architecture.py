@@ -1,0 +1,248 @@
+"""The order of dependence, read off the source: science inside, orchestrators at the rim."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "jscgc").rglob("*.py"))
+
+# What each part may import of ours, in the order of the block diagram: nothing below is known above.
+BASE = {"config", "seeding", "files"}
+ALLOWED = {
+    "config": set(),
+    "seeding": set(),
+    "files": set(),
+    "cluster": set(),
+    "tracking": {"files"},
+    "data": BASE,
+    "channel": {"config"},
+    "flow": set(),
+    "metrics": {"files"},
+    "latent": {"config", "files", "channel"},
+    "encoder": {"config", "channel"},
+    "generator": {"config", "flow"},
+    "systems": {*BASE, "latent", "encoder", "channel", "flow", "generator"},
+    "training": {*BASE, "data", "latent", "systems"},
+    "evaluation": {*BASE, "data", "channel", "systems", "metrics", "training", "cluster"},
+    "report": {"files", "data", "metrics", "evaluation"},
+    "cli": {
+        *BASE,
+        "__version__",
+        "channel",
+        "data",
+        "encoder",
+        "systems",
+        "metrics",
+        "training",
+        "evaluation",
+        "report",
+    },
+}
+# Where one module is all that a folder may take of another.
+ONLY = {
+    ("latent", "channel"): {"accounting"},
+    ("training", "systems"): {"store", "receiver", "jscgc", "mambajscc", "diffjscc"},
+    ("evaluation", "training"): {"loop"},
+    ("report", "evaluation"): {"statistics"},
+    ("report", "data"): {"images"},
+}
+# What of others is one module's affair.
+OWNERS = {
+    "mlflow": {"tracking.py"},
+    "ray": {"cluster.py"},
+    "dvc": set(),
+    "diffusers": {"latent/autoencoder.py", "generator/adapter.py", "generator/backbones.py"},
+    "mamba_ssm": {"encoder/scan.py"},
+    "ruamel": {"config.py"},
+    "yaml": set(),
+    "pickle": set(),
+    "joblib": set(),
+    "dill": set(),
+    "cloudpickle": set(),
+}
+
+
+def unit(path: Path) -> str:
+    """The folder (or top-level module) of ours that a source belongs to."""
+    parts = path.relative_to(ROOT / "jscgc").parts
+    return parts[0] if len(parts) > 1 else path.stem
+
+
+@cache
+def tree(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every dotted name that a source imports, lazily or not, for types or not; strings given to import_module too."""
+    for node in tree(path):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in (
+            "import_module",
+            "__import__",
+            "find_spec",
+        ):
+            yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+
+
+def ours() -> Iterator[tuple[Path, str, list[str]]]:
+    for path in SOURCES:
+        for name in imports(path):
+            first, *rest = name.split(".")
+            if first == "jscgc":
+                yield path, unit(path), rest
+
+
+def test_every_part_has_its_row():
+    assert {unit(path) for path in SOURCES} - {"__init__"} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_a_part_imports_only_what_it_may(part):
+    wrong = [
+        f"{path.relative_to(ROOT)}: {'.'.join(rest)}"
+        for path, of, rest in ours()
+        if of == part and rest[0] != part and rest[0] not in ALLOWED[part]
+    ]
+    assert not wrong
+
+
+def test_the_table_has_no_cycles():
+    done: set[str] = {"__version__"}
+    left = dict(ALLOWED)
+    while left:
+        ready = [part for part, needs in left.items() if needs <= done]
+        assert ready, f"a cycle among {sorted(left)}"
+        done |= set(ready)
+        left = {part: needs for part, needs in left.items() if part not in ready}
+
+
+def test_the_table_allows_nothing_that_is_not_used():
+    used = {part: {rest[0] for _, of, rest in ours() if of == part} for part in ALLOWED}
+    loose = {part: ALLOWED[part] - used[part] - BASE for part in ALLOWED}
+    assert not {part: names for part, names in loose.items() if names}
+
+
+@pytest.mark.parametrize("pair", ONLY, ids="-".join)
+def test_some_parts_take_one_module_of_another(pair):
+    part, other = pair
+    wrong = [
+        f"{path}: {rest}" for path, of, rest in ours() if of == part and rest[0] == other and rest[1] not in ONLY[pair]
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", OWNERS)
+def test_orchestrators_and_formats_stay_in_their_one_module(package):
+    users = {
+        path.relative_to(ROOT / "jscgc").as_posix()
+        for path in SOURCES
+        for name in imports(path)
+        if name.split(".")[0] == package
+    }
+    assert users == OWNERS[package]
+
+
+@pytest.mark.parametrize("part", ["report", "metrics"])
+def test_reports_and_metrics_know_no_system(part):
+    assert not [
+        path for path, of, rest in ours() if of == part and rest[0] in ("systems", "generator", "encoder", "flow")
+    ]
+
+
+def test_the_report_names_no_torch():
+    for path in SOURCES:
+        if unit(path) == "report":
+            assert not {"torch", "torchvision", "diffusers", "safetensors"} & {n.split(".")[0] for n in imports(path)}
+
+
+def test_nothing_is_unpickled():
+    """torch.load, where it is needed for others' files, says weights_only=True; np.load never allows pickles."""
+    for path in SOURCES:
+        for node in tree(path):
+            if not isinstance(node, ast.Call):
+                continue
+            call = ast.unparse(node.func)
+            keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+            if call in ("torch.load", "load_state_dict_from_url", "torch.hub.load_state_dict_from_url"):
+                assert keywords.get("weights_only") == "True", f"{path}:{node.lineno}"
+            assert call not in ("torch.save", "pd.read_pickle", "torch.hub.load"), f"{path}:{node.lineno}"
+            assert keywords.get("allow_pickle", "False") == "False", f"{path}:{node.lineno}"
+
+
+def test_stages_are_thin():
+    """No mathematics in pipeline/, and no orchestrator but through the one module of ours that knows it."""
+    for path in sorted((ROOT / "pipeline").rglob("*.py")):
+        found = {name.split(".")[0] for name in imports(path)}
+        assert not found & {"torch", "numpy", "pandas", "scipy", "mlflow", "ray", "diffusers"}, path
+
+
+def test_the_package_knows_no_stage():
+    for path in SOURCES:
+        assert not [name for name in imports(path) if name.split(".")[0] in ("pipeline", "tests")], path
+
+
+def test_no_machine_is_named_in_the_source():
+    for path in [*SOURCES, *(ROOT / "pipeline").rglob("*.py"), ROOT / "params.yaml", ROOT / "dvc.yaml"]:
+        assert not re.search(r"/home/|/root/|/work/|/Users/|[A-Z]:\\\\", path.read_text(encoding="utf-8")), path
+
+
+HEAVY = ("torch", "mlflow", "ray", "dvc", "diffusers", "pandas", "plotly", "matplotlib", "sklearn", "scipy")
+
+
+def loaded(code: str, *forbidden: str) -> list[str]:
+    """Which of these packages a fresh interpreter has imported after `code`."""
+    script = f"{code}\nimport sys\nprint('LOADED', *[name for name in {forbidden!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rsplit("LOADED", 1)[1].split()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["transmit", "--help"], ["--version"]], ids=" ".join)
+def test_help_is_quick(arguments):
+    code = f"""
+import sys
+sys.argv = ["jscgc", *{arguments!r}]
+from jscgc.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+    assert loaded(code, *HEAVY) == []
+
+
+def test_the_report_runs_without_torch_and_orchestrators():
+    assert loaded("import jscgc.report", "torch", "mlflow", "ray", "diffusers", "jscgc.systems") == []
+
+
+@pytest.mark.parametrize(
+    "module, forbidden",
+    [
+        ("jscgc.systems.store", ("mlflow", "ray", "jscgc.training", "jscgc.evaluation")),
+        ("jscgc.flow", ("diffusers", "jscgc.generator", "jscgc.systems")),
+        ("jscgc.training.recipes", ("mlflow", "ray", "jscgc.evaluation")),
+        ("jscgc.config", ("torch", "ruamel", "mlflow")),
+        ("jscgc.tracking", ("mlflow", "torch")),
+    ],
+)
+def test_importing_one_part_loads_no_more_than_it_needs(module, forbidden):
+    assert loaded(f"import {module}", *forbidden) == []

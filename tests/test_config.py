@@ -1,0 +1,222 @@
+"""params.yaml: what is right is read as typed models, what is wrong is one line that names the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from jscgc.config import Params, ParamsError, digest, load_params, read_yaml
+
+COMMITTED = Path(__file__).parents[1] / "params.yaml"
+
+
+def text() -> str:
+    """The committed params.yaml, whatever profile is selected."""
+    return COMMITTED.read_text(encoding="utf-8")
+
+
+def changed(tmp_path: Path, key: str, value: Any) -> Path:
+    """params.yaml with one dotted key set (or, for DELETE, removed)."""
+    content = YAML(typ="safe", pure=True).load(text())
+    *sections, last = key.split(".")
+    section = content
+    for name in sections:
+        section = section[name]
+    if value is DELETE:
+        del section[last]
+    else:
+        section[last] = value
+    path = tmp_path / "params.yaml"
+    with path.open("w") as file:
+        YAML(typ="safe", pure=True).dump(content, file)
+    return path
+
+
+DELETE = object()
+
+
+def message(path: Path) -> str:
+    with pytest.raises(ParamsError) as caught:
+        load_params(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_committed_parameters_load():
+    params = load_params(COMMITTED)
+    assert set(params.evaluate.methods) == {"jscgc", "mambajscc_psnr", "diffjscc"}
+    assert set(params.evaluate.rates) <= set(params.link.rates)
+    assert {2, 8} <= set(params.link.rates)
+
+
+def test_every_section_is_frozen():
+    params = load_params(COMMITTED)
+    with pytest.raises(ValidationError):
+        params.seed = 1
+    with pytest.raises(ValidationError):
+        params.jscgc.train.steps = 1
+
+
+@pytest.mark.parametrize("key", ["sead", "jscgc.train.learningrate", "vae.widht", "link.rate", "encoder.stat"])
+def test_an_unknown_key_is_named(tmp_path, key):
+    assert f"{key}: Extra inputs are not permitted" in message(changed(tmp_path, key, 1))
+
+
+@pytest.mark.parametrize("key", ["seed", "vae", "jscgc.train", "jscgc.train.steps", "sample.guidance", "link.snr_db"])
+def test_a_missing_key_is_named(tmp_path, key):
+    assert f"{key}: Field required" in message(changed(tmp_path, key, DELETE))
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("seed", "zero"),
+        ("seed", 1.5),
+        ("seed", True),
+        ("seed", None),
+        ("vae.train.steps", "100"),
+        ("vae.train.learning_rate", "1e-4"),
+        ("vae.train.learning_rate", [0.1]),
+        ("jscgc.train_generator", "yes"),
+        ("jscgc.train_generator", 1),
+        ("generator.widths", 64),
+        ("data.train", "photos/"),
+        ("evaluate.snr_db", 5),
+        ("codec", 3),
+        ("profile", 7),
+    ],
+)
+def test_a_wrong_type_is_named(tmp_path, key, value):
+    assert f"{key}: " in message(changed(tmp_path, key, value))
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("seed", -1),
+        ("seed", 2**32),
+        ("device", "tpu"),
+        ("vae.channels", 5),
+        ("vae.train.steps", 0),
+        ("vae.train.learning_rate", 0.0),
+        ("vae.train.ema_decay", 1.0),
+        ("vae.colour", 1.5),
+        ("latents.crop", 100),
+        ("latents.min_scale", 0.0),
+        ("generator.backbone", "dit"),
+        ("link.rates", []),
+        ("jscgc.condition_dropout", 1.0),
+        ("sample.steps", 0),
+        ("sample.guidance", -0.1),
+        ("evaluate.methods", []),
+        ("evaluate.patch", 100),
+        ("data.source", "imagenet"),
+    ],
+)
+def test_a_value_out_of_range_is_named(tmp_path, key, value):
+    assert f"{key}: " in message(changed(tmp_path, key, value))
+
+
+@pytest.mark.parametrize("key", ["link.rates", "evaluate.rates", "evaluate.channels", "encoder.downsample"])
+@pytest.mark.parametrize("value", [0, 61, "awgn "])
+def test_a_wrong_entry_of_a_list_is_named_with_its_place(tmp_path, key, value):
+    assert f"{key}.0: " in message(changed(tmp_path, key, [value]))
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+@pytest.mark.parametrize("key", ["vae.kl_weight", "jscgc.train.learning_rate", "sample.guidance"])
+def test_numbers_are_finite(tmp_path, key, value):
+    assert f"{key}: " in message(changed(tmp_path, key, YAML(typ="safe", pure=True).load(value)))
+
+
+@pytest.mark.parametrize(
+    "value", [[5, float("nan")], [float("-inf"), 5], [1], [1, 2, 3], ["0", 5], [None, 5], [[0], 5], 5, None, "0 5"]
+)
+def test_a_wrong_snr_range_is_named(tmp_path, value):
+    assert "link.snr_db" in message(changed(tmp_path, "link.snr_db", value))
+
+
+def test_a_reversed_snr_range_is_told(tmp_path):
+    assert "snr_db must be [lowest, highest]" in message(changed(tmp_path, "link.snr_db", [15, -5]))
+
+
+def test_stages_of_the_encoder_have_one_length(tmp_path):
+    found = message(changed(tmp_path, "encoder.depths", [1]))
+    assert "encoder: " in found and "same length" in found
+
+
+@pytest.mark.parametrize("spelling", ["5e-05", "5e-5", "0.00005", "5.0E-5", "5.e-5"])
+def test_every_spelling_of_a_small_number_is_a_number(tmp_path, spelling):
+    """`dvc exp run -S` writes 5e-05, which YAML 1.1 would read as a string."""
+    content = YAML(typ="safe", pure=True).load(text())
+    written = f"    learning_rate: {content['generator']['train']['learning_rate']}"
+    assert written in text()
+    path = tmp_path / "params.yaml"
+    path.write_text(text().replace(written, f"    learning_rate: {spelling}", 1))
+    found = load_params(path)
+    assert 5e-5 in (found.vae.train.learning_rate, found.generator.train.learning_rate, found.jscgc.train.learning_rate)
+
+
+def test_whole_numbers_are_fine_where_fractions_are_meant(tmp_path):
+    assert load_params(changed(tmp_path, "sample.guidance", 2)).sample.guidance == 2.0
+    assert load_params(changed(tmp_path, "link.snr_db", [-5, 15])).link.snr_db == (-5.0, 15.0)
+
+
+def test_several_mistakes_are_told_at_once(tmp_path):
+    path = changed(tmp_path, "sead", 1)
+    path.write_text(path.read_text().replace("device: auto", "device: tpu"))
+    found = message(path)
+    assert "sead" in found and "device" in found
+
+
+@pytest.mark.parametrize(
+    "content", ["a: [1", "a: b: c", "\t- x", "seed: 1\nseed: 2", "{", "a: !!python/object:os.system {}"]
+)
+def test_bad_yaml_is_one_line(tmp_path, content):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    message(path)
+
+
+def test_bytes_that_are_no_text_are_one_line(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"seed: \xff\xfe")
+    message(path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "- seed", "7", "null"])
+def test_a_file_without_sections_is_one_line(tmp_path, content):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    assert "mapping" in message(path)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    assert "run from the project's root" in message(tmp_path / "params.yaml")
+
+
+def test_a_folder_is_one_line(tmp_path):
+    message(tmp_path)
+
+
+def test_nothing_is_executed_by_reading(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("!!python/object/apply:os.mkdir ['" + str(tmp_path / "made") + "']")
+    with pytest.raises(ParamsError):
+        read_yaml(path)
+    assert not (tmp_path / "made").exists()
+
+
+def test_the_digest_is_stable_and_complete(params: Params):
+    assert digest({"a": 1, "b": [0.5, None]}) == "868a5d6a72d6"  # on every machine and for ever
+    assert digest({"b": 2, "a": 1}) == digest({"a": 1, "b": 2})
+    assert digest(params) == digest(Params.model_validate(params.model_dump()))
+    assert len(digest(params)) == 12
+    one = params.model_copy(update={"vae": params.vae.model_copy(update={"kl_weight": 2e-3})})
+    assert digest(one) != digest(params)
+    assert digest(params.vae, 1) != digest(params.vae, 2) != digest(1, params.vae)
