@@ -123,5 +123,7 @@ def features(received: Received, rates: int) -> Tensor:
     """
     estimate, reliability = received.estimate, received.reliability
     missing = rates - estimate.shape[1]
+    if missing < 0:
+        raise ValueError(f"{estimate.shape[1]} symbols per position arrived, this receiver reads {rates}")
     planes = [estimate.real, estimate.imag, reliability]
     return torch.cat([torch.nn.functional.pad(p, (0, 0, 0, 0, 0, missing)) for p in planes], dim=1)

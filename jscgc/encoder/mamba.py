@@ -47,7 +47,8 @@ class VssBlock(nn.Module):
 
     CSI-ReST (MambaJSCC, arXiv 2409.16592) puts the SNR into the scan without parameters. Our reading of it: with
     s = snr_db / 10, the initial state of every head is s / sqrt(N) in each of its N entries, and the same constant state is
-    read out again at every step ("residual state"), so that the SNR does not fade along the scan.
+    read out again at every step ("residual state"), so that the SNR does not fade along the scan. Its sign alternates from
+    channel to channel: the normalisation that follows subtracts whatever all channels of a position share.
 
     Args:
         width: channels D, a multiple of `head`.
@@ -81,7 +82,9 @@ class VssBlock(nn.Module):
         selected = torch.einsum("blkd,kde->blke", sequence, self.select)
         dt, to_state, from_state = torch.split(selected, [self.heads, self.state, self.state], dim=-1)
         snr = (snr_db / 10).to(x) / math.sqrt(self.state)
-        initial = repeat(snr, "b -> b h p n", h=DIRECTIONS * self.heads, p=self.head, n=self.state)
+        sign = 1 - 2 * (torch.arange(self.head, device=x.device, dtype=x.dtype) % 2)
+        constant = snr[:, None] * sign
+        initial = repeat(constant, "b p -> b h p n", h=DIRECTIONS * self.heads, n=self.state)
         y = scan(
             rearrange(sequence, "b l k (h p) -> b l (k h) p", p=self.head),
             rearrange(F.softplus(dt + self.dt_bias), "b l k h -> b l (k h)"),
@@ -92,7 +95,7 @@ class VssBlock(nn.Module):
             initial,
         )
         y = rearrange(y, "b l (k h) p -> b l k (h p)", k=DIRECTIONS)
-        residual_state = from_state.sum(-1, keepdim=True) * snr[:, None, None, None]
+        residual_state = from_state.sum(-1, keepdim=True) * repeat(constant, "b p -> b 1 1 (h p)", h=self.heads)
         merged = self.out_norm(cross_merge(y + residual_state, height, width))
         output: Tensor = x + self.out(merged * F.silu(gate))
         return output

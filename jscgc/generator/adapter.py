@@ -7,9 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jscgc.config import AdapterParams
-from jscgc.generator.backbones import ResidualPoint
-
-GROUPS = 16
+from jscgc.generator.backbones import GROUPS, ResidualPoint
 
 
 class CaAdapter(nn.Module):

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from jscgc.config import GeneratorParams
 from jscgc.flow.path import expand, preconditioning
 
+GROUPS = 16
+"""Of the U-Net's group normalisation; with one channel per group a single position would have no variance."""
+
 
 @dataclass(frozen=True)
 class ResidualPoint:
@@ -38,6 +41,8 @@ class UnetBackbone(nn.Module):
         super().__init__()
         from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
+        if any(width % GROUPS or width < 2 * GROUPS for width in params.widths):
+            raise ValueError(f"generator.widths: multiples of {GROUPS} from {2 * GROUPS} on, got {params.widths}")
         levels = len(params.widths)
         self.net = UNet2DConditionModel(
             in_channels=channels,
@@ -47,7 +52,7 @@ class UnetBackbone(nn.Module):
             up_block_types=("UpBlock2D",) * levels,
             block_out_channels=tuple(params.widths),
             layers_per_block=params.depth,
-            norm_num_groups=16,
+            norm_num_groups=GROUPS,
         )
         nn.init.zeros_(self.net.conv_out.weight)
         nn.init.zeros_(self.net.conv_out.bias)
@@ -85,6 +90,8 @@ class SanaBackbone(nn.Module):
 
         if len(params.widths) != 1 or params.widths[0] % self.head:
             raise ValueError(f"generator.widths: sana takes one width, a multiple of {self.head}, got {params.widths}")
+        if params.depth < 2:
+            raise ValueError("generator.depth: sana needs at least 2 layers, the adapter feeds all but the first")
         width = params.widths[0]
         heads = width // self.head
         self.net = SanaTransformer2DModel(

@@ -49,7 +49,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def learning_rate(step: int, params: TrainParams) -> float:
-    """Linear warm-up, then a cosine down to zero at the last step."""
+    """Linear warm-up, then a cosine down to zero after the last step."""
     warmup = min(params.warmup_steps, params.steps // 10)
     if step < warmup:
         return params.learning_rate * (step + 1) / (warmup + 1)

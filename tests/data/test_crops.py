@@ -105,7 +105,7 @@ def test_a_batch_depends_on_its_names_only(files: list[tuple[str, Path]]) -> Non
 def test_batches_are_float_images(files: list[tuple[str, Path]]) -> None:
     batch = CropSampler(files, 16, 0.5).batch(6, 0, 0)
     assert batch.shape == (6, 3, 16, 16) and batch.dtype == torch.float32 and batch.is_contiguous()
-    assert 0 <= batch.min() and batch.max() <= 1
+    assert batch.min() >= 0 and batch.max() <= 1
     assert set(torch.unique((batch * 255).round()).tolist()) <= {0.0, 60.0, 120.0, 180.0}
 
 

@@ -198,7 +198,7 @@ def test_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(PhotoError, match="megapixels") as error:
         open_photo(tmp_path / "a.png")
     one_line(error, tmp_path / "a.png")
-    assert Image.MAX_IMAGE_PIXELS == before
+    assert before == Image.MAX_IMAGE_PIXELS
     Image.new("RGB", (10, 10)).save(tmp_path / "b.png")
     assert open_photo(tmp_path / "b.png").shape == (10, 10, 3)
 

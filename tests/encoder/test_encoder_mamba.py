@@ -55,10 +55,6 @@ def test_the_snr_reaches_the_middle_of_a_scan():
     assert snr_effect(block(), 32)[12:20, 12:20].median().item() > 0.05
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the residual state is equal in all channels of a position, and out_norm takes the mean over them away",
-)
 def test_the_residual_state_carries_the_snr_without_the_initial_state(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(mamba, "scan", lambda *a: scan_reference(*a[:-1], torch.zeros_like(a[-1])))
     assert snr_effect(block(), 6).median().item() > 1e-3
