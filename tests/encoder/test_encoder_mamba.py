@@ -82,7 +82,8 @@ def test_the_snr_enters_the_scan_as_a_state_of_norm_snr_over_10(monkeypatch: pyt
     states = seen[0]  # [B, 4 directions x 2 heads, P, N]
     assert states.shape == (2, 8, 4, 4)
     assert torch.allclose(states.norm(dim=-1), torch.tensor([1.0, 2.0])[:, None, None].expand(2, 8, 4))
-    assert torch.allclose(states[0], torch.full((8, 4, 4), 1 / math.sqrt(4)))
+    sign = torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None]
+    assert torch.allclose(states[0], (sign / math.sqrt(4)).expand(8, 4, 4))
 
 
 def test_the_block_mixes_the_whole_image():
