@@ -12,7 +12,7 @@ from jscgc.config import GeneratorParams
 from jscgc.flow.path import expand, preconditioning
 
 GROUPS = 16
-"""Of the U-Net's group normalisation; with one channel per group a single position would have no variance."""
+"""Of the U-Net's group normalisation."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class UnetBackbone(nn.Module):
         super().__init__()
         from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-        if any(width % GROUPS or width < 2 * GROUPS for width in params.widths):
-            raise ValueError(f"generator.widths: multiples of {GROUPS} from {2 * GROUPS} on, got {params.widths}")
+        if any(width % GROUPS for width in params.widths):
+            raise ValueError(f"generator.widths: multiples of {GROUPS} needed, got {params.widths}")
         levels = len(params.widths)
         self.net = UNet2DConditionModel(
             in_channels=channels,
