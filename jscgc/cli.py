@@ -173,9 +173,8 @@ def _emit(document: Any) -> None:
 def _transmit(a: argparse.Namespace) -> None:
     from jscgc.channel.accounting import parse_rate
     from jscgc.data import open_photo, reduce, to_tensor
-    from jscgc.evaluation.grid import pair_names
+    from jscgc.evaluation.grid import pair_names, score
     from jscgc.metrics import pair_metric
-    from jscgc.metrics.evaluate import evaluate_pairs
     from jscgc.systems.base import Link, transmit
     from jscgc.systems.store import load_system, trained_systems
     from jscgc.training.loop import resolve_device
@@ -197,7 +196,7 @@ def _transmit(a: argparse.Namespace) -> None:
             system, photo.to(device), link, steps=a.steps, guidance=a.guidance, seed=a.seed, key=a.photo.name
         )
         received[name] = reception
-        scores = _scores(metrics, photo, reception.photo.cpu(), evaluate_pairs)
+        scores = score(metrics, photo, reception.photo.cpu())
         rows.append(
             {
                 "method": name,
@@ -226,18 +225,6 @@ def _transmit(a: argparse.Namespace) -> None:
         _emit(document)
     else:
         _print_transmission(document)
-
-
-def _scores(metrics: list[Any], photo: Tensor, received: Tensor, evaluate_pairs: Any) -> dict[str, float | None]:
-    """Scores by metric; None where the photo is too small for a metric."""
-    scores: dict[str, float | None] = {}
-    for metric in metrics:
-        try:
-            scores |= {k: v[0] for k, v in evaluate_pairs([metric], photo[None], received[None]).items()}
-        except ValueError as error:
-            logging.warning("%s: %s", metric.info.name, error)
-            scores[metric.info.name] = None
-    return scores
 
 
 def _save(
@@ -280,8 +267,7 @@ def _print_transmission(document: dict[str, Any]) -> None:
     table = Table("metric", *[row["method"] for row in rows])
     for name in first["metrics"]:
         arrow = "↑" if info(name).direction == "higher" else "↓"
-        values = [row["metrics"][name] for row in rows]
-        table.add_row(f"{name} {arrow}", *["-" if value is None else f"{value:.4g}" for value in values])
+        table.add_row(f"{name} {arrow}", *[f"{row['metrics'][name]:.4g}" for row in rows])
     for name in ("nfe", "encode_ms", "decode_ms"):
         table.add_row(name, *[f"{row[name]:g}" for row in rows])
     console.print(table)

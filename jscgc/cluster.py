@@ -74,15 +74,3 @@ class _Actor:
 
     def run(self, job: Any) -> Any:
         return self._runner.run(job)
-
-
-def run_here(
-    make_runner: Callable[[], Runner[JobT, ResultT]], jobs: Sequence[JobT], title: str
-) -> Iterator[tuple[JobT, ResultT]]:
-    """The same in this process, for a handful of jobs."""
-    from rich.console import Console
-    from rich.progress import track
-
-    runner = make_runner()
-    for job in track(jobs, title, console=Console(file=sys.stderr)):
-        yield job, runner.run(job)

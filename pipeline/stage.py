@@ -44,6 +44,8 @@ class Stage:
     params: Params
     run: tracking.StageRun
     metrics: dict[str, Any] = field(default_factory=dict)
+    logged: set[str] = field(default_factory=set)
+    """Scalars that MLflow has as a curve already."""
 
     @contextmanager
     def training(self, *inputs: Path) -> Iterator[tuple[Path, MetricLog]]:
@@ -64,7 +66,9 @@ class Stage:
 
         yield folder, log
         rows = curve.rows()
-        self.metrics |= {key: value for key, value in (rows[-1] if rows else {}).items() if key != "step"}
+        last = {key: value for key, value in (rows[-1] if rows else {}).items() if key != "step"}
+        self.metrics |= last
+        self.logged |= set(last)
         path = REPORTS / "curves" / f"{self.name}.csv"
         curve.write_csv(path)
         self.run.artifact(path)
@@ -88,7 +92,8 @@ def stage(name: str) -> Iterator[Stage]:
             yield running
             running.metrics["seconds"] = time.perf_counter() - start
             running.metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            run.log(0, {k: float(v) for k, v in running.metrics.items() if isinstance(v, int | float)})
+            new = {k: v for k, v in running.metrics.items() if isinstance(v, int | float) and k not in running.logged}
+            run.log(0, new)
             path = REPORTS / "metrics" / f"{name}.json"
             write_json(path, running.metrics)
             run.artifact(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,13 +16,13 @@ from torch import Tensor
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
 from jscgc.data import open_photo, reduce, to_photo, to_tensor
-from jscgc.metrics import available, pair_metric, set_metric
+from jscgc.metrics import PairMetric, SetMetric, available, pair_metric, set_metric
 from jscgc.metrics import info as metric_info
-from jscgc.metrics.evaluate import evaluate_pairs
 from jscgc.metrics.patches import patches
 from jscgc.systems.base import Control, LatentSystem, Link, transmit
 from jscgc.systems.store import load_system
 
+log = logging.getLogger(__name__)
 ORIGINAL = "original"
 """The pseudo-method whose "received" photo is the sent one: the reference of FID and KID."""
 
@@ -83,6 +84,20 @@ def pair_names() -> list[str]:
     return [name for name, missing in available().items() if missing is None and metric_info(name).scope == "pair"]
 
 
+def score(metrics: Sequence[PairMetric], photo: Tensor, received: Tensor) -> dict[str, float]:
+    """Values by metric name of one received photo; float [3,H,W] in [0,1] twice.
+
+    A metric that cannot look at a photo this small is left out, with a warning.
+    """
+    scores: dict[str, float] = {}
+    for metric in metrics:
+        try:
+            scores[metric.info.name] = float(metric(photo[None], received[None])[0])
+        except ValueError as error:
+            log.warning("%s is left out: %s", metric.info.name, error)
+    return scores
+
+
 class Worker:
     """Holds models, photos and metrics, and runs jobs one by one."""
 
@@ -93,11 +108,11 @@ class Worker:
         self._photos: dict[str, Tensor] = {}
 
     @cached_property
-    def _pairs(self) -> list:  # type: ignore[type-arg]
+    def _pairs(self) -> list[PairMetric]:
         return [pair_metric(name, self._setup.device) for name in pair_names()]
 
     @cached_property
-    def _sets(self) -> list:  # type: ignore[type-arg]
+    def _sets(self) -> list[SetMetric]:
         return [set_metric(name, self._setup.device) for name in set_names()]
 
     def system(self, name: str) -> LatentSystem:
@@ -144,7 +159,7 @@ class Worker:
             control=job.control,
             other=self._other(job.image) if job.control == "wrong_symbols" else None,
         )
-        scores = {k: v[0] for k, v in evaluate_pairs(self._pairs, photo[None], reception.photo[None]).items()}
+        scores = score(self._pairs, photo, reception.photo)
         scores |= {"cbr_exact": reception.bandwidth.cbr, "nfe": float(reception.nfe)}
         return JobResult(
             scores,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from jscgc.evaluation.grid import ORIGINAL, Job, JobResult, nominal_cbr
 from jscgc.files import atomic
 from jscgc.metrics import set_metric
 
+log = logging.getLogger(__name__)
 COLUMNS = ["method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value"]
 ALL_IMAGES = "*"
 """In the image column: the value belongs to the whole set (FID, KID)."""
@@ -48,6 +50,9 @@ def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
         times[job.label, result.steps, result.height, result.width].append((result.encode_ms, result.decode_ms))
     for name, reference in references.items():
         metric, whole = set_metric(name), np.concatenate(reference)
+        if len(whole) < 2:
+            log.warning("%s needs at least two patches and the photos have one; it is left out", name)
+            continue
         for condition, parts in groups.items():
             rows.append((*condition, ALL_IMAGES, name, metric.distance(whole, np.concatenate(parts[name]))))
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:-1], ignore_index=True)

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from torch import nn
 
 from jscgc.config import EncoderParams, GeneratorParams, JscgcParams, Params, Rate, Section, SystemName
-from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.files import atomic, read_json, write_json
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_weights, save_weights
 from jscgc.systems.base import LatentSystem
 from jscgc.systems.diffjscc import DiffJsccNet
@@ -112,8 +112,3 @@ def load_system(name: str, models: Path = MODELS, device: torch.device | str = "
     trained = load(models / name)
     space = LatentSpace.load(models / "vae", trained.latents)
     return LatentSystem(name, space.to(device), trained.net.to(device), tuple(trained.architecture.rates))
-
-
-def fingerprint(name: str, models: Path = MODELS) -> str:
-    """SHA-256 over a system's own files (its VAE is named inside)."""
-    return sha256(models / name)

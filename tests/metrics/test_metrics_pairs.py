@@ -15,7 +15,6 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
 from jscgc.metrics import pair_metric
-from jscgc.metrics.evaluate import evaluate_pairs
 from jscgc.metrics.images import as_bytes
 from jscgc.metrics.lpips import LPIPS, load_alex
 from jscgc.metrics.ms_ssim import WEIGHTS, _few_scales, scales
@@ -125,8 +124,3 @@ def test_user_mistakes_are_named() -> None:
         psnr(torch.zeros(3, 8, 8), torch.zeros(3, 8, 8))
     with pytest.raises(ValueError, match="not finite"):
         psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), math.nan))
-
-
-def test_evaluate_pairs(chelsea: Tensor) -> None:
-    values = evaluate_pairs([pair_metric(name) for name in FAST], chelsea, chelsea)
-    assert values["psnr"] == [100.0] and values["ms_ssim"] == pytest.approx([1.0])

@@ -1,0 +1,66 @@
+"""The plan of the grid, scoring of very small photos, and the tidy table."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from jscgc.evaluation.grid import ORIGINAL, Job, JobResult, plan, score
+from jscgc.evaluation.results import COLUMNS, tabulate
+from jscgc.metrics import pair_metric
+
+
+def job(method: str, image: str, seed: int = 0) -> Job:
+    return Job(method, "none", "awgn", 5.0, 8, image, seed, picture=False)
+
+
+def test_the_plan_has_every_condition_once_and_the_controls():
+    jobs = plan(
+        ["jscgc", "diffjscc"], ["awgn", "rayleigh_fast"], [-5, 10], [2, 8], ["a", "b"], [3, 4], 1, controls=True
+    )
+    assert len(jobs) == len(set(jobs)) == 2 + 2 * 2 * 2 * 2 * 2 * 2 + 2 * 2 * 2
+    assert {j.image for j in jobs if j.picture} == {"a"}
+    assert {j.seed for j in jobs if j.picture} == {3}
+    controls = [j for j in jobs if j.control != "none"]
+    assert {j.label for j in controls} == {"jscgc_wrong_symbols", "jscgc_unconditional"}
+    assert {(j.channel, j.snr_db, j.rate) for j in controls} == {("awgn", 10.0, 8)}
+    assert not [j for j in plan(["diffjscc"], ["awgn"], [0], [8], ["a"], [0], 0, controls=True) if j.control != "none"]
+
+
+def test_a_photo_too_small_for_a_metric_keeps_the_other_metrics(caplog: pytest.LogCaptureFixture):
+    photo = torch.full((3, 9, 9), 0.5)
+    scores = score([pair_metric("psnr"), pair_metric("ms_ssim")], photo, photo + 0.1)
+    assert set(scores) == {"psnr"}
+    assert "ms_ssim is left out" in caplog.text
+
+
+def test_the_table_holds_scores_per_photo_and_set_metrics_over_all():
+    rng = np.random.default_rng(0)
+    cut = {image: rng.normal(size=(30, 5)) for image in "ab"}
+    done = [(job(ORIGINAL, image), JobResult({}, {"fid_efficientnet_lite0": cut[image]})) for image in "ab"]
+    done += [
+        (
+            job("jscgc", image),
+            JobResult({"psnr": 20.0}, {"fid_efficientnet_lite0": cut[image] + [3, 4, 0, 0, 0]}, steps=7),
+        )
+        for image in "ab"
+    ]
+    table = tabulate(done).table
+    assert list(table.columns) == COLUMNS
+    assert table[table["metric"] == "psnr"]["image"].tolist() == ["a", "b"]
+    assert set(table["steps"]) == {7}
+    assert table["cbr"].unique() == pytest.approx(8 / 768)
+    shifted = table[table["image"] == "*"]
+    # The same covariance, means 5 apart: the Frechet distance is 25.
+    assert shifted["value"].tolist() == pytest.approx([25.0], rel=1e-6)
+
+
+def test_one_patch_leaves_the_set_metrics_out(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.WARNING)
+    features = {"fid_efficientnet_lite0": np.ones((1, 4))}
+    done = [(job(ORIGINAL, "a"), JobResult({}, features)), (job("jscgc", "a"), JobResult({"psnr": 20.0}, features))]
+    assert tabulate(done).table["metric"].tolist() == ["psnr"]
+    assert "left out" in caplog.text
