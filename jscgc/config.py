@@ -159,7 +159,7 @@ class JscgcParams(Section):
     train_generator: bool
     """False keeps the generator's weights frozen bit for bit."""
     encoder_init: Literal["mambajscc_psnr", "random"]
-    """The paper starts from the reconstruction codec's encoder."""
+    """Start of encoder and Refiner. The paper starts from the reconstruction codec's encoder."""
     condition_dropout: Annotated[float, Field(ge=0, lt=1)]
     """Share of images whose condition is dropped, so that the unconditional field stays available."""
     train: TrainParams

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from jscgc.channel.channels import Received, features
 from jscgc.config import EncoderParams, JscgcParams, LinkParams
-from jscgc.encoder.encoder import MambaEncoder, latent_to_grid
+from jscgc.encoder.encoder import MambaDecoder, MambaEncoder, latent_to_grid
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
 from jscgc.systems.links import draw_link
@@ -27,12 +27,22 @@ class JscgcNet(nn.Module):
         super().__init__()
         down, self.spread = latent_to_grid(factor)
         self.encoder = MambaEncoder(channels, encoder, max_rate, factor)
-        self.receiver = GenerativeReceiver(prior, 3 * max_rate * self.spread**2, down, channels, params.adapter)
-        self.upsample = down
+        self.refiner = MambaDecoder(channels, encoder, max_rate, factor)
+        planes = channels + 3 * max_rate * self.spread**2
+        self.receiver = GenerativeReceiver(prior, planes, 1, channels, params.adapter)
+        self.down = down
 
     def condition(self, received: Received) -> Tensor:
-        """What the adapter reads: the received symbols' feature planes."""
-        return F.pixel_unshuffle(features(received, self.encoder.max_rate), self.spread)
+        """What the adapter reads, on the latent grid: refined features [B,C,h,w], and the received symbols' own planes.
+
+        The first part of the paper's Refiner is the mirrored Mamba decoder, which can start from the reconstruction
+        codec's as the encoder does (our choice: the paper gives neither). Nothing asks it to reconstruct: it is trained by
+        the generator's loss alone.
+        """
+        planes = features(received, self.encoder.max_rate)
+        refined = self.refiner(planes, received.snr_db)
+        own = F.interpolate(F.pixel_unshuffle(planes, self.spread), scale_factor=self.down, mode="nearest")
+        return torch.cat([refined, own], dim=1)
 
     def loss(
         self, latents: Tensor, link_params: LinkParams, dropout: float, generator: torch.Generator
@@ -50,5 +60,5 @@ class JscgcNet(nn.Module):
     def restore(self, received: Received, sampling: Sampling, conditioned: bool = True) -> Samples:
         """The receiver: sample latents given the received symbols."""
         condition = self.condition(received)
-        size = (condition.shape[-2] * self.upsample, condition.shape[-1] * self.upsample)
+        size = (condition.shape[-2], condition.shape[-1])
         return self.receiver.sample(condition, received.snr_db, size, sampling, conditioned)

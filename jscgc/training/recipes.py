@@ -160,7 +160,9 @@ def train_jscgc(params: Params, latents: Path, flow: Path, codec: Path, folder: 
     assert isinstance(net, JscgcNet)
     _prior(net, params, flow)
     if params.jscgc.encoder_init == "mambajscc_psnr":
-        net.encoder.load_state_dict(store.load(codec).net.encoder.state_dict())
+        trained = store.load(codec).net
+        net.encoder.load_state_dict(trained.encoder.state_dict())
+        net.refiner.load_state_dict(trained.decoder.state_dict())
     _train_receiver(net, params, latents, folder, log, "jscgc", params.link)
     return net
 
