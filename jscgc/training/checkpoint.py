@@ -81,7 +81,10 @@ def restore(folder: Path, model: nn.Module, ema: dict[str, Tensor], optimiser: t
                 parameter.copy_(tensors[f"model/{name}"])
                 keys = [k for k in tensors if k.startswith("optimiser.") and k.split("/", 1)[1] == name]
                 optimiser.state[parameter] = {
-                    k.split("/", 1)[0].removeprefix("optimiser."): tensors[k].to(parameter.device) for k in keys
+                    k.split("/", 1)[0].removeprefix("optimiser."): tensors[k].to(
+                        parameter.device if tensors[k].ndim else "cpu"
+                    )
+                    for k in keys
                 }
             for name in ema:
                 ema[name].copy_(tensors[f"ema/{name}"])

@@ -82,7 +82,7 @@ def _train(
 ) -> None:
     weights = checkpoint.trained(model)
     optimiser = torch.optim.AdamW(
-        weights.values(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=params.weight_decay, fused=True
+        weights.values(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=params.weight_decay
     )
     ema = {key: p.detach().clone() for key, p in weights.items()} if params.ema_decay else {}
     start = checkpoint.restore(folder, model, ema, optimiser)
