@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def sampling(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--steps", type=_count, default=4, help="sampler steps; two network calls each if guided")
+        sub.add_argument("--steps", type=_count, default=2, help="sampler steps; two network calls each if guided")
         sub.add_argument("--guidance", type=_guidance, default=1.5, help="1: plain conditional; 0: ignores the symbols")
         sub.add_argument("--seed", type=_natural, default=0, help="of channel and sampler: same seed, same result")
         sub.add_argument(
