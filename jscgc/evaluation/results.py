@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -20,7 +20,8 @@ from jscgc.metrics import set_metric
 log = logging.getLogger(__name__)
 COLUMNS = ["method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value"]
 ALL_IMAGES = "*"
-"""In the image column: the value belongs to the whole set (FID, KID)."""
+"""In the image column: the value belongs to the whole set (FID, KID). `*-NAME` is the set without that photograph, from
+which the report has the spread over photographs (a jackknife)."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +35,27 @@ class Results:
 def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
     """Collect the rows of all jobs; set metrics are computed here, per condition and seed over all images."""
     pairs = list(done)
-    references: dict[str, list[np.ndarray]] = defaultdict(list)
-    groups: dict[tuple[Any, ...], dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+    references: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
+    groups: dict[tuple[Any, ...], dict[str, dict[str, np.ndarray]]] = defaultdict(lambda: defaultdict(dict))
     rows: list[tuple[Any, ...]] = []
     times: dict[tuple[Any, ...], list[tuple[float, float]]] = defaultdict(list)
     for job, result in sorted(pairs, key=lambda pair: pair[0].image):
         if job.method == ORIGINAL:
             for name, features in result.features.items():
-                references[name].append(features)
+                references[name][job.image] = features
             continue
         condition = (job.label, job.channel, job.snr_db, nominal_cbr(job.rate), result.steps, job.seed)
         rows += [(*condition, job.image, name, value) for name, value in result.scores.items()]
         for name, cut in result.features.items():
-            groups[condition][name].append(cut)
+            groups[condition][name][job.image] = cut
         times[job.label, result.steps, result.height, result.width].append((result.encode_ms, result.decode_ms))
     for name, reference in references.items():
-        metric, whole = set_metric(name), np.concatenate(reference)
-        if len(whole) < 2:
+        distance = set_metric(name).distance
+        if sum(map(len, reference.values())) < 2:
             log.warning("%s needs at least two patches and the photos have one; it is left out", name)
             continue
         for condition, parts in groups.items():
-            rows.append((*condition, ALL_IMAGES, name, metric.distance(whole, np.concatenate(parts[name]))))
+            rows += [(*condition, image, name, value) for image, value in _set_values(reference, parts[name], distance)]
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:-1], ignore_index=True)
     timing = [
         {
@@ -68,6 +69,24 @@ def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
         for (label, steps, height, width), spent in sorted(times.items())
     ]
     return Results(table, timing)
+
+
+def _set_values(
+    reference: Mapping[str, np.ndarray], received: Mapping[str, np.ndarray], distance: Callable[..., float]
+) -> Iterator[tuple[str, float]]:
+    """(ALL_IMAGES, distance of all patches), and the same without each photograph where enough patches are left."""
+
+    def value(without: str = "") -> float | None:
+        sides = [[part for image, part in side.items() if image != without] for side in (reference, received)]
+        if any(sum(map(len, side)) < 2 for side in sides):
+            return None
+        first, second = (np.concatenate(side) for side in sides)
+        return distance(first, second)
+
+    for without in ("", *received):
+        found = value(without)
+        if found is not None:
+            yield f"{ALL_IMAGES}-{without}" if without else ALL_IMAGES, found
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from jscgc import cluster
 from jscgc.config import EvaluateParams, SampleParams
 from jscgc.evaluation.grid import Setup, Worker, nominal_cbr, plan
-from jscgc.evaluation.results import tabulate, write_csv, write_pictures
+from jscgc.evaluation.results import ALL_IMAGES, tabulate, write_csv, write_pictures
 
 PICTURES = 6
 """Photographs whose received pictures are kept."""
@@ -28,8 +28,12 @@ class Evaluation:
 
     def _means(self) -> pd.Series:
         keys = ["method", "channel", "snr_db", "cbr", "metric"]
-        means: pd.Series = self.table.groupby(keys)["value"].mean()
+        means: pd.Series = self._whole().groupby(keys)["value"].mean()
         return means
+
+    def _whole(self) -> pd.DataFrame:
+        """Without the rows of set metrics that leave a photograph out."""
+        return self.table[~self.table["image"].str.startswith(f"{ALL_IMAGES}-")]
 
     def curves(self) -> Iterator[tuple[int, dict[str, float]]]:
         """Means over SNR as (SNR in dB, scalars): one curve per metric, method, channel and rate."""
@@ -41,7 +45,7 @@ class Evaluation:
 
     def headline(self, channel: str, rate: int) -> dict[str, float]:
         """Means at one channel and rate over all SNRs, by `method.metric`: what `dvc metrics show` lists."""
-        table = self.table
+        table = self._whole()
         chosen = table[(table["channel"] == channel) & (abs(table["cbr"] - nominal_cbr(rate)) < 1e-9)]
         means = chosen.groupby(["method", "metric"])["value"].mean().reset_index()
         return dict(zip(means["method"] + "." + means["metric"], means["value"].astype(float), strict=True))

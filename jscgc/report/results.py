@@ -14,7 +14,7 @@ from jscgc.metrics import MetricInfo
 
 COLUMNS = ("method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value")
 SET = "*"
-"""The `image` of a set metric's rows: one value for all photographs together."""
+"""The `image` of a set metric's rows: one value for all photographs together; `*-NAME` is the value without one of them."""
 OURS = "jscgc"
 CONTROLS = ("jscgc_wrong_symbols", "jscgc_unconditional")
 ACCOUNTING = ("cbr_exact", "nfe")

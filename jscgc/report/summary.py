@@ -21,8 +21,9 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
     Returns:
         {"rows": [{method, channel, snr_db, cbr, steps, metric, mean, low, high, images, draws, values, dropped,
         interval_over}], "checks": {"monotonic": see `checks.monotonic`, "controls": see `checks.controls`}}. `mean`,
-        `low` and `high` are null where no value is finite; `draws` are the seeds; a set metric (one value per seed)
-        has its interval over draws only, and as `images` the photographs scored in that condition.
+        `low` and `high` are null where no value is finite; `draws` are the seeds. A set metric has its interval over
+        photographs by the jackknife's influences (see `influences`); where results hold no values without a photograph, over
+        draws only.
 
     Raises:
         ValueError: results without the contract's columns, or with a row twice.
@@ -30,7 +31,7 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
     results = checked(results)
     cells = matrices(results)
     intervals = {condition: hierarchical_interval(cell.to_numpy()) for condition, cell in cells.items()}
-    single = results[results["image"] != SET]
+    single = results[~results["image"].str.startswith(SET)]
     photos = cast(
         "Mapping[Hashable, int]", single.groupby([c for c in _KEY if c != "metric"])["image"].nunique().to_dict()
     )
@@ -49,7 +50,7 @@ def matrices(results: pd.DataFrame) -> dict[Condition, pd.DataFrame]:
     for key, group in results.groupby(_KEY, sort=True):
         method, channel, snr_db, cbr, steps, metric = cast("tuple[Any, ...]", key)
         condition = Condition(str(method), str(channel), float(snr_db), float(cbr), int(steps), str(metric))
-        cells[condition] = group.pivot(index="image", columns="seed", values="value")
+        cells[condition] = influences(group.pivot(index="image", columns="seed", values="value"))
     methods = order_methods(c.method for c in cells)
     channels = order_channels(c.channel for c in cells)
     metrics = order_metrics(c.metric for c in cells)
@@ -59,6 +60,20 @@ def matrices(results: pd.DataFrame) -> dict[Condition, pd.DataFrame]:
         return (methods.index(c.method), c.steps, channels.index(c.channel), c.cbr, metrics.index(c.metric), c.snr_db)
 
     return {condition: cells[condition] for condition in sorted(cells, key=rank)}
+
+
+def influences(cell: pd.DataFrame) -> pd.DataFrame:
+    """A set metric's values [`*`, `*-NAME` ...] x seeds as one value per photograph, the mean of which is the set's value.
+
+    Jackknife (Efron & Stein 1981): photograph i of n moves the value by (n - 1)(mean of the values without one - value
+    without i). What is no set metric, or has no values without a photograph, is returned as it is.
+    """
+    without = [image for image in cell.index if image.startswith(f"{SET}-")]
+    if SET not in cell.index or len(without) < 2:
+        return cell[~cell.index.isin(without)]
+    left = cell.loc[without]
+    moved = (len(without) - 1) * (left.mean() - left) + cell.loc[SET]
+    return moved.set_axis([image[len(SET) + 1 :] for image in without])
 
 
 def _row(condition: Condition, cell: pd.DataFrame, interval: Interval, photos: int) -> dict[str, Any]:

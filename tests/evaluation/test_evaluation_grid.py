@@ -56,6 +56,8 @@ def test_the_table_holds_scores_per_photo_and_set_metrics_over_all():
     shifted = table[table["image"] == "*"]
     # The same covariance, means 5 apart: the Frechet distance is 25.
     assert shifted["value"].tolist() == pytest.approx([25.0], rel=1e-6)
+    assert set(table[table["metric"] != "psnr"]["image"]) == {"*", "*-a", "*-b"}
+    assert table[table["image"] == "*-a"]["value"].tolist() == pytest.approx([25.0], rel=1e-6)
 
 
 def test_one_patch_leaves_the_set_metrics_out(caplog: pytest.LogCaptureFixture):

@@ -15,6 +15,8 @@ import pytest
 from rich.console import Console
 
 from jscgc.report import headline_table, load_results, print_headline, summarise
+from jscgc.report.results import COLUMNS
+from jscgc.report.summary import influences
 
 Maker = Callable[..., pd.DataFrame]
 
@@ -32,6 +34,23 @@ def test_means_counts_and_what_the_interval_is_over(make: Maker) -> None:
     assert (psnr["images"], psnr["draws"], psnr["values"], psnr["interval_over"]) == (2, 3, 6, "images and draws")
     fid = row(summary, method="jscgc", snr_db=0.0, cbr=8 / 768, metric="fid_efficientnet_lite0")
     assert (fid["images"], fid["draws"], fid["values"], fid["interval_over"]) == (2, 3, 3, "draws")
+
+
+def test_a_set_metrics_interval_is_over_photographs() -> None:
+    """On a statistic that is a mean over photographs, the jackknife's influences are those photographs' own values."""
+    own = pd.DataFrame([[1.0, 3.0], [2.0, 2.0], [9.0, 4.0]], index=["a", "b", "c"], columns=[0, 1])
+    rest = pd.DataFrame([own.drop(image).mean() for image in own.index], index=[f"*-{image}" for image in own.index])
+    whole = own.mean().to_frame("*").T
+    found = influences(pd.concat([whole, rest]))
+    pd.testing.assert_frame_equal(found, own)
+    cell = [
+        ("jscgc", "awgn", 0.0, 8 / 768, 2, seed, image, "fid_efficientnet_lite0", value)
+        for image, values in pd.concat([whole, rest]).iterrows()
+        for seed, value in values.items()
+    ]
+    (fid,) = summarise(pd.DataFrame(cell, columns=COLUMNS))["rows"]
+    assert (fid["images"], fid["draws"], fid["interval_over"]) == (3, 2, "images and draws")
+    assert fid["mean"] == pytest.approx(3.5) and fid["low"] < 2.5 and fid["high"] > 5
 
 
 def test_missing_values_become_null_and_are_counted(make: Maker) -> None:
