@@ -6,6 +6,9 @@ PROFILE ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH :=
 STAMP := .venv/.complete
+# For its reference functions (tests, `jscgc bench scan`) and, on a GPU, its Triton kernels: nothing is compiled for CUDA, and
+# what else its metadata ask for (compilers of the kernels of Mamba-3) is not needed.
+MAMBA := mamba-ssm==2.3.2.post1
 
 help:  ## What there is
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,7 +20,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@rm -f $(STAMP); .venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv; $(PYTHON) -m venv .venv; }
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps setuptools==84.2.1 -r requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@.venv/bin/python -m pip check
+	MAMBA_FORCE_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(MAMBA)
+	@.venv/bin/python -m pip check | { ! grep -v -e '^mamba-ssm ' -e '^No broken'; }
 	@touch $(STAMP)
 
 install: $(STAMP)  ## The environment in .venv, and nothing else

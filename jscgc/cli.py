@@ -1,4 +1,4 @@
-"""The command line: jscgc transmit | evaluate | info. Heavy imports wait until a command runs, so --help is quick."""
+"""The command line: jscgc transmit | evaluate | bench | info. Heavy imports wait until a command runs, so --help is quick."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jscgc import __version__
+from jscgc.bench import command as bench
+from jscgc.channel import spec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,20 +21,26 @@ if TYPE_CHECKING:
     from jscgc.systems.base import Reception
 
 METHODS = ("jscgc", "mambajscc_psnr", "diffjscc")
-CHANNELS = ("awgn", "rayleigh_block", "rayleigh_fast")
+CHANNEL_HELP = (
+    "awgn | rayleigh_block | rayleigh_fast | rician_block | rician_fast | tdl_a .. tdl_e | cdl_a .. cdl_e; options as "
+    "NAME:key=value,key=value, such as rician_block:k_db=6,csi=lmmse or awgn:snr=blind; `jscgc info` lists them"
+)
 
 TRANSMIT = """\
 Send a photo through a noisy channel and save what is received.
 
   jscgc transmit photo.jpg --snr-db 5 --cbr 8/768
   jscgc transmit photo.jpg --channel rayleigh_fast --method all --out received/
+  jscgc transmit photo.jpg --channel tdl_c:delay_spread_ns=300,csi=lmmse
 """
 EVALUATE = """\
 Score trained models on every photo of a folder, in parallel, into a tidy CSV table.
 
   jscgc evaluate --images kodak/ --methods jscgc diffjscc --snr-db -5 0 5 10 --cbr 8/768 --out results.csv
 """
-INFO = "What is trained, which metrics can run and why the others can't, which devices and kernels are used."
+INFO = (
+    "What is trained, which channels and metrics can run and why the others can't, which devices and kernels are used."
+)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -90,6 +98,13 @@ def _choice(kind: str, allowed: Sequence[str]) -> Any:
     return check
 
 
+def _channel(text: str) -> str:
+    try:
+        return spec.canonical(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("jscgc", description="Joint source-channel-generation coding of photographs.")
     parser.add_argument("--version", action="version", version=f"jscgc {__version__}")
@@ -115,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     send = command("transmit", "send one photo through the channel", TRANSMIT)
     send.add_argument("photo", type=Path, help="jpg, png, webp, ...; any size")
     send.add_argument("--snr-db", type=_snr_db, default=5.0, help="average signal-to-noise ratio in decibels")
-    send.add_argument("--channel", type=_choice("channel", CHANNELS), default="awgn", help=" | ".join(CHANNELS))
+    send.add_argument("--channel", type=_channel, default="awgn", help=CHANNEL_HELP)
     send.add_argument("--cbr", default="8/768", help="channel uses per source dimension, such as 2/768")
     send.add_argument(
         "--method", type=_choice("method", (*METHODS, "all")), default="jscgc", help=" | ".join((*METHODS, "all"))
@@ -131,9 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--methods", nargs="+", type=_choice("method", METHODS), default=list(METHODS), help=" ".join(METHODS)
     )
-    score.add_argument(
-        "--channel", nargs="+", type=_choice("channel", CHANNELS), default=["awgn"], help=" ".join(CHANNELS)
-    )
+    score.add_argument("--channel", nargs="+", type=_channel, default=["awgn"], help=CHANNEL_HELP)
     score.add_argument("--snr-db", nargs="+", type=_snr_db, default=[-5.0, 0.0, 5.0, 10.0], help="decibels")
     score.add_argument("--cbr", nargs="+", default=["8/768"], help="such as 2/768 8/768")
     score.add_argument("--draws", type=_count, default=1, help="independent channel draws per condition")
@@ -143,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--out", type=Path, default=Path("results.csv"), metavar="CSV", help="the table")
     sampling(score)
 
+    bench.add_parser(commands, _Help)
     command("info", "what is trained and what can run here", INFO)
     return parser
 
@@ -152,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="jscgc: %(message)s", stream=sys.stderr)
     try:
-        {"transmit": _transmit, "evaluate": _evaluate, "info": _info}[arguments.command](arguments)
+        {"transmit": _transmit, "evaluate": _evaluate, "bench": bench.run, "info": _info}[arguments.command](arguments)
     except KeyboardInterrupt:
         print("jscgc: interrupted; nothing was written", file=sys.stderr)
         return 130
@@ -171,7 +185,7 @@ def _emit(document: Any) -> None:
 
 
 def _transmit(a: argparse.Namespace) -> None:
-    from jscgc.channel.accounting import parse_rate
+    from jscgc.channel.accounting import SIDE_INFORMATION_BITS, parse_rate
     from jscgc.data import open_photo, reduce, to_tensor
     from jscgc.evaluation.grid import pair_names, score
     from jscgc.metrics import pair_metric
@@ -201,6 +215,9 @@ def _transmit(a: argparse.Namespace) -> None:
             {
                 "method": name,
                 "k": reception.bandwidth.k,
+                "data_symbols": reception.bandwidth.data,
+                "overhead": reception.bandwidth.overhead,
+                "side_information_bits": SIDE_INFORMATION_BITS,
                 "n": reception.bandwidth.n,
                 "cbr_exact": reception.bandwidth.cbr,
                 "steps": a.steps if system.generative else 0,
@@ -235,7 +252,7 @@ def _save(
     from jscgc.files import write_json
     from jscgc.report.side_by_side import side_by_side
 
-    tag = f"{stem}_{conditions['channel']}_{conditions['snr_db']:g}dB_{conditions['cbr'].replace('/', '-')}"
+    tag = f"{stem}_{spec.file_name(conditions['channel'])}_{conditions['snr_db']:g}dB_{conditions['cbr'].replace('/', '-')}"
     pictures = {name: to_photo(reception.photo.cpu()) for name, reception in received.items()}
     files = {name: str(out / f"{tag}_{name}.png") for name in pictures}
     for name, picture in pictures.items():
@@ -262,7 +279,8 @@ def _print_transmission(document: dict[str, Any]) -> None:
     console = Console()
     console.print(
         f"{document['photo']}  {document['width']}x{document['height']}, {document['channel']}, SNR "
-        f"{document['snr_db']:g} dB, k = {first['k']} symbols for n = {first['n']}: CBR {first['cbr_exact']:.5f}"
+        f"{document['snr_db']:g} dB, k = {first['k']} channel uses ({first['data_symbols']} data symbols, overhead "
+        f"{first['overhead']}) for n = {first['n']}: CBR {first['cbr_exact']:.5f}"
     )
     table = Table("metric", *[row["method"] for row in rows])
     for name in first["metrics"]:
@@ -299,7 +317,7 @@ def _evaluate(a: argparse.Namespace) -> None:
         raise ValueError(f"{a.images}: no readable photograph here")
     params = EvaluateParams(
         methods=a.methods,
-        channels=a.channel,
+        channels=list(dict.fromkeys(a.channel)),
         snr_db=a.snr_db,
         rates=sorted(rates),
         seeds=a.draws,
@@ -321,6 +339,7 @@ def _evaluate(a: argparse.Namespace) -> None:
 def _info(a: argparse.Namespace) -> None:
     import torch
 
+    from jscgc.channel.multipath import missing
     from jscgc.encoder.scan import implementation
     from jscgc.files import read_json
     from jscgc.metrics import available
@@ -342,6 +361,15 @@ def _info(a: argparse.Namespace) -> None:
         "device": str(device),
         "scan": {"implementation": scan, "why": why},
         "models": models,
+        "channels": [
+            {
+                "name": name,
+                "options": spec.describe(name),
+                "missing": missing() if spec.parse_channel(name).multipath else None,
+            }
+            for name in spec.NAMES
+        ],
+        "channel_options": spec.meanings(),
         "metrics": [
             {"name": name, "available": missing is None, "missing": missing} for name, missing in available().items()
         ],
@@ -362,6 +390,12 @@ def _info(a: argparse.Namespace) -> None:
         console.print(table)
     else:
         console.print(f"no trained models in {a.models}: `make reproduce` trains them")
+    table = Table("channel", "options with defaults and ranges", "available")
+    for channel in document["channels"]:
+        table.add_row(channel["name"], channel["options"], f"no: {channel['missing']}" if channel["missing"] else "yes")
+    console.print(table)
+    for option, meaning in document["channel_options"].items():
+        console.print(f"  {option}: {meaning}", markup=False)
     table = Table("metric", "available")
     for metric in document["metrics"]:
         table.add_row(metric["name"], "yes" if metric["available"] else f"no: {metric['missing']}")

@@ -11,9 +11,20 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-ChannelName = Literal["awgn", "rayleigh_block", "rayleigh_fast"]
+from jscgc.channel.spec import canonical, parse_channel
+
+ChannelName = Annotated[str, AfterValidator(canonical)]
+"""A channel with its options, `NAME:key=value,...`, kept as its canonical text."""
+
+
+def _distinct(channels: list[str]) -> list[str]:
+    if twice := [channel for channel in channels if channels.count(channel) > 1]:
+        raise ValueError(f"{twice[0]} is there twice; options at their default value make no other channel")
+    return channels
+
+
 SystemName = Literal["jscgc", "mambajscc_psnr", "diffjscc"]
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[int, Field(gt=0, le=60)]
@@ -110,7 +121,7 @@ class EncoderParams(Section):
 
     widths: list[Positive]
     depths: list[Positive]
-    downsample: list[Literal[1, 2]]
+    downsample: list[Literal[1, 2, 4]]
     state: Positive
     head: Positive
 
@@ -141,6 +152,12 @@ class LinkParams(Section):
     def _ordered(self) -> LinkParams:
         if self.snr_db[0] > self.snr_db[1]:
             raise ValueError(f"snr_db must be [lowest, highest], got {list(self.snr_db)}")
+        for channel in self.channels:
+            # One training batch holds many rates, planes not sent being zero: the moments of such an image tell no SNR.
+            if parse_channel(channel).snr == "blind":
+                raise ValueError(
+                    f"channels: {channel} is for evaluation; train with snr=told, the same model serves blind"
+                )
         return self
 
 
@@ -177,7 +194,7 @@ class EvaluateParams(Section):
     """The evaluation grid: method x channel x snr_db x rate x image x seed."""
 
     methods: Annotated[list[SystemName], Field(min_length=1)]
-    channels: Annotated[list[ChannelName], Field(min_length=1)]
+    channels: Annotated[list[ChannelName], Field(min_length=1), AfterValidator(_distinct)]
     snr_db: Annotated[list[float], Field(min_length=1)]
     rates: Annotated[list[Rate], Field(min_length=1)]
     seeds: Positive

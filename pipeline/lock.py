@@ -7,7 +7,7 @@ from pathlib import Path
 from jscgc.files import atomic
 
 HEADER = "# Every package of the environment, pinned. Made by `make lock` from what .venv holds.\n"
-OWN = {"jscgc", "pip", "setuptools", "wheel"}
+OWN = {"jscgc", "mamba-ssm", "pip", "setuptools", "wheel"}  # the Makefile pins mamba-ssm and setuptools
 CUDA = re.compile(r"(nvidia|cuda)-.*|triton")
 MARKER = ' ; sys_platform == "linux" and platform_machine == "x86_64"'
 

@@ -61,7 +61,7 @@ def select(name: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m pipeline.profile nano|smoke")
+        sys.exit("usage: python -m pipeline.profile nano|smoke|paper")
     try:
         select(sys.argv[1])
     except ParamsError as error:

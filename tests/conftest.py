@@ -51,7 +51,7 @@ def params() -> Params:
             "link": {"channels": ["awgn", "rayleigh_block", "rayleigh_fast"], "snr_db": [0, 15], "rates": [2, 4]},
             "codec": TRAIN,
             "jscgc": {
-                "adapter": {"width": 16, "refiner_depth": 1},
+                "adapter": {"width": 32, "refiner_depth": 1},
                 "train_generator": False,
                 "encoder_init": "mambajscc_psnr",
                 "condition_dropout": 0.2,

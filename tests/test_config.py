@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +221,34 @@ def test_the_digest_is_stable_and_complete(params: Params):
     one = params.model_copy(update={"vae": params.vae.model_copy(update={"kl_weight": 2e-3})})
     assert digest(one) != digest(params)
     assert digest(params.vae, 1) != digest(params.vae, 2) != digest(1, params.vae)
+
+
+def test_channels_are_kept_as_their_canonical_text(tmp_path):
+    path = changed(
+        tmp_path, "evaluate.channels", ["awgn", "rician_block:csi=lmmse,k_db=6", "tdl_c:delay_spread_ns=300.0"]
+    )
+    assert load_params(path).evaluate.channels == ["awgn", "rician_block:csi=lmmse", "tdl_c:delay_spread_ns=300"]
+
+
+@pytest.mark.parametrize(
+    "channel, said",
+    [
+        ("rician_blok", r"did you mean rician_block\?"),
+        ("tdl_c:speed=3", r"did you mean speed_mps\?"),
+        ("rician_block:k_db=.nan", "finite"),
+        ("rayleigh_fast:csi=ls", "can't be estimated"),
+    ],
+)
+@pytest.mark.parametrize("key", ["link.channels", "evaluate.channels"])
+def test_a_wrong_channel_is_named_with_its_place(tmp_path, key, channel, said):
+    assert re.search(rf"{key}\.1: .*{said}", message(changed(tmp_path, key, ["awgn", channel])))
+
+
+def test_one_channel_in_two_spellings_is_evaluated_once(tmp_path):
+    said = message(changed(tmp_path, "evaluate.channels", ["awgn", "awgn:csi=perfect"]))
+    assert "evaluate.channels: " in said and "awgn is there twice" in said
+
+
+def test_blind_channels_are_for_evaluation(tmp_path):
+    assert "is for evaluation" in message(changed(tmp_path, "link.channels", ["awgn", "awgn:snr=blind"]))
+    load_params(changed(tmp_path, "evaluate.channels", ["awgn", "awgn:snr=blind"]))

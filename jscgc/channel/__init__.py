@@ -1,4 +1,7 @@
 """The wireless link: symbols and their accounting, channels, equalisation.
 
-Symbols are complex tensors [B, c, h, w]: c channel uses at each position of the 1/16 grid, k = c h w uses per image.
+Symbols are complex tensors [B, c, h, w]: c data symbols at each position of the 1/16 grid, c h w per image; k is that
+and what the channel charges beside them.
+
+    spec (text) -> channels (AWGN, flat fading), multipath (3GPP over OFDM: ofdm, estimation) -> receiver; noise, accounting
 """

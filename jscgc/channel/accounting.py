@@ -7,6 +7,7 @@ What the receiver gets: the k received symbols, its CSI, and constants of the se
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,23 +19,39 @@ SOURCE_DIMENSIONS = 3 * GRID * GRID
 """Source dimensions per position: c symbols per position are CBR = c / 768."""
 
 
+SIDE_INFORMATION_BITS = 0
+"""What crosses the link beside the k channel uses: nothing; per-image scales or masks do not exist."""
+
+
 @dataclass(frozen=True)
 class Bandwidth:
-    """The exact price of an image: k complex channel uses for n = 3 H W source dimensions."""
+    """The exact price of an image: k complex channel uses for n = 3 H W source dimensions.
 
-    k: int
+    data: symbols that carry the image. overhead: what the channel charges beside them.
+    """
+
+    data: int
+    overhead: int
     n: int
 
     @property
+    def k(self) -> int:
+        """Channel uses, all included."""
+        return self.data + self.overhead
+
+    @property
     def cbr(self) -> float:
-        """Channel bandwidth ratio k / n, padding included."""
+        """Channel bandwidth ratio k / n, padding and overhead included."""
         return self.k / self.n
 
 
-def bandwidth(height: int, width: int, rate: int, multiple: int = GRID) -> Bandwidth:
+def bandwidth(
+    height: int, width: int, rate: int, multiple: int = GRID, overhead: Callable[[int], int] = lambda data: 0
+) -> Bandwidth:
     """k and n of an image of height x width pixels sent with `rate` complex symbols per position of the 1/16 grid.
 
-    Both sides are padded to multiples of `multiple` pixels (16, or more for a coarser VAE); padding is paid for.
+    Both sides are padded to multiples of `multiple` pixels (16, or more for a coarser VAE); padding is paid for, and so
+    is what `overhead`, a channel's, charges beside the data symbols.
 
     Raises:
         ValueError: an empty image.
@@ -42,7 +59,8 @@ def bandwidth(height: int, width: int, rate: int, multiple: int = GRID) -> Bandw
     if height < 1 or width < 1:
         raise ValueError(f"an image needs at least one pixel, got {height}x{width}")
     rows, columns = (-(-side // multiple) * multiple // GRID for side in (height, width))
-    return Bandwidth(rate * rows * columns, 3 * height * width)
+    data = rate * rows * columns
+    return Bandwidth(data, overhead(data), 3 * height * width)
 
 
 def parse_rate(cbr: str, rates: tuple[int, ...]) -> int:

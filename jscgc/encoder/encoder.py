@@ -7,9 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from jscgc.channel.accounting import GRID, normalise_power
+from jscgc.channel.accounting import GRID
 from jscgc.config import EncoderParams
 from jscgc.encoder.mamba import VssBlock
+from jscgc.encoder.symbols import SymbolEncoder
+
+PLANES_GAIN = 4.0
+"""Of the decoder's first weights at the start, beside torch's default for inputs that are all there."""
 
 
 def latent_to_grid(factor: int) -> tuple[int, int]:
@@ -23,8 +27,13 @@ def latent_to_grid(factor: int) -> tuple[int, int]:
     return max(1, GRID // factor), max(1, factor // GRID)
 
 
+def patch_embedding(channels: int, width: int, factor: int) -> nn.Conv2d:
+    """Non-overlapping patches of `factor` x `factor` positions, each to one of `width` channels; a 3x3 convolution for 1."""
+    return nn.Conv2d(channels, width, factor, stride=factor) if factor > 1 else nn.Conv2d(channels, width, 3, padding=1)
+
+
 class Stage(nn.Module):
-    """Patch embedding (x1 or x2 down-sampling, or x2 up-sampling) and visual state-space blocks."""
+    """Patch embedding (or, in the decoder, nothing) and visual state-space blocks."""
 
     def __init__(self, embed: nn.Module, width: int, depth: int, params: EncoderParams) -> None:
         super().__init__()
@@ -38,8 +47,10 @@ class Stage(nn.Module):
         return x
 
 
-class MambaEncoder(nn.Module):
+class MambaEncoder(SymbolEncoder):
     """MambaJSCC's encoder: stages of patch embedding and Mamba blocks, a convolution to the symbols, unit power.
+
+    It reads latents, or with `channels` = 3 and `factor` = 1 pixels.
 
     Args:
         channels: channels C of the normalised latents.
@@ -52,7 +63,7 @@ class MambaEncoder(nn.Module):
     """
 
     def __init__(self, channels: int, params: EncoderParams, max_rate: int, factor: int) -> None:
-        super().__init__()
+        super().__init__(max_rate)
         down, self.spread = latent_to_grid(factor)
         if math.prod(params.downsample) != down:
             raise ValueError(
@@ -60,28 +71,19 @@ class MambaEncoder(nn.Module):
             )
         stages, previous = [], channels
         for width, depth, factor in zip(params.widths, params.depths, params.downsample, strict=True):
-            embed = nn.Conv2d(previous, width, 3, padding=1) if factor == 1 else nn.Conv2d(previous, width, 2, stride=2)
-            stages.append(Stage(embed, width, depth, params))
+            stages.append(Stage(patch_embedding(previous, width, factor), width, depth, params))
             previous = width
         self.stages = nn.ModuleList(stages)
         self.to_symbols = nn.Sequential(
             nn.Conv2d(previous, 2 * max_rate * self.spread**2, 3, padding=1), nn.PixelShuffle(self.spread)
         )
-        self.max_rate = max_rate
 
-    def forward(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
-        """Normalised latents [B,C,h,w], average SNR [B] -> complex64 symbols [B,rate,h',w'] of unit power.
-
-        Raises:
-            ValueError: rate outside 1..max_rate.
-        """
-        if not 1 <= rate <= self.max_rate:
-            raise ValueError(f"rate must be in 1..{self.max_rate} complex symbols per position, got {rate}")
+    def planes(self, latents: Tensor, snr_db: Tensor) -> Tensor:
         x = latents
         for stage in self.stages:
             x = stage(x, snr_db)
-        real, imaginary = self.to_symbols(x).float().chunk(2, dim=1)
-        return normalise_power(torch.complex(real[:, :rate].contiguous(), imaginary[:, :rate].contiguous()))
+        symbols: Tensor = self.to_symbols(x)
+        return symbols
 
 
 class MambaDecoder(nn.Module):
@@ -91,16 +93,19 @@ class MambaDecoder(nn.Module):
         super().__init__()
         _, spread = latent_to_grid(factor)
         widths, depths, factors = params.widths[::-1], params.depths[::-1], params.downsample[::-1]
-        self.from_symbols = nn.Sequential(
-            nn.PixelUnshuffle(spread), nn.Conv2d(3 * max_rate * spread**2, widths[0], 3, padding=1)
-        )
+        first = nn.Conv2d(3 * max_rate * spread**2, widths[0], 3, padding=1)
+        with torch.no_grad():
+            # Most transmissions leave most planes empty. Started for all of them to be there, the few that are would hardly be
+            # heard beside the blocks' outputs, and be learnt late.
+            first.weight.mul_(PLANES_GAIN)
+        self.from_symbols = nn.Sequential(nn.PixelUnshuffle(spread), first)
         stages: list[nn.Module] = []
         ups: list[nn.Module] = []
         for i, (width, depth, factor) in enumerate(zip(widths, depths, factors, strict=True)):
             stages.append(Stage(nn.Identity(), width, depth, params))
             following = widths[i + 1] if i + 1 < len(widths) else width
-            if factor == 2:
-                ups.append(nn.Sequential(nn.Conv2d(width, 4 * following, 1), nn.PixelShuffle(2)))
+            if factor > 1:
+                ups.append(nn.Sequential(nn.Conv2d(width, factor**2 * following, 1), nn.PixelShuffle(factor)))
             else:
                 ups.append(nn.Conv2d(width, following, 1))
         self.stages, self.ups = nn.ModuleList(stages), nn.ModuleList(ups)

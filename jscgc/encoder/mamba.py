@@ -14,20 +14,18 @@ from jscgc.encoder.scan import scan
 DIRECTIONS = 4
 
 
-def cross_scan(x: Tensor) -> Tensor:
-    """[B,D,h,w] -> [B,hw,4,D]: along rows, along columns, and both backwards."""
-    rows = rearrange(x, "b d h w -> b (h w) d")
-    columns = rearrange(x, "b d h w -> b (w h) d")
-    return torch.stack([rows, columns, rows.flip(1), columns.flip(1)], dim=2)
+def read(x: Tensor, direction: int) -> Tensor:
+    """[B,D,h,w] -> [B,hw,D]: along rows (0), along columns (1), and both backwards (2, 3)."""
+    order = "b d h w -> b (h w) d" if direction % 2 == 0 else "b d h w -> b (w h) d"
+    sequence: Tensor = rearrange(x, order)
+    return sequence.flip(1) if direction >= 2 else sequence
 
 
-def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
-    """[B,hw,4,D] -> [B,D,h,w]: undo `cross_scan` and add the four readings."""
-    rows = y[:, :, 0] + y[:, :, 2].flip(1)
-    columns = y[:, :, 1] + y[:, :, 3].flip(1)
-    return rearrange(rows, "b (h w) d -> b d h w", h=height, w=width) + rearrange(
-        columns, "b (w h) d -> b d h w", h=height, w=width
-    )
+def write(y: Tensor, direction: int, height: int, width: int) -> Tensor:
+    """[B,hw,D] -> [B,D,h,w]: the inverse of `read`."""
+    order = "b (h w) d -> b d h w" if direction % 2 == 0 else "b (w h) d -> b d h w"
+    image: Tensor = rearrange(y.flip(1) if direction >= 2 else y, order, h=height, w=width)
+    return image
 
 
 class ChannelNorm(nn.Module):
@@ -76,26 +74,32 @@ class VssBlock(nn.Module):
 
     def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
         """x [B,D,h,w], snr_db [B] -> [B,D,h,w]."""
-        height, width = x.shape[-2:]
         inner, gate = self.inner(self.norm(x)).chunk(2, dim=1)
-        sequence = cross_scan(F.silu(self.depthwise(inner)))
-        selected = torch.einsum("blkd,kde->blke", sequence, self.select)
-        dt, to_state, from_state = torch.split(selected, [self.heads, self.state, self.state], dim=-1)
+        image = F.silu(self.depthwise(inner))
         snr = (snr_db / 10).to(x) / math.sqrt(self.state)
         sign = 1 - 2 * (torch.arange(self.head, device=x.device, dtype=x.dtype) % 2)
         constant = snr[:, None] * sign
-        initial = repeat(constant, "b p -> b h p n", h=DIRECTIONS * self.heads, n=self.state)
-        y = scan(
-            rearrange(sequence, "b l k (h p) -> b l (k h) p", p=self.head),
-            rearrange(F.softplus(dt + self.dt_bias), "b l k h -> b l (k h)"),
-            -self.log_decay.exp().flatten(),
-            to_state.contiguous(),
-            from_state.contiguous(),
-            self.skip.flatten(),
-            initial,
-        )
-        y = rearrange(y, "b l (k h) p -> b l k (h p)", k=DIRECTIONS)
-        residual_state = from_state.sum(-1, keepdim=True) * repeat(constant, "b p -> b 1 1 (h p)", h=self.heads)
-        merged = self.out_norm(cross_merge(y + residual_state, height, width))
-        output: Tensor = x + self.out(merged * F.silu(gate))
+        # One direction after another, summed as they come: at any time one reading is in memory, not four.
+        merged = torch.zeros_like(image)
+        for direction in range(DIRECTIONS):
+            merged = merged + self._scan(image, constant, direction)
+        output: Tensor = x + self.out(self.out_norm(merged) * F.silu(gate))
         return output
+
+    def _scan(self, image: Tensor, constant: Tensor, direction: int) -> Tensor:
+        """One reading of image [B,D,h,w] with the SNR's constant state [B,P]: [B,D,h,w]."""
+        sequence = read(image, direction)
+        selected = sequence @ self.select[direction]
+        dt, to_state, from_state = torch.split(selected, [self.heads, self.state, self.state], dim=-1)
+        y = scan(
+            rearrange(sequence, "b l (h p) -> b l h p", p=self.head),
+            F.softplus(dt + self.dt_bias[direction]),
+            -self.log_decay[direction].exp(),
+            to_state[:, :, None].contiguous(),
+            from_state[:, :, None].contiguous(),
+            self.skip[direction],
+            repeat(constant, "b p -> b h p n", h=self.heads, n=self.state),
+        )
+        # The residual state: the same constant state read out at every step.
+        y = y + from_state.sum(-1)[:, :, None, None] * constant[:, None, None]
+        return write(rearrange(y, "b l h p -> b l (h p)"), direction, *image.shape[-2:])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jscgc.channel.spec import file_name
 from jscgc.evaluation.grid import ORIGINAL, Job, JobResult, nominal_cbr
 from jscgc.files import atomic
 from jscgc.metrics import set_metric
@@ -96,13 +97,15 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def write_pictures(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
-    """folder/IMAGE/original.png and folder/IMAGE/METHOD_CHANNEL_SNRdB_RATE.png for every job that kept its picture."""
+    """folder/IMAGE/original.png and folder/IMAGE/METHOD_CHANNEL_SNRdB_RATE.png for every job that kept its picture.
+
+    CHANNEL is `channel.spec.file_name` of the job's.
+    """
     with atomic(folder) as temporary:
         temporary.mkdir()
         for job, result in done:
             if result.png:
-                name = (
-                    "original" if job.method == ORIGINAL else f"{job.label}_{job.channel}_{job.snr_db:g}dB_{job.rate}"
-                )
+                link = f"{file_name(job.channel)}_{job.snr_db:g}dB_{job.rate}"
+                name = "original" if job.method == ORIGINAL else f"{job.label}_{link}"
                 (temporary / job.image).mkdir(exist_ok=True)
                 (temporary / job.image / f"{name}.png").write_bytes(result.png)

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from jscgc import cluster
+from jscgc.channel.spec import file_name
 from jscgc.config import EvaluateParams, SampleParams
 from jscgc.evaluation.grid import Setup, Worker, nominal_cbr, plan
 from jscgc.evaluation.results import ALL_IMAGES, tabulate, write_csv, write_pictures
@@ -40,7 +41,7 @@ class Evaluation:
         means = self._means().reset_index()
         for snr_db, part in means.groupby("snr_db"):
             rates = (part["cbr"] * 768).round().astype(int).astype(str)
-            names = part["metric"] + "/" + part["method"] + "/" + part["channel"] + "/" + rates + "_768"
+            names = part["metric"] + "/" + part["method"] + "/" + part["channel"].map(file_name) + "/" + rates + "_768"
             yield round(float(str(snr_db))), dict(zip(names, part["value"], strict=True))
 
     def headline(self, channel: str, rate: int) -> dict[str, float]:

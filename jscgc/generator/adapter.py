@@ -13,7 +13,7 @@ from jscgc.generator.backbones import GROUPS, ResidualPoint
 class CaAdapter(nn.Module):
     """Refiner, then one cascaded stage per residual point of the generator.
 
-        condition [B,F,h',w'] -> Refiner -> features [B,W,h,w] --+
+        condition [B,F,h,w]   -> Refiner -> features [B,W,h,w] --+
         x_t       [B,C,h,w] ------------------------------------+-> stage 1 -> zero conv -> residual 1
                                                                       |
                                                                     stage 2 -> zero conv -> residual 2 ...
@@ -24,16 +24,14 @@ class CaAdapter(nn.Module):
 
     Args:
         condition_channels: planes F of the condition.
-        upsample: condition grid to latent grid, 2 for symbols (1/16), 1 for latents (1/8).
         channels: latent channels C.
         points: the generator's residual points, finest first.
-        params: width W at the finest scale (multiple of 16) and the Refiner's depth.
+        params: width W at the finest scale (multiple of 32) and the Refiner's depth.
     """
 
     def __init__(
         self,
         condition_channels: int,
-        upsample: int,
         channels: int,
         points: tuple[ResidualPoint, ...],
         params: AdapterParams,
@@ -42,16 +40,16 @@ class CaAdapter(nn.Module):
         from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 
         width = params.width
-        if width % GROUPS:
-            raise ValueError(f"adapter.width must be a multiple of {GROUPS}, got {width}")
+        if width % (2 * GROUPS):
+            # With one channel per group, normalisation would take away what time and SNR add to a channel.
+            raise ValueError(f"adapter.width must be a multiple of {2 * GROUPS}, got {width}")
         embedding = 4 * width
         self.project = Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.embed_time = TimestepEmbedding(width, embedding)
         self.embed_snr = TimestepEmbedding(width, embedding)
-        refined = width * upsample
-        self.refine_in = nn.Conv2d(condition_channels, refined, 3, padding=1)
-        self.refiner = nn.ModuleList(_block(refined, embedding) for _ in range(params.refiner_depth))
-        self.refine_out = nn.Sequential(nn.Conv2d(refined, width * upsample**2, 1), nn.PixelShuffle(upsample))
+        self.refine_in = nn.Conv2d(condition_channels, width, 3, padding=1)
+        self.refiner = nn.ModuleList(_block(width, embedding) for _ in range(params.refiner_depth))
+        self.refine_out = nn.Conv2d(width, width, 1)
         self.stage_in = nn.Conv2d(width + channels, width, 3, padding=1)
         changes: list[nn.Module] = []
         stages: list[nn.Module] = []
@@ -83,14 +81,14 @@ class CaAdapter(nn.Module):
         """Residuals, one per point.
 
         Args:
-            condition: [B,F,h',w']; snr_db [B]; x_t [B,C,h,w]; t [B].
+            condition: [B,F,h,w]; snr_db [B]; x_t [B,C,h,w]; t [B].
             keep: float [B], 0 drops an image's condition: its residuals are exactly zero.
         """
         embedding = self._embed(t, snr_db)
         x = self.refine_in(condition)
         for block in self.refiner:
             x = block(x, embedding)
-        x = self.refine_out(F.silu(x))[..., : x_t.shape[-2], : x_t.shape[-1]]
+        x = self.refine_out(F.silu(x))
         x = self.stage_in(torch.cat([x, x_t], dim=1))
         residuals = []
         for change, block, head in zip(self.changes, self.stages, self.heads, strict=True):

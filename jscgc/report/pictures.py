@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
+from jscgc.channel.spec import file_name
 from jscgc.files import atomic
 from jscgc.report.results import CONTROLS, method_label, order_channels, order_methods, rate_of
 
@@ -61,7 +62,7 @@ def find_photos(folder: Path, results: pd.DataFrame) -> list[Photo]:
 
 
 def _stem(shot: Shot) -> str:
-    return f"{shot.method}_{shot.channel}_{shot.snr_db:g}dB_{shot.rate}"
+    return f"{shot.method}_{file_name(shot.channel)}_{shot.snr_db:g}dB_{shot.rate}"
 
 
 def embed(photos: Sequence[Photo], budget: int = 6_000_000, most: int = 8) -> Embedded:
@@ -100,7 +101,7 @@ def picture_grid(pictures: Path, results: pd.DataFrame, out: Path, max_bytes: in
     """Write one PNG: a block of rows per photograph, a column per method beside the original, a row per SNR.
 
     Args:
-        pictures: the folder with IMAGE/original.png and IMAGE/METHOD_CHANNEL_SNRdB_RATE.png.
+        pictures: the folder with IMAGE/original.png and IMAGE/METHOD_CHANNEL_SNRdB_RATE.png (as evaluation writes them).
         results: tidy results; the grid shows their first channel (AWGN if there) at the largest CBR.
         out: the PNG to write.
         max_bytes: bound of the file; pictures are reduced until it holds.

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from jscgc import metrics
+from jscgc.channel.spec import DEFAULTS, NAMES, parse_channel
 from jscgc.metrics import MetricInfo
 
 COLUMNS = ("method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value")
@@ -27,7 +28,6 @@ _METHODS = {
     "jscgc_wrong_symbols": "JSCGC, wrong symbols",
     "jscgc_unconditional": "JSCGC, no symbols",
 }
-_CHANNELS = {"awgn": "AWGN", "rayleigh_block": "Rayleigh, block fading", "rayleigh_fast": "Rayleigh, fast fading"}
 
 
 class Condition(NamedTuple):
@@ -104,9 +104,13 @@ def order_methods(found: Iterable[str]) -> list[str]:
 
 
 def order_channels(found: Iterable[str]) -> list[str]:
-    """AWGN first."""
-    known = list(_CHANNELS)
-    return sorted(set(found), key=lambda channel: (known.index(channel) if channel in known else len(known), channel))
+    """AWGN first, a channel's variants together, strangers last."""
+
+    def rank(channel: str) -> tuple[int, str]:
+        name = channel.partition(":")[0]
+        return (NAMES.index(name) if name in NAMES else len(NAMES), channel)
+
+    return sorted(set(found), key=rank)
 
 
 def method_label(method: str) -> str:
@@ -115,8 +119,28 @@ def method_label(method: str) -> str:
 
 
 def channel_label(channel: str) -> str:
-    """The channel's name for people; a stranger's name as it is."""
-    return _CHANNELS.get(channel, channel)
+    """The channel for people, `TDL-C, 300 ns, LMMSE CSI`: what defines it, then what is not default; a stranger as it is."""
+    try:
+        spec = parse_channel(channel)
+    except ValueError:
+        return channel
+    kind, _, variant = spec.name.partition("_")
+    if kind == "awgn":
+        parts = ["AWGN"]
+    elif spec.multipath:
+        parts = [f"{kind.upper()}-{variant.upper()}", f"{spec.delay_spread_ns:g} ns"]
+    else:
+        parts = [f"{kind.capitalize()} {variant} fading"] + [f"K = {spec.k_db:g} dB"] * (kind == "rician")
+    told = {"told": "", "blind": "blind SNR"}.get(spec.snr, f"SNR believed {spec.snr} dB")
+    csi = {"perfect": "", "none": "no CSI"}.get(spec.csi, f"{spec.csi.upper()} CSI")
+    rest = [
+        (spec.speed_mps, "speed_mps", " m/s"),
+        (spec.subcarriers, "subcarriers", " subcarriers"),
+        (spec.spacing_khz, "spacing_khz", " kHz"),
+        (spec.pilots, "pilots", " pilots"),
+    ]
+    parts += [f"{value:g}{unit}" for value, key, unit in rest if value != DEFAULTS[key]]
+    return ", ".join([*parts, *filter(None, (csi, told))])
 
 
 def rate_of(cbr: float) -> int:

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from jscgc.channel.accounting import Bandwidth, bandwidth
-from jscgc.channel.channels import Received, equalise, get_channel
+from jscgc.channel.channels import get_channel
+from jscgc.channel.noise import check_snr
+from jscgc.channel.receiver import Received, equalise
+from jscgc.channel.spec import canonical
 from jscgc.flow.samplers import Samples
 from jscgc.latent.autoencoder import LatentSpace
 from jscgc.seeding import derive
@@ -81,6 +84,14 @@ class LatentSystem:
         self.generative, self.multiple = codec.generative, space.multiple
 
     def encode(self, photos: Tensor, snr_db: Tensor, rate: int) -> Tensor:
+        """As `System.encode`.
+
+        Raises:
+            ValueError: not a batch of photos, a rate that the model does not send, not one finite SNR per image.
+        """
+        check_photos(photos, "B3HW")
+        check_rate(self, rate)
+        check_snr(snr_db, len(photos))
         return self.codec.symbols(self.space.encode(photos), snr_db, rate)
 
     def decode(
@@ -90,9 +101,37 @@ class LatentSystem:
         return Decoded(self.space.decode(samples.x0, height, width), samples.nfe)
 
 
+def check_photos(photos: Tensor, layout: str) -> None:
+    """Whether these are photos, float [3,H,W] or [B,3,H,W] by `layout` (3HW or B3HW).
+
+    Raises:
+        ValueError: a list (photos of several sizes do not fit into one tensor), another shape or type, no pixels.
+    """
+    shown = f"[{','.join(layout)}]"
+    if not isinstance(photos, Tensor):
+        raise ValueError(
+            f"expected photos as one float tensor {shown}, got a {type(photos).__name__}; "
+            "photos of different sizes are sent one by one"
+        )
+    if photos.ndim != len(layout) or photos.shape[-3] != 3 or not photos.is_floating_point():
+        raise ValueError(
+            f"expected photos as float {shown} in [0,1] (jscgc.data.to_tensor makes them), "
+            f"got {str(photos.dtype).removeprefix('torch.')} {list(photos.shape)}"
+        )
+    if not photos.numel():
+        raise ValueError(f"an image needs at least one pixel, got shape {list(photos.shape)}")
+
+
+def check_rate(system: System, rate: int) -> None:
+    """Whether the system can send `rate` symbols per 1/16 position; a ValueError says what it can."""
+    if rate not in system.rates:
+        allowed = ", ".join(f"{allowed}/768" for allowed in system.rates)
+        raise ValueError(f"{system.name} was not trained to send cbr {rate}/768; it sends {allowed}")
+
+
 @dataclass(frozen=True)
 class Link:
-    """One transmission's conditions: channel by name, average SNR in dB, complex symbols per 1/16 position."""
+    """One transmission's conditions: channel (see `channel.spec`), average SNR in dB, complex symbols per 1/16 position."""
 
     channel: str
     snr_db: float
@@ -103,7 +142,7 @@ class Link:
 class Reception:
     """A transmitted photo.
 
-    photo: [3,H,W] in [0,1]. bandwidth: exact k and n. nfe: network evaluations. Times in milliseconds.
+    photo: [3,H,W] in [0,1]. bandwidth: exact k (overhead included) and n. nfe: network evaluations. Times in milliseconds.
     """
 
     photo: Tensor
@@ -145,16 +184,15 @@ def transmit(
         other: the other photo, for `wrong_symbols`.
 
     Raises:
-        ValueError: a rate that the model does not send, an unknown channel, an SNR that is not finite.
+        ValueError: not a photo, a rate that the model does not send, an unknown channel, an SNR that is not finite.
     """
+    check_photos(photo, "3HW")
     if not -100 <= link.snr_db <= 100:
         raise ValueError(f"snr_db must be a finite number of decibels in -100..100, got {link.snr_db}")
-    if link.rate not in system.rates:
-        allowed = ", ".join(f"{rate}/768" for rate in system.rates)
-        raise ValueError(f"{system.name} was not trained to send cbr {link.rate}/768; it sends {allowed}")
+    check_rate(system, link.rate)
     channel = get_channel(link.channel)
     height, width = photo.shape[-2:]
-    spent = bandwidth(height, width, link.rate, system.multiple)
+    spent = bandwidth(height, width, link.rate, system.multiple, channel.overhead)
     device = photo.device
     snr_db = torch.tensor([link.snr_db], device=device)
     source = photo
@@ -165,9 +203,9 @@ def transmit(
     start = time.perf_counter()
     symbols = system.encode(source[None], snr_db, link.rate)
     encode_ms = _milliseconds(start, device)
-    assert symbols.numel() == spent.k
+    assert symbols.numel() == spent.data
 
-    names = (key, link.channel, float(link.snr_db), link.rate)
+    names = (key, canonical(link.channel), float(link.snr_db), link.rate)
     received = equalise(channel(symbols, snr_db, torch.Generator().manual_seed(derive(seed, "channel", *names))))
     sampling = Sampling(steps, guidance, torch.Generator().manual_seed(derive(seed, "sampler", *names)))
     start = time.perf_counter()

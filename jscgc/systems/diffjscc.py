@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jscgc.channel.channels import Received
+from jscgc.channel.receiver import Received
 from jscgc.config import JscgcParams, LinkParams
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
@@ -27,14 +27,15 @@ class DiffJsccNet(nn.Module):
     def __init__(self, channels: int, codec: Codec, prior: Generator, params: JscgcParams) -> None:
         super().__init__()
         self.codec = codec.requires_grad_(False)
-        self.receiver = GenerativeReceiver(prior, channels + 1, 1, channels, params.adapter)
+        self.receiver = GenerativeReceiver(prior, channels + 1, channels, params.adapter)
 
     @torch.no_grad()
     def condition(self, received: Received) -> Tensor:
-        """The codec's latents [B,C,h,w], and the mean reliability of each position's symbols as one more plane."""
+        """The codec's latents [B,C,h,w], and the mean reliability of each position's symbols as one
+        more plane."""
         latents = self.codec.reconstruct(received)
-        sent = received.reliability.shape[1] / self.codec.encoder.max_rate
-        reliability = sent * received.reliability.mean(1, keepdim=True)
+        # Of all planes that there could be: those that were not sent count as lost.
+        reliability = received.reliability.sum(1, keepdim=True) / self.codec.encoder.max_rate
         return torch.cat([latents, F.interpolate(reliability, size=latents.shape[-2:], mode="nearest")], dim=1)
 
     def loss(
@@ -42,7 +43,9 @@ class DiffJsccNet(nn.Module):
     ) -> dict[str, Tensor]:
         """Eq. (4) for the receiver alone."""
         link = draw_link(link_params, len(latents), generator, latents.device)
-        received = link.send(self.symbols(latents, link.snr_db, link.rate), generator)
+        with torch.no_grad():
+            symbols = self.codec.encoder.nested(latents, link.snr_db, link.rates)
+        received = link.send(symbols, generator)
         return self.receiver.loss(latents, self.condition(received), received.snr_db, dropout, generator)
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:

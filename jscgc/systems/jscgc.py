@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from jscgc.channel.channels import Received, features
+from jscgc.channel.receiver import Received, features
 from jscgc.config import EncoderParams, JscgcParams, LinkParams
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder, latent_to_grid
 from jscgc.flow.samplers import Samples
@@ -25,15 +24,15 @@ class JscgcNet(nn.Module):
         self, channels: int, encoder: EncoderParams, prior: Generator, params: JscgcParams, max_rate: int, factor: int
     ) -> None:
         super().__init__()
-        down, self.spread = latent_to_grid(factor)
+        down, spread = latent_to_grid(factor)
         self.encoder = MambaEncoder(channels, encoder, max_rate, factor)
         self.refiner = MambaDecoder(channels, encoder, max_rate, factor)
-        planes = channels + 3 * max_rate * self.spread**2
-        self.receiver = GenerativeReceiver(prior, planes, 1, channels, params.adapter)
-        self.down = down
+        planes = nn.Conv2d(3 * max_rate * spread**2, channels * down**2, 1)
+        self.own = nn.Sequential(nn.PixelUnshuffle(spread), planes, nn.PixelShuffle(down))
+        self.receiver = GenerativeReceiver(prior, 2 * channels, channels, params.adapter)
 
     def condition(self, received: Received) -> Tensor:
-        """What the adapter reads, on the latent grid: refined features [B,C,h,w], and the received symbols' own planes.
+        """What the adapter reads, on the latent grid: refined features [B,C,h,w], and a linear view [B,C,h,w] of the symbols.
 
         The first part of the paper's Refiner is the mirrored Mamba decoder, which can start from the reconstruction
         codec's as the encoder does (our choice: the paper gives neither). Nothing asks it to reconstruct: it is trained by
@@ -41,15 +40,14 @@ class JscgcNet(nn.Module):
         """
         planes = features(received, self.encoder.max_rate)
         refined = self.refiner(planes, received.snr_db)
-        own = F.interpolate(F.pixel_unshuffle(planes, self.spread), scale_factor=self.down, mode="nearest")
-        return torch.cat([refined, own], dim=1)
+        return torch.cat([refined, self.own(planes)], dim=1)
 
     def loss(
         self, latents: Tensor, link_params: LinkParams, dropout: float, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Eq. (4) through encoder and channel."""
         link = draw_link(link_params, len(latents), generator, latents.device)
-        received = link.send(self.symbols(latents, link.snr_db, link.rate), generator)
+        received = link.send(self.encoder.nested(latents, link.snr_db, link.rates), generator)
         return self.receiver.loss(latents, self.condition(received), received.snr_db, dropout, generator)
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:

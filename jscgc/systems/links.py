@@ -1,33 +1,40 @@
-"""The links of training: channel, SNR and rate drawn anew at every step."""
+"""The links of training: a channel drawn anew at every step, SNR and rate for every image."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from jscgc.channel.channels import Received, equalise, get_channel
+from jscgc.channel.channels import get_channel
+from jscgc.channel.receiver import Received, equalise
 from jscgc.config import LinkParams
+from jscgc.encoder.symbols import sent
 
 
 @dataclass(frozen=True)
 class DrawnLink:
-    """Conditions of a training batch: one channel and rate for all, one average SNR [B] per image."""
+    """Conditions of a training batch: one channel for all; one average SNR [B] and rate [B] per image."""
 
     channel: str
     snr_db: Tensor
-    rate: int
+    rates: Tensor
 
     def send(self, symbols: Tensor, generator: torch.Generator) -> Received:
-        """Channel and equaliser; differentiable in the symbols (paper, eq. 6)."""
-        return equalise(get_channel(self.channel)(symbols, self.snr_db, generator))
+        """Channel and equaliser for nested symbols [B,max_rate,h,w]; differentiable in them (paper, eq. 6).
+
+        Planes that an image does not send arrive as nothing: estimate and reliability 0, as a receiver of a prefix reads them.
+        """
+        received = equalise(get_channel(self.channel)(symbols, self.snr_db, generator))
+        mask = sent(self.rates, symbols.shape[1])
+        return replace(received, estimate=received.estimate * mask, reliability=received.reliability * mask)
 
 
 def draw_link(params: LinkParams, batch: int, generator: torch.Generator, device: torch.device) -> DrawnLink:
-    """Channel and rate uniform over the lists, SNR uniform in its range."""
+    """Channel and rates uniform over their lists, SNR uniform in its range."""
     channel = int(torch.randint(len(params.channels), (), generator=generator))
-    rate = int(torch.randint(len(params.rates), (), generator=generator))
+    rates = torch.tensor(params.rates)[torch.randint(len(params.rates), (batch,), generator=generator)]
     low, high = params.snr_db
     snr_db = low + (high - low) * torch.rand(batch, generator=generator)
-    return DrawnLink(params.channels[channel], snr_db.to(device), params.rates[rate])
+    return DrawnLink(params.channels[channel], snr_db.to(device), rates.to(device))

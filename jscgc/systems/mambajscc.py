@@ -9,23 +9,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from jscgc.channel.channels import Received, features
+from jscgc.channel.receiver import Received, features
 from jscgc.config import EncoderParams, LinkParams
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder
+from jscgc.encoder.symbols import SymbolEncoder
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
 from jscgc.systems.links import draw_link
 
 
 class Codec(nn.Module):
-    """Encoder and decoder between latents [B,C,h,w] and symbols."""
+    """Encoder and decoder between latents [B,C,h,w] and symbols.
+
+    Args:
+        encoder: latents -> symbols.
+        decoder: feature planes [B,3 max_rate,h',w'] and average SNR [B] -> latents.
+    """
 
     generative = False
 
-    def __init__(self, channels: int, params: EncoderParams, max_rate: int, factor: int) -> None:
+    def __init__(self, encoder: SymbolEncoder, decoder: nn.Module) -> None:
         super().__init__()
-        self.encoder = MambaEncoder(channels, params, max_rate, factor)
-        self.decoder = MambaDecoder(channels, params, max_rate, factor)
+        self.encoder, self.decoder = encoder, decoder
+
+    @classmethod
+    def mamba(cls, channels: int, params: EncoderParams, max_rate: int, factor: int) -> Codec:
+        """MambaJSCC's: the Mamba encoder and its mirror."""
+        return cls(MambaEncoder(channels, params, max_rate, factor), MambaDecoder(channels, params, max_rate, factor))
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter."""
@@ -44,5 +54,5 @@ class Codec(nn.Module):
     def loss(self, latents: Tensor, params: LinkParams, generator: torch.Generator) -> dict[str, Tensor]:
         """Mean squared error of the latents over a drawn link."""
         link = draw_link(params, len(latents), generator, latents.device)
-        received = link.send(self.symbols(latents, link.snr_db, link.rate), generator)
+        received = link.send(self.encoder.nested(latents, link.snr_db, link.rates), generator)
         return {"loss": torch.mean((self.reconstruct(received) - latents) ** 2)}

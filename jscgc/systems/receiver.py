@@ -34,17 +34,15 @@ class Generator(nn.Module):
 class GenerativeReceiver(nn.Module):
     """q_theta(x | condition): generator, adapter, and the sampling with both."""
 
-    def __init__(
-        self, prior: Generator, condition_channels: int, upsample: int, channels: int, adapter: AdapterParams
-    ) -> None:
+    def __init__(self, prior: Generator, condition_channels: int, channels: int, adapter: AdapterParams) -> None:
         super().__init__()
         self.prior, self.channels = prior, channels
-        self.adapter = CaAdapter(condition_channels, upsample, channels, prior.backbone.points, adapter)
+        self.adapter = CaAdapter(condition_channels, channels, prior.backbone.points, adapter)
 
     def loss(
         self, latents: Tensor, condition: Tensor, snr_db: Tensor, dropout: float, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Eq. (4) with the condition [B,F,h',w'] dropped for a share `dropout` of the images."""
+        """Eq. (4) with the condition [B,F,h,w] dropped for a share `dropout` of the images."""
         keep = (torch.rand(len(latents), generator=generator) >= dropout).to(latents)
 
         def velocity(x_t: Tensor, t: Tensor) -> Tensor:

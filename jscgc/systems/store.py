@@ -50,10 +50,10 @@ def build(architecture: Architecture, latents: LatentStatistics) -> Generator | 
     if a.kind == "flow":
         return Generator(channels, a.generator)
     if a.kind == "mambajscc_psnr":
-        return Codec(channels, a.encoder, max_rate, factor)
+        return Codec.mamba(channels, a.encoder, max_rate, factor)
     if a.kind == "jscgc":
         return JscgcNet(channels, a.encoder, Generator(channels, a.generator), a.jscgc, max_rate, factor)
-    codec = Codec(channels, a.encoder, max_rate, factor)
+    codec = Codec.mamba(channels, a.encoder, max_rate, factor)
     return DiffJsccNet(channels, codec, Generator(channels, a.generator), a.jscgc)
 
 

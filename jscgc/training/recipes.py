@@ -98,6 +98,18 @@ class LatentCrops:
             self._latents = file.get_tensor("latents")
         self._seed, self._device = seed, device
 
+    def split(self, count: int) -> Tensor:
+        """Take the last `count` crops out, so that no later batch holds them: float32 [count,C,h,w].
+
+        Raises:
+            ValueError: there are no more than that.
+        """
+        if count >= len(self._latents):
+            raise ValueError(f"{len(self._latents)} crops are too few to hold {count} of them out; raise latents.crops")
+        held_out: Tensor = self._latents[-count:].float().to(self._device)
+        self._latents = self._latents[:-count]
+        return held_out
+
     def batch(self, size: int, name: str, step: int) -> Tensor:
         """Normalised latents float32 [size,C,h,w]."""
         chosen = torch.randint(len(self._latents), (size,), generator=stream(self._seed, name, "batch", step))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jscgc.config import EncoderParams
+from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder, latent_to_grid
 
 CHANNELS, MAX_RATE = 4, 6
@@ -43,6 +44,41 @@ def test_a_low_rate_sends_a_prefix_of_the_symbols(encoder, rate):
     assert torch.allclose(ratio.imag, torch.zeros_like(ratio.imag), atol=1e-4)
     assert torch.allclose(ratio.real, ratio.real[:, :1].expand_as(ratio.real), rtol=1e-4)
     assert (ratio.real > 0).all()
+
+
+@pytest.mark.parametrize("rates", [[1, 4, 6], [6, 6, 2]])
+def test_nested_rates_are_what_every_image_would_send_alone(encoder, rates):
+    latents, snr_db = torch.randn(3, CHANNELS, 4, 6), torch.tensor([0.0, 7.0, -5.0])
+    with torch.no_grad():
+        together = encoder.nested(latents, snr_db, torch.tensor(rates))
+        for i, rate in enumerate(rates):
+            alone = encoder(latents[i : i + 1], snr_db[i : i + 1], rate)[0]
+            assert torch.allclose(together[i, :rate], alone, atol=1e-5)
+            assert (together[i, rate:] == 0).all()
+
+
+def test_it_reads_pixels_too():
+    """The paper's form: four stages from pixels to 1/16."""
+    paper = EncoderParams(widths=[8, 8, 16, 16], depths=[1, 1, 2, 1], downsample=[2, 2, 2, 2], state=4, head=8)
+    net = MambaEncoder(3, paper, 60, factor=1)
+    photos = torch.rand(2, 3, 32, 48)
+    for rate in (1, 2, 4, 8, 16, 32, 60):
+        symbols = net(photos, torch.tensor([0.0, 20.0]), rate)
+        assert symbols.shape == (2, rate, 2, 3)
+    symbols.abs().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+def test_the_cnn_is_an_encoder_of_the_same_kind():
+    for channels, down in ((4, 2), (3, 16)):
+        net, back = CnnEncoder(channels, 8, MAX_RATE, down), CnnDecoder(channels, 8, MAX_RATE, down)
+        x = torch.randn(2, channels, 2 * down, 3 * down)
+        symbols = net(x, torch.zeros(2), 4)
+        assert symbols.shape == (2, 4, 2, 3)
+        assert torch.allclose(symbols.abs().square().mean((1, 2, 3)), torch.ones(2), atol=1e-4)
+        assert back(torch.randn(2, 3 * MAX_RATE, 2, 3), torch.zeros(2)).shape == x.shape
+    with pytest.raises(ValueError, match="power of two"):
+        CnnEncoder(4, 8, MAX_RATE, 3)
 
 
 def test_batch_mates_have_no_say(encoder):

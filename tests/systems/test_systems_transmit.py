@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jscgc.channel.channels import Received
+from jscgc.channel.receiver import Received
 from jscgc.systems.base import LatentSystem, Link, transmit
 from jscgc.systems.store import load_system
 

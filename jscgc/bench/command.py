@@ -1,0 +1,186 @@
+"""`jscgc bench`: arguments and tables. Heavy imports wait until a benchmark runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """\
+Measurements in one run, taking turns, medians of pairs.
+
+  jscgc bench scan                     the state-space scan beside mamba-ssm's reference and mambapy
+  jscgc bench encoder                  latency, multiply-adds, memory from 256x256 to 4096x4096, beside DeepJSCC's CNN
+  jscgc bench rates --snr-db 0 10      one model for every SNR and rate beside models trained for one (minutes each)
+"""
+
+
+def add_parser(commands: Any, formatter: Any) -> None:
+    """Add `bench` and its three benchmarks to the command line."""
+    bench = commands.add_parser(
+        "bench", help="measure scan, encoder, rates", description=DESCRIPTION, formatter_class=formatter
+    )
+    kinds = bench.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
+
+    def kind(name: str, text: str) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = kinds.add_parser(name, help=text, description=text, formatter_class=formatter)
+        sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
+        return sub
+
+    scan = kind("scan", "our scan beside its peers: time and memory, forward and with gradients")
+    scan.add_argument("--lengths", nargs="+", type=_count, default=[256, 1024, 4096, 16384], help="steps")
+    scan.add_argument("--batch", type=_count, default=1, help="sequences at once")
+    scan.add_argument("--heads", type=_count, default=2, help="of 32 channels and a state of 16 each")
+    scan.add_argument("--rounds", type=_count, default=5, help="runs of each, taking turns")
+    scan.add_argument("--limit-s", type=_count, default=20, help="skip what would need longer for one run")
+
+    encoder = kind("encoder", "the encoder of params.yaml beside DeepJSCC's CNN on the same latents")
+    encoder.add_argument("--params", type=Path, default=Path("params.yaml"), help="whose encoder section is measured")
+    encoder.add_argument(
+        "--sides", nargs="+", type=_side, default=[256, 512, 1024, 2048, 4096], help="pixels, multiples of 16"
+    )
+    encoder.add_argument("--rate", type=_count, default=8, help="complex symbols per 1/16 position")
+    encoder.add_argument("--cnn-width", type=_count, default=64, help="hidden channels of DeepJSCC's CNN")
+    encoder.add_argument("--vae", action="store_true", help="also the whole transmitter, with an untrained nano VAE")
+    encoder.add_argument("--rounds", type=_count, default=3, help="runs of each, taking turns")
+
+    rates = kind("rates", "train one codec for all conditions and one for each, and compare their errors")
+    rates.add_argument("--params", type=Path, default=Path("params.yaml"), help="codec, encoder and link sections")
+    rates.add_argument("--data", type=Path, default=Path("data"), help="where `dvc repro extract_latents` wrote")
+    rates.add_argument("--channel", default="awgn", help="where to compare")
+    rates.add_argument("--snr-db", nargs="+", type=float, default=[0.0, 10.0], help="decibels")
+    rates.add_argument("--cbr", nargs="+", default=["2/768", "8/768"], help="such as 2/768 8/768")
+    rates.add_argument(
+        "--steps", type=_count, default=None, help="training steps of each model; default: params.yaml's"
+    )
+    rates.add_argument("--cnn-width", type=_whole, default=0, help="also DeepJSCC's CNN of this width; 0: not")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print a table or JSON."""
+    title, rows, summary = {"scan": _scan, "encoder": _encoder, "rates": _rates}[arguments.benchmark](arguments)
+    shown = list(rows)
+    found = summary(shown)
+    if arguments.json:
+        print(json.dumps({"benchmark": arguments.benchmark, "rows": shown, **found}, indent=2, allow_nan=False))
+    else:
+        _print(title, shown, found)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    return 0 if text == "0" else _count(text)
+
+
+def _side(text: str) -> int:
+    side = _count(text)
+    if side % 16:
+        raise argparse.ArgumentTypeError(f"{text} must be a multiple of 16 pixels")
+    return side
+
+
+def _machine() -> dict[str, Any]:
+    import platform
+
+    import torch
+
+    from jscgc.training.loop import resolve_device
+
+    return {
+        "device": str(resolve_device("auto")),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }
+
+
+def _scan(a: argparse.Namespace) -> Any:
+    from jscgc.bench.scan import bench_scan
+
+    device = _machine()["device"]
+    rows = bench_scan(a.lengths, batch=a.batch, heads=a.heads, rounds=a.rounds, limit_s=float(a.limit_s), device=device)
+    return f"scan, batch {a.batch}, {a.heads} heads of 32 channels, state 16", rows, lambda _: {"machine": _machine()}
+
+
+def _encoder(a: argparse.Namespace) -> Any:
+    import torch
+
+    from jscgc.bench.encoder import bench_encoder, exponent
+    from jscgc.config import load_params
+    from jscgc.latent.nano_vae import NanoVae
+
+    params = load_params(a.params)
+    vae = NanoVae(params.vae.channels, params.vae.width, params.vae.depth).eval() if a.vae else None
+    device = _machine()["device"]
+    rows = bench_encoder(
+        params.encoder,
+        a.sides,
+        channels=params.vae.channels,
+        factor=8,
+        rate=a.rate,
+        cnn_width=a.cnn_width,
+        rounds=a.rounds,
+        device=device,
+        transmitter=None if vae is None else torch.no_grad()(vae.to(device).encode),
+    )
+
+    def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+        exponents = {}
+        for name in dict.fromkeys(row["encoder"] for row in found):
+            own = [row for row in found if row["encoder"] == name]
+            if len(own) > 1:
+                exponents[name] = exponent([row["side"] for row in own], [row["ms"] for row in own])
+        return {"time_exponent_in_pixels": exponents, "machine": _machine()}
+
+    return "encoder", rows, summary
+
+
+def _rates(a: argparse.Namespace) -> Any:
+    from jscgc.bench.rates import Condition, bench_rates
+    from jscgc.channel.accounting import parse_rate
+    from jscgc.channel.spec import canonical
+    from jscgc.config import load_params
+
+    params = load_params(a.params)
+    low, high = params.link.snr_db
+    if outside := [snr for snr in a.snr_db if not low <= snr <= high]:
+        raise ValueError(
+            f"snr-db {outside[0]:g} is outside link.snr_db {low:g}..{high:g}, which the universal model knows"
+        )
+    if not (a.data / "latents" / "latents.safetensors").exists():
+        raise ValueError(f"{a.data}/latents: no latents here; make them with `dvc repro extract_latents`")
+    if a.steps:
+        params = params.model_copy(update={"codec": params.codec.model_copy(update={"steps": a.steps})})
+    rates = [parse_rate(cbr, tuple(params.link.rates)) for cbr in a.cbr]
+    conditions = [Condition(canonical(a.channel), snr, rate) for snr in a.snr_db for rate in rates]
+    rows = bench_rates(params, a.data / "latents", conditions, a.cnn_width)
+    return "one model for all against one for each", rows, lambda _: {"machine": _machine()}
+
+
+def _print(title: str, rows: Iterable[dict[str, Any]], found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = list(rows)
+    table = Table(*(shown[0] if shown else ()), title=title, title_justify="left")
+    for row in shown:
+        table.add_row(*_cells(row))
+    console = Console()
+    console.print(table)
+    for key, value in found.items():
+        console.print(f"{key}: {value}", markup=False)
+
+
+def _cells(row: dict[str, Any]) -> Iterator[str]:
+    for value in row.values():
+        if value is None:
+            yield ""
+        else:
+            yield f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,134 @@
+"""`jscgc bench rates`: one model for every SNR and rate, beside a model trained for each condition alone.
+
+All are reconstruction codecs on the same latents with the same number of training steps and the same architecture; what
+differs is what they were trained for. Beside them, DeepJSCC's CNN trained for the condition alone, as it was published.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log10
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jscgc.channel.channels import get_channel
+from jscgc.channel.receiver import equalise
+from jscgc.config import LinkParams, Params, TrainParams
+from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
+from jscgc.encoder.encoder import latent_to_grid
+from jscgc.seeding import derive, stream
+from jscgc.systems.mambajscc import Codec
+from jscgc.training.loop import train
+from jscgc.training.recipes import LatentCrops, read_statistics
+
+HELD_OUT = 400
+"""Crops at the end of the cache."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """channel: spec. snr_db: average. rate: complex symbols per 1/16 position."""
+
+    channel: str
+    snr_db: float
+    rate: int
+
+    @property
+    def link(self) -> LinkParams:
+        """Training for this and nothing else."""
+        return LinkParams(channels=[self.channel], snr_db=(self.snr_db, self.snr_db), rates=[self.rate])
+
+
+def bench_rates(
+    params: Params, latents: Path, conditions: Sequence[Condition], cnn_width: int
+) -> Iterator[dict[str, Any]]:
+    """Train the universal codec (params.link), and one codec and one CNN per condition (params.codec); compare them.
+
+    Args:
+        params: the universal model's link must cover every condition.
+        latents: what `extract_latents` wrote; its last `HELD_OUT` crops train nothing and are what errors are measured on.
+        conditions: where to compare.
+        cnn_width: channels of DeepJSCC's hidden layers; 0 leaves it out.
+
+    Returns:
+        Rows of channel, snr_db, cbr, model (universal | single | deepjscc), latent_mse, loss_db: what the model loses to
+        the single-condition one, 10 log10 of the ratio of their latent mean squared errors (the same decibels as in PSNR).
+    """
+    statistics = read_statistics(latents)
+    crops = LatentCrops(latents, params.seed, torch.device("cpu"))
+    held_out = crops.split(HELD_OUT)
+    max_rate = max(params.link.rates)
+    factor = statistics.factor
+
+    def mamba(rate: int) -> Codec:
+        return Codec.mamba(statistics.channels, params.encoder, rate, factor)
+
+    universal = _trained(lambda: mamba(max_rate), crops, params.link, params.codec, params.seed, "universal")
+    for condition in conditions:
+        single = _trained(
+            lambda c=condition: mamba(c.rate), crops, condition.link, params.codec, params.seed, f"{condition}"
+        )
+        codecs = {"universal": universal, "single": single}
+        if cnn_width:
+            codecs["deepjscc"] = _trained(
+                lambda c=condition: cnn_codec(statistics.channels, cnn_width, c.rate, factor),
+                crops,
+                condition.link,
+                params.codec,
+                params.seed,
+                f"deepjscc {condition}",
+            )
+        errors = {name: latent_mse(codec, held_out, condition, params.seed) for name, codec in codecs.items()}
+        for name, error in errors.items():
+            yield {
+                "channel": condition.channel,
+                "snr_db": condition.snr_db,
+                "cbr": f"{condition.rate}/768",
+                "model": name,
+                "steps": params.codec.steps,
+                "latent_mse": error,
+                "loss_db": 10 * log10(error / errors["single"]),
+            }
+
+
+def cnn_codec(channels: int, width: int, rate: int, factor: int) -> Codec:
+    """DeepJSCC on latents of a VAE with this down-sampling.
+
+    Raises:
+        ValueError: a VAE coarser than the symbol grid.
+    """
+    down, spread = latent_to_grid(factor)
+    if spread > 1:
+        raise ValueError(f"DeepJSCC's CNN has no up-sampling: a VAE with {factor}x down-sampling is too coarse for it")
+    return Codec(CnnEncoder(channels, width, rate, down), CnnDecoder(channels, width, rate, down))
+
+
+def _trained(make: Any, crops: LatentCrops, link: LinkParams, params: TrainParams, seed: int, name: str) -> Codec:
+    torch.manual_seed(derive(seed, "bench", "weights"))
+    codec: Codec = make()
+    batch = params.batch_size
+
+    def loss(step: int) -> dict[str, Tensor]:
+        return codec.loss(crops.batch(batch, "bench", step), link, stream(seed, "bench", step))
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(codec, loss, params, Path(folder), lambda step, metrics: None, name)
+    return codec
+
+
+@torch.no_grad()
+def latent_mse(codec: Codec, latents: Tensor, condition: Condition, seed: int) -> float:
+    """Mean squared error of normalised latents [N,C,h,w] over a condition; the same noise for every codec."""
+    channel = get_channel(condition.channel)
+    errors = []
+    for i, x in enumerate(torch.split(latents, 50)):
+        snr_db = torch.full((len(x),), condition.snr_db)
+        symbols = codec.symbols(x, snr_db, condition.rate)
+        received = equalise(channel(symbols, snr_db, stream(seed, "bench", "channel", i)))
+        errors.append(torch.mean((codec.reconstruct(received) - x) ** 2, dim=(1, 2, 3)))
+    return torch.cat(errors).mean().item()
