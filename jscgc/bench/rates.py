@@ -24,7 +24,7 @@ from jscgc.encoder.encoder import latent_to_grid
 from jscgc.seeding import derive, stream
 from jscgc.systems.mambajscc import Codec
 from jscgc.training.loop import train
-from jscgc.training.recipes import LatentCrops, read_statistics
+from jscgc.training.recipes import KLT_CROPS, LatentCrops, read_statistics
 
 HELD_OUT = 400
 """Crops at the end of the cache."""
@@ -111,6 +111,7 @@ def cnn_codec(channels: int, width: int, rate: int, factor: int) -> Codec:
 def _trained(make: Any, crops: LatentCrops, link: LinkParams, params: TrainParams, seed: int, name: str) -> Codec:
     torch.manual_seed(derive(seed, "bench", "weights"))
     codec: Codec = make()
+    codec.start(crops.first(KLT_CROPS))
     batch = params.batch_size
 
     def loss(step: int) -> dict[str, Tensor]:

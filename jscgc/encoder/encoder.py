@@ -64,25 +64,30 @@ class MambaEncoder(SymbolEncoder):
 
     def __init__(self, channels: int, params: EncoderParams, max_rate: int, factor: int) -> None:
         super().__init__(max_rate)
-        down, self.spread = latent_to_grid(factor)
-        if math.prod(params.downsample) != down:
+        self.down, self.spread = latent_to_grid(factor)
+        if math.prod(params.downsample) != self.down:
             raise ValueError(
-                f"encoder.downsample must multiply to {down} (from 1/{factor} of the photo to 1/{GRID}), got {params.downsample}"
+                f"encoder.downsample must multiply to {self.down} (from 1/{factor} of the photo to 1/{GRID}), got "
+                f"{params.downsample}"
             )
         stages, previous = [], channels
         for width, depth, factor in zip(params.widths, params.depths, params.downsample, strict=True):
             stages.append(Stage(patch_embedding(previous, width, factor), width, depth, params))
             previous = width
         self.stages = nn.ModuleList(stages)
-        self.to_symbols = nn.Sequential(
-            nn.Conv2d(previous, 2 * max_rate * self.spread**2, 3, padding=1), nn.PixelShuffle(self.spread)
+        symbols = 2 * max_rate * self.spread**2
+        self.to_symbols = nn.Sequential(nn.Conv2d(previous, symbols, 3, padding=1), nn.PixelShuffle(self.spread))
+        patch = channels * self.down**2
+        # A linear code of every position's own patch, beside the network: where training starts, see klt.py.
+        self.linear = nn.Sequential(
+            nn.PixelUnshuffle(self.down), nn.Conv2d(patch, symbols, 1, bias=False), nn.PixelShuffle(self.spread)
         )
 
     def planes(self, latents: Tensor, snr_db: Tensor) -> Tensor:
         x = latents
         for stage in self.stages:
             x = stage(x, snr_db)
-        symbols: Tensor = self.to_symbols(x)
+        symbols: Tensor = self.to_symbols(x) + self.linear(latents)
         return symbols
 
 
@@ -91,7 +96,7 @@ class MambaDecoder(nn.Module):
 
     def __init__(self, channels: int, params: EncoderParams, max_rate: int, factor: int) -> None:
         super().__init__()
-        _, spread = latent_to_grid(factor)
+        down, spread = latent_to_grid(factor)
         widths, depths, factors = params.widths[::-1], params.depths[::-1], params.downsample[::-1]
         first = nn.Conv2d(3 * max_rate * spread**2, widths[0], 3, padding=1)
         with torch.no_grad():
@@ -110,11 +115,13 @@ class MambaDecoder(nn.Module):
                 ups.append(nn.Conv2d(width, following, 1))
         self.stages, self.ups = nn.ModuleList(stages), nn.ModuleList(ups)
         self.to_latents = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        linear = nn.Conv2d(3 * max_rate * spread**2, channels * down**2, 1, bias=False)
+        self.linear = nn.Sequential(nn.PixelUnshuffle(spread), linear, nn.PixelShuffle(down))
 
     def forward(self, planes: Tensor, snr_db: Tensor) -> Tensor:
         """Feature planes [B,3 max_rate,h',w'] and average SNR [B] -> normalised latents [B,C,h,w]."""
         x = self.from_symbols(planes)
         for stage, up in zip(self.stages, self.ups, strict=True):
             x = up(stage(x, snr_db))
-        latents: Tensor = self.to_latents(x)
+        latents: Tensor = self.to_latents(x) + self.linear(planes)
         return latents

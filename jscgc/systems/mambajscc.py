@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from jscgc.channel.receiver import Received, features
 from jscgc.config import EncoderParams, LinkParams
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder
+from jscgc.encoder.klt import start_linear
 from jscgc.encoder.symbols import SymbolEncoder
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
@@ -36,6 +37,11 @@ class Codec(nn.Module):
     def mamba(cls, channels: int, params: EncoderParams, max_rate: int, factor: int) -> Codec:
         """MambaJSCC's: the Mamba encoder and its mirror."""
         return cls(MambaEncoder(channels, params, max_rate, factor), MambaDecoder(channels, params, max_rate, factor))
+
+    def start(self, latents: Tensor) -> None:
+        """Before training: the linear codes start as the Karhunen-Loeve transform of these latents [N,C,h,w], see klt.py."""
+        if isinstance(self.encoder, MambaEncoder) and isinstance(self.decoder, MambaDecoder):
+            start_linear(self.encoder, self.decoder, latents)
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter."""

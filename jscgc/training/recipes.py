@@ -28,6 +28,8 @@ from jscgc.systems.receiver import Generator
 from jscgc.systems.store import Architecture
 from jscgc.training.loop import MetricLog, resolve_device, train
 
+KLT_CROPS = 1000
+"""Latent crops from which a codec's linear start is computed."""
 Placed = TypeVar("Placed", bound=Tensor | nn.Module)
 
 
@@ -98,6 +100,11 @@ class LatentCrops:
             self._latents = file.get_tensor("latents")
         self._seed, self._device = seed, device
 
+    def first(self, count: int) -> Tensor:
+        """The first `count` crops, or all if there are fewer: float32 [N,C,h,w]."""
+        first: Tensor = self._latents[:count].float().to(self._device)
+        return first
+
     def split(self, count: int) -> Tensor:
         """Take the last `count` crops out, so that no later batch holds them: float32 [count,C,h,w].
 
@@ -154,6 +161,7 @@ def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog) -> 
     seeded(params, "mambajscc_psnr")
     codec = store.build(Architecture.of("mambajscc_psnr", params), read_statistics(latents))
     assert isinstance(codec, Codec)
+    codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
     _train_on_latents(
         codec, params, params.codec, latents, folder, log, "mambajscc_psnr", lambda x, g: codec.loss(x, params.link, g)
     )
