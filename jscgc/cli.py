@@ -1,4 +1,7 @@
-"""The command line: jscgc transmit | evaluate | bench | info. Heavy imports wait until a command runs, so --help is quick."""
+"""The command line: jscgc transmit | evaluate | bench | theory | plan | info.
+
+Heavy imports wait until a command runs, so --help is quick.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,13 @@ from jscgc.channel import spec
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from jscgc.config import SampleParams
     from jscgc.systems.base import Reception
 
 METHODS = ("jscgc", "mambajscc_psnr", "diffjscc")
+SOLVERS = ("euler", "heun", "multistep", "sde")
+SPREAD_SHOWN = 0.25
+"""Standard deviation, on the scale [0,1] of pixels, at which the uncertainty map is brightest."""
 CHANNEL_HELP = (
     "awgn | rayleigh_block | rayleigh_fast | rician_block | rician_fast | tdl_a .. tdl_e | cdl_a .. cdl_e; options as "
     "NAME:key=value,key=value, such as rician_block:k_db=6,csi=lmmse or awgn:snr=blind; `jscgc info` lists them"
@@ -31,12 +38,23 @@ Send a photo through a noisy channel and save what is received.
 
   jscgc transmit photo.jpg --snr-db 5 --cbr 8/768
   jscgc transmit photo.jpg --channel rayleigh_fast --method all --out received/
+  jscgc transmit photo.jpg --samples 8                 # what do the samples agree on, and what is made up?
   jscgc transmit photo.jpg --channel tdl_c:delay_spread_ns=300,csi=lmmse
 """
 EVALUATE = """\
 Score trained models on every photo of a folder, in parallel, into a tidy CSV table.
 
   jscgc evaluate --images kodak/ --methods jscgc diffjscc --snr-db -5 0 5 10 --cbr 8/768 --out results.csv
+"""
+THEORY = """\
+Gaussian sources, linear encoders, AWGN: what is known in closed form beside what the code that trains and samples measures, in
+about half a minute. Status 1 if a statement does not hold.
+"""
+PLAN = """\
+Parameters, memory and operations of every part, built on the meta device: nothing is downloaded, trained or allocated.
+
+  jscgc plan                                          the configuration in params.yaml
+  jscgc plan --profile pipeline/profiles/paper.yaml   the paper's, beside its Table I
 """
 INFO = (
     "What is trained, which channels and metrics can run and why the others can't, which devices and kernels are used."
@@ -66,6 +84,13 @@ def _snr_db(text: str) -> float:
     return value
 
 
+def _positive(text: str) -> float:
+    value = _number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0")
+    return value
+
+
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 6 or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
@@ -78,11 +103,30 @@ def _natural(text: str) -> int:
     return int(text)
 
 
-def _guidance(text: str) -> float:
-    value = _number(text)
+def _guidance(text: str) -> float | tuple[float, float]:
+    """A weight, or SNR:WEIGHT."""
+    snr_db, colon, weight = text.rpartition(":")
+    value = _number(weight)
     if value < 0:
         raise argparse.ArgumentTypeError(f"guidance must not be negative, got {text}")
-    return value
+    return (_number(snr_db), value) if colon else value
+
+
+def _sample(a: argparse.Namespace) -> SampleParams:
+    """The sampling options together.
+
+    Raises:
+        ValueError: guidance mixes weights and points, or names an SNR twice.
+    """
+    from jscgc.config import SampleParams
+
+    found = a.guidance if isinstance(a.guidance, list) else [a.guidance]
+    points = [point for point in found if isinstance(point, tuple)]
+    if (points and len(points) < len(found)) or (not points and len(found) > 1):
+        raise ValueError("guidance: give one weight, or points SNR_DB:WEIGHT only, such as --guidance -5:2 10:1.2")
+    if len({snr_db for snr_db, _ in points}) < len(points):
+        raise ValueError("guidance: every SNR once")
+    return SampleParams(steps=a.steps, guidance=points or found[0], solver=a.solver, time_shift=a.time_shift)
 
 
 def _choice(kind: str, allowed: Sequence[str]) -> Any:
@@ -121,7 +165,16 @@ def _parser() -> argparse.ArgumentParser:
 
     def sampling(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--steps", type=_count, default=2, help="sampler steps; two network calls each if guided")
-        sub.add_argument("--guidance", type=_guidance, default=1.5, help="1: plain conditional; 0: ignores the symbols")
+        sub.add_argument(
+            "--guidance",
+            type=_guidance,
+            nargs="+",
+            default=1.5,
+            metavar="W",
+            help="1: plain conditional; 0: ignores the symbols; or points SNR_DB:W, such as -5:2 10:1.2",
+        )
+        sub.add_argument("--solver", type=_choice("solver", SOLVERS), default="euler", help=" | ".join(SOLVERS))
+        sub.add_argument("--time-shift", type=_positive, default=1.0, help="above 1: more of the steps at high noise")
         sub.add_argument("--seed", type=_natural, default=0, help="of channel and sampler: same seed, same result")
         sub.add_argument(
             "--device", type=_choice("device", ("auto", "cpu", "cuda")), default="auto", help="auto|cpu|cuda"
@@ -139,6 +192,13 @@ def _parser() -> argparse.ArgumentParser:
         "--max-side", type=_natural, default=0, help="first reduce the photo to this longer side in pixels; 0: keep"
     )
     send.add_argument("--out", type=Path, default=Path("received"), metavar="DIR", help="where pictures and metrics go")
+    send.add_argument(
+        "--samples",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="draw N images for the one received signal; from 2 also their mean and the uncertainty map",
+    )
     sampling(send)
 
     score = command("evaluate", "score trained models on a folder of photos", EVALUATE)
@@ -157,6 +217,19 @@ def _parser() -> argparse.ArgumentParser:
     sampling(score)
 
     bench.add_parser(commands, _Help)
+    checks = commands.add_parser(
+        "theory", help="check the theory through the code", description=THEORY, formatter_class=_Help
+    )
+    checks.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
+    costs = commands.add_parser("plan", help="what a configuration costs", description=PLAN, formatter_class=_Help)
+    costs.add_argument("--params", type=Path, default=Path("params.yaml"), help="the configuration")
+    costs.add_argument(
+        "--profile", type=Path, metavar="YAML", help="laid over it, such as pipeline/profiles/paper.yaml"
+    )
+    costs.add_argument(
+        "--side", type=_count, default=256, help="of the square photo that operations are counted for, pixels"
+    )
+    costs.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
     command("info", "what is trained and what can run here", INFO)
     return parser
 
@@ -166,7 +239,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="jscgc: %(message)s", stream=sys.stderr)
     try:
-        {"transmit": _transmit, "evaluate": _evaluate, "bench": bench.run, "info": _info}[arguments.command](arguments)
+        {
+            "transmit": _transmit,
+            "evaluate": _evaluate,
+            "bench": bench.run,
+            "theory": _theory,
+            "plan": _plan,
+            "info": _info,
+        }[arguments.command](arguments)
     except KeyboardInterrupt:
         print("jscgc: interrupted; nothing was written", file=sys.stderr)
         return 130
@@ -201,16 +281,24 @@ def _transmit(a: argparse.Namespace) -> None:
             f"{a.models}: no trained models here; train with `make reproduce`, or name the place with --models"
         )
     metrics = [pair_metric(name) for name in pair_names()]
+    sample = _sample(a)
     received: dict[str, Reception] = {}
     rows: list[dict[str, Any]] = []
     for name in names:
         system = load_system(name, a.models, device)
         link = Link(a.channel, a.snr_db, parse_rate(a.cbr, system.rates))
         reception = transmit(
-            system, photo.to(device), link, steps=a.steps, guidance=a.guidance, seed=a.seed, key=a.photo.name
+            system, photo.to(device), link, sample=sample, seed=a.seed, key=a.photo.name, samples=a.samples
         )
         received[name] = reception
         scores = score(metrics, photo, reception.photo.cpu())
+        several = {}
+        if len(reception.samples) > 1:
+            several = {
+                "samples": len(reception.samples),
+                "mean_metrics": score(metrics, photo, reception.mean.cpu()),
+                "spread_mean": reception.spread.mean().item(),
+            }
         rows.append(
             {
                 "method": name,
@@ -225,6 +313,7 @@ def _transmit(a: argparse.Namespace) -> None:
                 "encode_ms": round(reception.encode_ms, 1),
                 "decode_ms": round(reception.decode_ms, 1),
                 "metrics": scores,
+                **several,
             }
         )
     conditions = {
@@ -235,7 +324,7 @@ def _transmit(a: argparse.Namespace) -> None:
         "snr_db": a.snr_db,
         "cbr": a.cbr,
         "seed": a.seed,
-        "guidance": a.guidance,
+        **sample.model_dump(mode="json", exclude={"steps"}),
     }
     document = {**conditions, "results": rows, "files": _save(a.out, a.photo.stem, photo, received, conditions, rows)}
     if a.json:
@@ -247,19 +336,28 @@ def _transmit(a: argparse.Namespace) -> None:
 def _save(
     out: Path, stem: str, photo: Tensor, received: dict[str, Reception], conditions: dict[str, Any], rows: list[Any]
 ) -> dict[str, str]:
-    """Received pictures, a labelled side by side, and the numbers."""
+    """Received pictures, a labelled side by side, and the numbers; of several samples also their mean and what differs."""
     from jscgc.data import save_png, to_photo
     from jscgc.files import write_json
-    from jscgc.report.side_by_side import side_by_side
+    from jscgc.report.side_by_side import heat_map, side_by_side
 
     tag = f"{stem}_{spec.file_name(conditions['channel'])}_{conditions['snr_db']:g}dB_{conditions['cbr'].replace('/', '-')}"
     pictures = {name: to_photo(reception.photo.cpu()) for name, reception in received.items()}
+    for name, reception in received.items():
+        if len(reception.samples) > 1:
+            pictures |= {f"{name}_sample_{i + 1}": to_photo(s.cpu()) for i, s in enumerate(reception.samples) if i}
+            pictures[f"{name}_mean"] = to_photo(reception.mean.cpu())
+            pictures[f"{name}_uncertainty"] = heat_map(reception.spread.cpu().numpy(), SPREAD_SHOWN)
     files = {name: str(out / f"{tag}_{name}.png") for name in pictures}
     for name, picture in pictures.items():
         save_png(picture, Path(files[name]))
     labels = {"original": to_photo(photo)}
     for row in rows:
-        labels[f"{row['method']}  {row['metrics']['psnr']:.1f} dB"] = pictures[row["method"]]
+        name = row["method"]
+        labels[f"{name}  {row['metrics']['psnr']:.1f} dB"] = pictures[name]
+        if "samples" in row:
+            labels[f"mean of {row['samples']}  {row['mean_metrics']['psnr']:.1f} dB"] = pictures[f"{name}_mean"]
+            labels[f"made up: 0 (dark) .. {SPREAD_SHOWN:g}"] = pictures[f"{name}_uncertainty"]
     title = f"{conditions['channel']}, SNR {conditions['snr_db']:g} dB, CBR {conditions['cbr']}"
     files["side_by_side"] = str(out / f"{tag}_side_by_side.png")
     save_png(side_by_side(labels, title), Path(files["side_by_side"]))
@@ -286,6 +384,9 @@ def _print_transmission(document: dict[str, Any]) -> None:
     for name in first["metrics"]:
         arrow = "↑" if info(name).direction == "higher" else "↓"
         table.add_row(f"{name} {arrow}", *[f"{row['metrics'][name]:.4g}" for row in rows])
+        if any("samples" in row for row in rows):
+            means = [f"{row['mean_metrics'][name]:.4g}" if "samples" in row else "" for row in rows]
+            table.add_row(f"  of the samples' mean {arrow}", *means)
     for name in ("nfe", "encode_ms", "decode_ms"):
         table.add_row(name, *[f"{row[name]:g}" for row in rows])
     console.print(table)
@@ -295,7 +396,7 @@ def _print_transmission(document: dict[str, Any]) -> None:
 
 def _evaluate(a: argparse.Namespace) -> None:
     from jscgc.channel.accounting import parse_rate
-    from jscgc.config import EvaluateParams, SampleParams
+    from jscgc.config import EvaluateParams
     from jscgc.data import PhotoError, find_photos, open_photo
     from jscgc.evaluation.run import evaluate
     from jscgc.report import print_headline, summarise
@@ -324,9 +425,8 @@ def _evaluate(a: argparse.Namespace) -> None:
         patch=a.patch,
         workers=a.workers,
     )
-    sample = SampleParams(steps=a.steps, guidance=a.guidance)
     evaluation = evaluate(
-        a.models, photos, params, sample, seed=a.seed, device=a.device, out=a.out, max_side=a.max_side
+        a.models, photos, params, _sample(a), seed=a.seed, device=a.device, out=a.out, max_side=a.max_side
     )
     summary = summarise(evaluation.table)
     if a.json:
@@ -334,6 +434,47 @@ def _evaluate(a: argparse.Namespace) -> None:
         return
     print_headline(summary)
     print(f"{len(evaluation.table)} rows in {a.out}")
+
+
+def _theory(a: argparse.Namespace) -> None:
+    from jscgc.theory import run
+
+    found = run()
+    missed = [row["check"] for row in found["rows"] if not row["ok"]]
+    if a.json:
+        _emit(found)
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("statement", "theory", "measured", "tolerance", "holds")
+        for row in found["rows"]:
+            sign = "≤ " if row["kind"] == "at most" else ""
+            numbers = [f"{sign}{row['expected']:.5g}", f"{row['measured']:.5g}", f"{row['tolerance']:.2g}"]
+            table.add_row(row["check"], *numbers, "yes" if row["ok"] else "NO")
+        Console().print(table)
+    if missed:
+        raise ValueError(f"{len(missed)} of {len(found['rows'])} statements do not hold: {'; '.join(missed)}")
+
+
+def _plan(a: argparse.Namespace) -> None:
+    from jscgc.config import load_params
+    from jscgc.plan import plan
+
+    found = plan(load_params(a.params, a.profile), a.side, a.side)
+    if a.json:
+        _emit(found)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{found['width']}x{found['height']} pixels, rate {found['rate']}/768; GFLOPs of one forward pass"
+    table = Table("part", "parameters (M)", "trained (M)", "weights (MB)", "training state (MB)", "GFLOPs", title=title)
+    for row in [*found["parts"], {"part": "all", **found["total"]}]:
+        numbers = (row["parameters"] / 1e6, row["trained"] / 1e6, row["weights_mb"], row["training_mb"], row["gflops"])
+        table.add_row(row["part"], *[f"{value:,.1f}" for value in numbers])
+    Console().print(table)
+    print(f"The paper's Table I: {found['published_parameters'] / 1e6:,.0f} M parameters in all.")
 
 
 def _info(a: argparse.Namespace) -> None:

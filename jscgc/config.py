@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from jscgc.channel.spec import canonical, parse_channel
 
@@ -101,19 +102,47 @@ class LatentParams(Section):
     """Crops (the VAE's too) are taken at random scales between this and 1."""
     colour: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of crops whose colours are varied."""
+    normalise: bool = True
+    """To zero mean and unit variance per channel; false for a pretrained generator, which knows its VAE's own latents."""
 
 
 class GeneratorParams(Section):
     """The latent flow-matching backbone (diffusers)."""
 
-    backbone: Literal["unet", "sana"]
+    backbone: Literal["unet", "sana", "zimage"]
+    source: Literal["scratch", "pretrained"] = "scratch"
+    """`pretrained`: architecture and weights of `pretrained_path`; the sizes below are then not used."""
+    pretrained_path: str = ""
+    """Folder or hub id of the diffusers model."""
+    pretrained_subfolder: str = ""
+    caption_path: str = ""
+    """zimage, pretrained: folder or hub id of the pipeline whose text encoder computes the empty prompt's features, once."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """In which a pretrained model's weights are held and computed."""
+    gradient_checkpointing: bool = False
+    """Recompute the generator's activations in the backward pass instead of keeping them."""
     widths: list[Positive]
-    """U-Net: channels per level; Sana: a single width."""
+    """U-Net: channels per level; transformers: a single width."""
     depth: Positive
-    """U-Net: residual blocks per level; Sana: layers."""
-    time_law: Literal["uniform", "logit_normal"]
-    """Law of t in training; t = 0 is data, t = 1 is noise (the paper's direction)."""
+    """U-Net: residual blocks per level; transformers: layers."""
     train: TrainParams
+
+
+class ObjectiveParams(Section):
+    """At which t the loss (4) looks and how much each t counts; t = 0 is data, t = 1 is noise (the paper's direction)."""
+
+    time_law: Literal["uniform", "logit_normal", "shifted"]
+    """Law of t in training: the paper gives none."""
+    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    """s of the law `shifted`, t = s u / (1 + (s - 1) u): above 1 more noise."""
+    weight_power: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """a of the weight ((1 - t) / t)^a: 0 the paper's (4), 1 the likelihood weighting."""
+
+    @model_validator(mode="after")
+    def _shift_acts(self) -> ObjectiveParams:
+        if self.time_shift != 1 and self.time_law != "shifted":
+            raise ValueError(f"time_shift {self.time_shift} acts on time_law shifted only, which is {self.time_law}")
+        return self
 
 
 class EncoderParams(Section):
@@ -161,33 +190,94 @@ class LinkParams(Section):
         return self
 
 
+def _distinct_layers(layers: list[int]) -> list[int]:
+    if len(set(layers)) < len(layers):
+        raise ValueError(f"a layer is there twice: {layers}")
+    return layers
+
+
 class AdapterParams(Section):
     """The communication-aware adapter."""
 
     width: Positive
     refiner_depth: Positive
-    """Residual blocks in the Refiner."""
+    """Blocks in the Refiner."""
+    stages: Annotated[int, Field(ge=0)] = 0
+    """N_I, cascaded stages; 0: one for every layer of the generator that takes a residual."""
+    layers: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct_layers)] = []
+    """L_i, the layers that the stages lead to, counted from 0; empty: evenly spread."""
+    controlnet_path: str = ""
+    """zimage: folder or hub id of a ZImageControlNetModel whose layers the stages start from."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> AdapterParams:
+        if self.stages and self.layers and self.stages != len(self.layers):
+            raise ValueError(f"stages is {self.stages}, but layers names {len(self.layers)}; give one of the two")
+        return self
+
+
+class WarmStart(Section):
+    """The paper's schedule: a first share of the steps on one good link, then the target's (there 100 k of 120 k iterations)."""
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    link: LinkParams
 
 
 class JscgcParams(Section):
     """Joint training of encoder, adapter and (if set) generator; the same settings train DiffJSCC's receiver."""
 
     adapter: AdapterParams
-    train_generator: bool
-    """False keeps the generator's weights frozen bit for bit."""
+    tuning: Literal["full", "lora", "frozen", "adapter_only"]
+    """What learns beside the adapter. `full`: encoder and generator. `lora`: encoder, and low-rank updates of the generator's
+    weights (peft). `frozen`: the encoder, as in the paper; the generator's weights stay bit for bit. `adapter_only`: nothing."""
+    lora_rank: Positive = 8
+    """Rank of the updates of tuning `lora`."""
     encoder_init: Literal["mambajscc_psnr", "random"]
     """Start of encoder and Refiner. The paper starts from the reconstruction codec's encoder."""
+    codec_rate: Annotated[float, Field(gt=0)] = 1.0
+    """Factor of the learning rate for encoder and Refiner where they start from the codec's."""
     condition_dropout: Annotated[float, Field(ge=0, lt=1)]
     """Share of images whose condition is dropped, so that the unconditional field stays available."""
+    perception_weight: Annotated[float, Field(ge=0)]
+    """Multiplier of the unconditional term (condition dropped) beside the conditional one: the Lagrangian of (2)."""
+    warm_start: WarmStart | None = None
+    """A link to train on first, as the paper does: a high rate."""
     train: TrainParams
+
+    @model_validator(mode="after")
+    def _term_is_seen(self) -> JscgcParams:
+        if self.perception_weight and not self.condition_dropout:
+            raise ValueError("perception_weight needs a condition_dropout above 0: its term is the dropped images'")
+        return self
+
+
+def _guidance(value: Any) -> float | list[tuple[float, float]]:
+    """A weight, or points of distinct SNRs."""
+
+    def number(x: Any) -> bool:
+        return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
+
+    if number(value) and value >= 0:
+        return float(value)
+    if isinstance(value, list | tuple) and value and all(isinstance(p, list | tuple) and len(p) == 2 for p in value):
+        points = [(snr_db, weight) for snr_db, weight in value]
+        right = all(number(snr_db) and number(weight) and weight >= 0 for snr_db, weight in points)
+        if right and len({snr_db for snr_db, _ in points}) == len(points):
+            return [(float(snr_db), float(weight)) for snr_db, weight in points]
+    raise ValueError(
+        "expected a weight from 0, or points [snr_db, weight] of distinct SNRs, such as [[-5, 2], [10, 1.2]]"
+    )
 
 
 class SampleParams(Section):
     """How the receiver samples."""
 
     steps: Positive
-    guidance: Annotated[float, Field(ge=0)]
-    """1: the conditional field; 0: unconditional; above 1: extrapolated."""
+    guidance: Annotated[float | list[tuple[float, float]], PlainValidator(_guidance)]
+    """1: the conditional field; 0: unconditional; above 1: extrapolated. Or points [snr_db, weight], linear in between."""
+    solver: Literal["euler", "heun", "multistep", "sde"] = "euler"
+    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    """Above 1: more of the steps at high noise."""
 
 
 class EvaluateParams(Section):
@@ -201,6 +291,10 @@ class EvaluateParams(Section):
     """Independent channel (and sampler) draws per condition."""
     patch: Literal[64, 128]
     """Patch side in pixels for FID and KID."""
+    information_points: Annotated[int, Field(ge=0)] = 0
+    """Points of the estimate of I(X; Y_hat), two network calls each, first seed only; 0 leaves it out."""
+    dial: list[Positive] = []
+    """Numbers N of posterior samples whose mean is scored too, at the middle SNR, first channel, highest rate and first seed."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Ray workers, 0 for one per core."""
 
@@ -214,6 +308,7 @@ class Params(Section):
     data: DataParams
     vae: VaeParams
     latents: LatentParams
+    objective: ObjectiveParams
     generator: GeneratorParams
     encoder: EncoderParams
     link: LinkParams
@@ -222,6 +317,12 @@ class Params(Section):
     jscgc: JscgcParams
     sample: SampleParams
     evaluate: EvaluateParams
+
+    @model_validator(mode="after")
+    def _pretrained_latents(self) -> Params:
+        if self.generator.source == "pretrained" and self.latents.normalise:
+            raise ValueError("generator.source pretrained needs latents.normalise: false (its VAE's own latents)")
+        return self
 
 
 class ParamsError(ValueError):
@@ -243,15 +344,37 @@ def read_yaml(path: Path) -> Any:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and validate params.yaml.
+def overlay(base: Any, changes: Any, where: str = "") -> None:
+    """Change mapping `base` in place by the nested mapping `changes`: a profile over params.yaml.
 
     Raises:
-        ParamsError: the file is missing, not YAML, or holds unknown keys or wrong values.
+        ParamsError: the overlay names a section that the base has not.
+    """
+    for key, value in changes.items():
+        if isinstance(value, dict) and base.get(key) is not None:
+            if not isinstance(base[key], dict):
+                raise ParamsError(f"profile: {where}{key} is no section of params.yaml")
+            overlay(base[key], value, f"{where}{key}.")
+        elif isinstance(value, dict) and key not in base:
+            raise ParamsError(f"profile: {where}{key} is no section of params.yaml")
+        else:
+            base[key] = value
+
+
+def load_params(path: Path = Path("params.yaml"), profile: Path | None = None) -> Params:
+    """Read and validate params.yaml, with a profile's file laid over it if one is given.
+
+    Raises:
+        ParamsError: a file is missing, not YAML, or holds unknown keys or wrong values.
     """
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected a mapping of sections at the top")
+    if profile is not None:
+        changes = read_yaml(profile)
+        if not isinstance(changes, dict):
+            raise ParamsError(f"{profile}: expected a mapping of sections at the top")
+        overlay(content, changes)
     try:
         return Params.model_validate(content)
     except ValidationError as error:

@@ -5,31 +5,15 @@ The params.yaml of before is kept in .jscgc/, so that one's own changes to it co
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 
-from jscgc.config import ParamsError, load_params, read_yaml
+from jscgc.config import ParamsError, load_params, overlay, read_yaml
 from jscgc.files import atomic
 
 PARAMS = Path("params.yaml")
 KEPT = Path(".jscgc/params.nano.yaml")
 PROFILES = Path("pipeline/profiles")
-
-
-def overlay(base: Any, changes: Any, where: str = "") -> None:
-    """Change mapping `base` in place by the nested mapping `changes`.
-
-    Raises:
-        ParamsError: the overlay names a key that the base has not, unless it is one of the optional ones.
-    """
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            if key not in base:
-                raise ParamsError(f"profile: {where}{key} is no section of params.yaml")
-            overlay(base[key], value, f"{where}{key}.")
-        else:
-            base[key] = value
 
 
 def select(name: str) -> None:

@@ -85,3 +85,108 @@ def test_the_help_says_the_grammar(capsys):
         main(["transmit", "--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert "NAME:key=value,key=value" in said and "tdl_a .. tdl_e" in said
+
+
+def test_several_samples_give_their_mean_and_what_is_made_up(picture, models, capsys):
+    arguments = transmit(picture, models, "--cbr", "4/768", "--device", "cpu", "--samples", "3", "--json")
+    assert main([*arguments, "--method", "jscgc", "--steps", "1", "--guidance", "1"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (row,) = document["results"]
+    assert row["samples"] == row["nfe"] == 3 and row["spread_mean"] > 0
+    # The mean of samples is nearer to the photo than one of them.
+    assert row["mean_metrics"]["psnr"] > row["metrics"]["psnr"]
+    files = {name: Path(path) for name, path in document["files"].items()}
+    assert files.keys() == {
+        "jscgc", "jscgc_sample_2", "jscgc_sample_3", "jscgc_mean", "jscgc_uncertainty", "side_by_side", "metrics",
+    }  # fmt: skip
+    samples = [
+        np.asarray(Image.open(files[name]), dtype=float) for name in ("jscgc", "jscgc_sample_2", "jscgc_sample_3")
+    ]
+    mean = np.asarray(Image.open(files["jscgc_mean"]), dtype=float)
+    assert np.abs(np.mean(samples, 0) - mean).max() <= 1
+    assert Image.open(files["jscgc_uncertainty"]).size == (50, 40)
+    assert main([*arguments[:-1], "--method", "jscgc", "--steps", "1"]) == 0
+    assert "of the samples' mean" in capsys.readouterr().out
+
+
+def test_sampling_options_reach_the_sampler(picture, models, capsys):
+    def result(*more: str) -> dict:
+        assert (
+            main(transmit(picture, models, "--cbr", "4/768", "--json", "--method", "jscgc", "--steps", "2", *more)) == 0
+        )
+        return json.loads(capsys.readouterr().out)
+
+    plain = result()
+    assert plain["results"][0]["nfe"] == 4 and plain["guidance"] == 1.5 and plain["solver"] == "euler"
+    for more, nfe in [
+        (("--solver", "heun"), 6),
+        (("--solver", "sde"), 4),
+        (("--time-shift", "3"), 4),
+        (("--guidance", "0:1", "10:4"), 4),
+    ]:
+        other = result(*more)
+        assert other["results"][0]["nfe"] == nfe
+        assert other["results"][0]["metrics"] != plain["results"][0]["metrics"], more
+    # At 5 dB half way between 0 and 10 dB.
+    assert result("--guidance", "0:1", "10:2")["results"][0]["metrics"] == plain["results"][0]["metrics"]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--solver", "rk4"], "choose from euler, heun, multistep, sde"),
+        (["--time-shift", "0"], "must be above 0"),
+        (["--guidance", "1", "2"], "give one weight, or points SNR_DB:WEIGHT"),
+        (["--guidance", "1", "0:2"], "give one weight, or points SNR_DB:WEIGHT"),
+        (["--guidance", "0:1", "0:2"], "every SNR once"),
+        (["--guidance", "0:-1"], "must not be negative"),
+        (["--samples", "0"], "must be a whole number from 1"),
+    ],
+)
+def test_wrong_sampling_options_are_one_line(picture, models, capsys, arguments, said):
+    try:
+        status = main(transmit(picture, models, "--cbr", "4/768", *arguments))
+    except SystemExit as end:
+        status = end.code
+    assert status in (1, 2)
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_defaults_are_those_of_the_committed_parameters():
+    """What `jscgc transmit` does untold is what the report of `make reproduce` shows."""
+    from jscgc.cli import _parser, _sample
+    from jscgc.config import Params, read_yaml
+
+    root = Path(__file__).parents[1]
+    kept = root / ".jscgc" / "params.nano.yaml"
+    committed = Params.model_validate(read_yaml(kept if kept.exists() else root / "params.yaml"))
+    assert _sample(_parser().parse_args(["transmit", "photo.jpg"])) == committed.sample
+
+
+def test_the_theory_is_told_and_a_miss_is_status_one(capsys, monkeypatch):
+    from jscgc import theory
+    from jscgc.theory import Check
+
+    checks = [Check("holds", 1, 1.0, 0.1, "eq. 1"), Check("does not", 1, 2.0, 0.1, "eq. 2")]
+    monkeypatch.setitem(theory.run.__globals__, "CHECKS", {"subject": lambda: (checks[:1], {"f": 1})})
+    assert main(["theory", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["rows"] == [{"subject": "subject", **checks[0].row()}] and document["figures"] == {"f": 1}
+    monkeypatch.setitem(theory.run.__globals__, "CHECKS", {"subject": lambda: (checks, {})})
+    assert main(["theory"]) == 1
+    shown = capsys.readouterr()
+    assert "1 of 2 statements do not hold: does not" in shown.err and "NO" in shown.out
+
+
+def test_a_plan_names_every_part(capsys):
+    root = Path(__file__).parents[1]
+    profile = ["--profile", str(root / "pipeline/profiles/smoke.yaml")]
+    assert main(["plan", "--params", str(root / "params.yaml"), *profile, "--json", "--side", "96"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["part"] for row in document["parts"]] == [
+        "VAE encoder", "encoder", "Refiner", "adapter", "generator", "VAE decoder",
+    ]  # fmt: skip
+    assert main(["plan", "--params", str(root / "params.yaml")]) == 0
+    assert "7,725 M parameters" in capsys.readouterr().out
+    assert main(["plan", "--params", "nowhere.yaml"]) == 1
+    assert "nowhere.yaml: no such file" in capsys.readouterr().err

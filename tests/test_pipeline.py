@@ -27,6 +27,7 @@ STAGES = [
     "train_baselines@diffjscc",
     "train_jscgc",
     "evaluate",
+    "theory",
     "report",
 ]
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
@@ -89,9 +90,9 @@ def test_again_runs_nothing_in_seconds(clone: Path) -> None:
     [
         ("sample", "steps", 3, ["evaluate", "report"]),
         ("jscgc", "condition_dropout", 0.2, ["train_baselines@diffjscc", "train_jscgc", "evaluate", "report"]),
-        ("codec", "learning_rate", 2e-3, [s for s in STAGES if "train_b" in s or s in STAGES[6:]]),
+        ("codec", "learning_rate", 5e-3, [s for s in STAGES if "train_b" in s or s in STAGES[6:]]),
         ("evaluate", "patch", 128, ["evaluate", "report"]),
-        ("generator", "time_law", "logit_normal", ["pretrain_flow", *STAGES[5:]]),
+        ("objective", "time_law", "logit_normal", ["pretrain_flow", *STAGES[5:]]),
         ("vae", "kl_weight", 0.01, STAGES[1:]),
     ],
 )
@@ -104,6 +105,7 @@ def test_one_parameter_reruns_only_what_depends_on_it(
 
     yaml = YAML()
     content = yaml.load(before)
+    assert content[section][key] != value
     content[section][key] = value
     try:
         with path.open("w") as file:
@@ -339,7 +341,7 @@ def test_profiles_go_and_come_back(clone: Path, tmp_path: Path) -> None:
     [
         (("seed: 0", "seed: -1"), "seed"),
         (("guidance: 1.5", "guidence: 1.5"), "sample.guidence"),
-        (("time_law: uniform", "time_law: unifrm"), "generator.time_law"),
+        (("time_law: uniform", "time_law: unifrm"), "objective.time_law"),
     ],
 )
 def test_wrong_params_end_a_stage_with_one_line(clone: Path, tmp_path: Path, edit: tuple[str, str], said: str) -> None:

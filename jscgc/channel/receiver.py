@@ -24,6 +24,14 @@ class Received:
     reliability: Tensor
     snr_db: Tensor
 
+    @property
+    def bits(self) -> Tensor:
+        """What the symbols can carry, bits per position, float [B]: the mean over positions of sum log2(1 + SNR) over symbols.
+
+        With rho = SNR / (1 + SNR) that is -sum log2(1 - rho): one number for what SNR, rate and fading leave together.
+        """
+        return -torch.log2((1 - self.reliability).clamp_min(1e-6)).sum(1).flatten(1).mean(1)
+
 
 def equalise(output: ChannelOutput) -> Received:
     """Linear MMSE equalisation of symbols [B,c,h,w] with E|x|^2 = 1, by what the receiver believes.

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
+from jscgc.config import SampleParams
 from jscgc.data import open_photo, reduce, to_photo, to_tensor
 from jscgc.metrics import PairMetric, SetMetric, available, pair_metric, set_metric
 from jscgc.metrics import info as metric_info
@@ -40,10 +41,16 @@ class Job:
     seed: int
     picture: bool
     """Whether the received photo itself is wanted."""
+    samples: int = 1
+    """Above 1, the mean of so many posterior samples is what is scored."""
+    information_points: int = 0
+    """Above 0, the information that arrived is estimated."""
 
     @property
     def label(self) -> str:
         """The method as results name it."""
+        if self.samples > 1:
+            return f"{self.method}_mean_of_{self.samples}"
         return self.method if self.control == "none" else f"{self.method}_{self.control}"
 
 
@@ -68,8 +75,7 @@ class Setup:
     models: Path
     photos: tuple[tuple[str, Path], ...]
     max_side: int
-    steps: int
-    guidance: float
+    sample: SampleParams
     patch: int
     device: str
 
@@ -152,20 +158,25 @@ class Worker:
             system,
             photo,
             Link(job.channel, job.snr_db, job.rate),
-            steps=self._setup.steps,
-            guidance=self._setup.guidance,
+            sample=self._setup.sample,
             seed=job.seed,
             key=job.image,
             control=job.control,
+            samples=job.samples,
+            information_points=job.information_points,
             other=self._other(job.image) if job.control == "wrong_symbols" else None,
         )
-        scores = score(self._pairs, photo, reception.photo)
+        received = reception.photo if job.samples == 1 else reception.mean
+        scores = score(self._pairs, photo, received)
         scores |= {"cbr_exact": reception.bandwidth.cbr, "nfe": float(reception.nfe)}
+        if rate := reception.information:
+            scores |= {"information_bits": rate.bits, "capacity_bits": rate.capacity_bits}
+            scores |= {"information_efficiency": rate.efficiency}
         return JobResult(
             scores,
-            self._features(reception.photo),
-            _png(reception.photo) if job.picture else b"",
-            self._setup.steps if system.generative else 0,
+            self._features(received),
+            _png(received) if job.picture else b"",
+            self._setup.sample.steps if system.generative else 0,
             reception.encode_ms,
             reception.decode_ms,
             height,
@@ -188,8 +199,13 @@ def plan(
     seeds: Sequence[int],
     pictures: int,
     controls: bool,
+    dial: Sequence[int] = (),
+    information_points: int = 0,
 ) -> list[Job]:
     """Every job of the grid, the originals first.
+
+    `dial`: numbers of posterior samples of jscgc whose mean is scored too, at the first channel, the middle SNR, the
+    highest rate and the first seed. `information_points`: of the information estimate, at the first seed.
 
     With `controls`, a generative system named jscgc is also run with the wrong symbols and with none, at the first
     channel, the highest SNR and the highest rate. Pictures are kept of the first `pictures` images, first seed.
@@ -197,7 +213,17 @@ def plan(
     shown = set(images[:pictures])
     originals = [Job(ORIGINAL, "none", "", 0.0, 0, image, seeds[0], image in shown) for image in images]
     grid = [
-        Job(method, "none", channel, float(snr), rate, image, seed, image in shown and seed == seeds[0])
+        Job(
+            method,
+            "none",
+            channel,
+            float(snr),
+            rate,
+            image,
+            seed,
+            image in shown and seed == seeds[0],
+            information_points=information_points if seed == seeds[0] else 0,
+        )
         for method in methods
         for channel in channels
         for snr in snr_db
@@ -214,7 +240,14 @@ def plan(
         for image in images
         for seed in seeds
     ]
-    return originals + grid + checks
+    middle = sorted(snr_db)[len(snr_db) // 2]
+    means = [
+        Job("jscgc", "none", channels[0], float(middle), max(rates), image, seeds[0], image in shown, samples=count)
+        for count in sorted(set(dial) - {1})
+        if "jscgc" in methods
+        for image in images
+    ]
+    return originals + grid + checks + means
 
 
 def nominal_cbr(rate: int) -> float:

@@ -80,8 +80,7 @@ def evaluate(
         models.absolute(),
         tuple((name, path.absolute()) for name, path in photos),
         max_side,
-        sample.steps,
-        sample.guidance,
+        sample,
         params.patch,
         resolve_device(device).type,
     )
@@ -94,6 +93,8 @@ def evaluate(
         range(seed, seed + params.seeds),
         PICTURES if pictures else 0,
         controls,
+        params.dial,
+        params.information_points,
     )
     done = list(cluster.run_jobs(partial(Worker, setup), jobs, params.workers, "evaluate"))
     results = tabulate(done)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
-import torch
 from torch import Tensor
 
 VelocityField = Callable[[Tensor, Tensor], Tensor]
@@ -21,18 +19,6 @@ def interpolate(x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """x_t = (1 - t) x0 + t eps for data x0 [B,...], noise eps [B,...] and t [B] in [0,1]."""
     s = expand(t, x0)
     return (1 - s) * x0 + s * noise
-
-
-def sample_times(count: int, law: Literal["uniform", "logit_normal"], generator: torch.Generator) -> Tensor:
-    """Times [count] in (0,1), stratified: one in each of `count` equal shares of the law's probability.
-
-    The paper does not give the law of t; stratification is our choice, it lowers the variance of the loss and leaves
-    its mean unchanged.
-    """
-    shares = torch.randperm(count, generator=generator)
-    uniform = (shares + torch.rand(count, generator=generator)) / count
-    uniform = uniform.clamp(1e-5, 1 - 1e-5)
-    return uniform if law == "uniform" else torch.sigmoid(torch.special.ndtri(uniform))
 
 
 def preconditioning(t: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,9 +1,9 @@
-"""Generator backbones: the velocity nu(x_t, t) of a diffusers model, with residuals that steer chosen layers."""
+"""What a generator backbone is, and building one: the velocity nu(x_t, t) of a diffusers model, with residuals that steer it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from jscgc.config import GeneratorParams
 from jscgc.flow.path import expand, preconditioning
 
-GROUPS = 16
-"""Of the U-Net's group normalisation."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -24,105 +24,113 @@ class ResidualPoint:
 
 
 class Backbone(Protocol):
-    """nu(x_t [B,C,h,w], t [B], residuals) -> [B,C,h,w]; residual i is [B, points[i].channels, h', w'], h' = ceil(h / scale)."""
+    """nu(x_t [B,C,h,w], t [B], residuals) -> [B,C,h,w]; residual i is [B, points[i].channels, h', w'], h' = ceil(h / scale).
+
+    A residual may be None: its layer is left alone. The last point is the network's output itself, C channels at scale 1.
+    """
 
     points: tuple[ResidualPoint, ...]
+    net: nn.Module
+    """The diffusers model."""
+    width_multiple: int
+    """The adapter's width must be a multiple of it."""
 
-    def __call__(self, x_t: Tensor, t: Tensor, residuals: list[Tensor] | None = None) -> Tensor: ...
+    def __call__(self, x_t: Tensor, t: Tensor, residuals: Sequence[Tensor | None] | None = None) -> Tensor: ...
+
+    def stage(self, width: int, embedding: int) -> nn.Module:
+        """A block of the backbone's own type for the adapter: x [B,width,h,w], e [B,embedding] -> [B,width,h,w]."""
+        ...
 
 
-class UnetBackbone(nn.Module):
-    """diffusers' UNet2DConditionModel with plain convolutional blocks: linear cost, any size, most weights at coarse levels.
+def steered(output: Tensor, x_t: Tensor, t: Tensor, residual: Tensor | None, preconditioned: bool) -> Tensor:
+    """The velocity from a network's output F and the residual r of that output: skip x_t + out (F + r), see `preconditioning`.
 
-    Residuals go where a ControlNet's go: into every skip connection and the middle.
+    A pretrained network predicts the velocity itself: skip 0, out 1.
     """
+    if residual is not None:
+        output = output + residual
+    if not preconditioned:
+        return output
+    skip, out, _ = (expand(c, x_t) for c in preconditioning(t))
+    return skip * x_t + out * output
 
-    def __init__(self, channels: int, params: GeneratorParams) -> None:
+
+def scaled_input(x_t: Tensor, t: Tensor, preconditioned: bool) -> Tensor:
+    """What the network sees of x_t."""
+    return expand(preconditioning(t)[2], x_t) * x_t if preconditioned else x_t
+
+
+class Caption(nn.Module):
+    """The constant text features [L, D] that a text-to-image backbone reads: zeros, until others are loaded or set."""
+
+    features: Tensor
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+        self.register_buffer("features", torch.zeros(1, width))
 
-        if any(width % GROUPS for width in params.widths):
-            raise ValueError(f"generator.widths: multiples of {GROUPS} needed, got {params.widths}")
-        levels = len(params.widths)
-        self.net = UNet2DConditionModel(
-            in_channels=channels,
-            out_channels=channels,
-            down_block_types=("DownBlock2D",) * levels,
-            mid_block_type="UNetMidBlock2D",
-            up_block_types=("UpBlock2D",) * levels,
-            block_out_channels=tuple(params.widths),
-            layers_per_block=params.depth,
-            norm_num_groups=GROUPS,
-        )
-        nn.init.zeros_(self.net.conv_out.weight)
-        nn.init.zeros_(self.net.conv_out.bias)
-        points = [ResidualPoint(params.widths[0], 1)]
-        for level, width in enumerate(params.widths):
-            points += [ResidualPoint(width, 2**level)] * params.depth
-            if level + 1 < levels:
-                points.append(ResidualPoint(width, 2 ** (level + 1)))
-        self.points = (*points, ResidualPoint(params.widths[-1], 2 ** (levels - 1)))
-
-    def forward(self, x_t: Tensor, t: Tensor, residuals: list[Tensor] | None = None) -> Tensor:
-        skip, out, scale = (expand(c, x_t) for c in preconditioning(t))
-        output: Tensor = self.net(
-            scale * x_t,
-            1000 * t,
-            encoder_hidden_states=None,
-            down_block_additional_residuals=None if residuals is None else tuple(residuals[:-1]),
-            mid_block_additional_residual=None if residuals is None else residuals[-1],
-            return_dict=False,
-        )[0]
-        return skip * x_t + out * output
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        # Prompts differ in length.
+        given = state_dict.get(f"{prefix}features")
+        if given is not None and given.ndim == 2 and given.shape[1] == self.features.shape[1]:
+            self.features = self.features.new_zeros(given.shape)
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[misc]
 
 
-class SanaBackbone(nn.Module):
-    """diffusers' SanaTransformer2DModel (linear attention, arXiv 2410.10629), with a constant empty caption.
+def zero(layer: Any) -> None:
+    """Start a last layer at zero: a fresh preconditioned network is then the best linear velocity."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
 
-    Residuals are added after every block but the first (where diffusers adds a ControlNet's).
+
+def build_backbone(channels: int, params: GeneratorParams) -> Any:
+    """A backbone for latents of `channels` channels: randomly initialised, or with the architecture and weights of
+    params.pretrained_path.
+
+    Raises:
+        ValueError: sizes that do not fit, or a pretrained model that can't be loaded or has other channels.
     """
+    from jscgc.generator.sana import SanaBackbone
+    from jscgc.generator.unet import UnetBackbone
+    from jscgc.generator.zimage import ZImageBackbone
 
-    head = 32
+    kinds = {"unet": UnetBackbone, "sana": SanaBackbone, "zimage": ZImageBackbone}
+    backbone = kinds[params.backbone](channels, params)
+    if params.gradient_checkpointing:
+        backbone.net.enable_gradient_checkpointing()
+    return backbone
 
-    def __init__(self, channels: int, params: GeneratorParams) -> None:
-        super().__init__()
-        from diffusers.models.transformers.sana_transformer import SanaTransformer2DModel
 
-        if len(params.widths) != 1 or params.widths[0] % self.head:
-            raise ValueError(f"generator.widths: sana takes one width, a multiple of {self.head}, got {params.widths}")
-        if params.depth < 2:
-            raise ValueError("generator.depth: sana needs at least 2 layers, the adapter feeds all but the first")
-        width = params.widths[0]
-        heads = width // self.head
-        self.net = SanaTransformer2DModel(
-            in_channels=channels,
-            out_channels=channels,
-            num_attention_heads=heads,
-            attention_head_dim=self.head,
-            num_layers=params.depth,
-            num_cross_attention_heads=heads,
-            cross_attention_head_dim=self.head,
-            cross_attention_dim=width,
-            caption_channels=8,
-            patch_size=1,
+def load_pretrained(cls: Any, params: GeneratorParams, channels: int) -> Any:
+    """A diffusers model of class `cls` from a folder or hub id (safetensors only).
+
+    On the meta device only its shape: from its configuration, or where that can't be reached, as the class was released.
+
+    Raises:
+        ValueError: it can't be loaded, or is for latents of other channels; says what to do.
+    """
+    from safetensors import SafetensorError
+
+    path, subfolder = params.pretrained_path, params.pretrained_subfolder or None
+    if torch.get_default_device().type == "meta":
+        try:
+            net = cls.from_config(cls.load_config(path, subfolder=subfolder))
+        except (OSError, ValueError):
+            net = cls()
+        return net.to(getattr(torch, params.dtype))
+    try:
+        net = cls.from_pretrained(
+            path, subfolder=subfolder, use_safetensors=True, torch_dtype=getattr(torch, params.dtype)
         )
-        nn.init.zeros_(self.net.proj_out.weight)
-        nn.init.zeros_(self.net.proj_out.bias)
-        self.points = (ResidualPoint(width, 1),) * (params.depth - 1)
-
-    def forward(self, x_t: Tensor, t: Tensor, residuals: list[Tensor] | None = None) -> Tensor:
-        skip, out, scale = (expand(c, x_t) for c in preconditioning(t))
-        tokens = None if residuals is None else tuple(r.flatten(2).transpose(1, 2) for r in residuals)
-        output: Tensor = self.net(
-            scale * x_t,
-            encoder_hidden_states=torch.zeros(len(x_t), 1, 8, device=x_t.device, dtype=x_t.dtype),
-            timestep=1000 * t,
-            controlnet_block_samples=tokens,
-            return_dict=False,
-        )[0]
-        return skip * x_t + out * output
-
-
-def build_backbone(channels: int, params: GeneratorParams) -> UnetBackbone | SanaBackbone:
-    """A randomly initialised backbone for latents of `channels` channels; its output starts at the linear velocity."""
-    return UnetBackbone(channels, params) if params.backbone == "unet" else SanaBackbone(channels, params)
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"generator.pretrained_path {path!r}: no {cls.__name__} can be loaded ({reason:.200}); give a folder with "
+            "config.json and safetensors weights, or a hub id with internet access, or set generator.source: scratch"
+        ) from None
+    if net.config.in_channels != channels:
+        raise ValueError(
+            f"generator.pretrained_path {path!r} generates latents of {net.config.in_channels} channels, the VAE's have "
+            f"{channels}; use the VAE that belongs to it"
+        )
+    return net

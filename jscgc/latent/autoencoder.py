@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,12 +52,51 @@ class DiffusersVae(nn.Module):
         mode: Tensor = encoded.latent_dist.mode()
         return mode
 
+    def part(self, name: str) -> nn.Module:
+        """`encoder` or `decoder`."""
+        part: nn.Module = getattr(self.model, name)
+        return part
+
     def encode(self, photos: Tensor) -> Tensor:
         return (self._raw((2 * photos - 1).to(self.model.dtype)).float() - self.shift) * self.scale
 
     def decode(self, latents: Tensor) -> Tensor:
         decoded: Tensor = self.model.decode((latents / self.scale + self.shift).to(self.model.dtype)).sample
         return (decoded.float() + 1) / 2
+
+
+RELEASED: dict[str, Any] = {
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "block_out_channels": [128, 256, 512, 512],
+    "layers_per_block": 2,
+    "latent_channels": 16,
+    "use_quant_conv": False,
+    "use_post_quant_conv": False,
+}
+"""Sizes of the 16-channel AutoencoderKL that comes with Z-Image (and FLUX), for `architecture` where it can't be reached."""
+
+
+def architecture(params: VaeParams) -> NanoVae | DiffusersVae:
+    """A VAE of these parameters' shape with random weights: of a pretrained one only the configuration is read.
+
+    Raises:
+        ValueError: the configuration can't be reached, and the class has no known sizes.
+    """
+    if params.source == "nano":
+        return NanoVae(params.channels, params.width, params.depth)
+    import diffusers
+
+    cls = getattr(diffusers, params.pretrained_class)
+    try:
+        config = cls.load_config(params.pretrained_path, subfolder=params.pretrained_subfolder or None)
+    except (OSError, ValueError):
+        if params.pretrained_class != "AutoencoderKL":
+            raise ValueError(
+                f"vae.pretrained_path {params.pretrained_path!r}: its config.json can't be reached"
+            ) from None
+        config = RELEASED
+    return DiffusersVae(cls.from_config(config))
 
 
 def load_diffusers(class_name: str, path: str, subfolder: str) -> DiffusersVae:
@@ -120,19 +160,22 @@ def load_vae(folder: Path) -> NanoVae | DiffusersVae:
     return vae.eval().requires_grad_(False)
 
 
-def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's weights as safetensors, in the ordinary memory layout."""
-    save_file({name: value.cpu().contiguous() for name, value in module.state_dict().items()}, path)
+def save_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool] = lambda name: False) -> None:
+    """Write a module's weights as safetensors, in the ordinary memory layout; but not those that lie `elsewhere`."""
+    weights = {name: value.cpu().contiguous() for name, value in module.state_dict().items() if not elsewhere(name)}
+    save_file(weights, path)
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Load safetensors into a module, every name and shape as it must be.
+def load_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool] = lambda name: False) -> None:
+    """Load safetensors into a module, every name and shape as it must be; those that lie `elsewhere` it has already.
 
     Raises:
         ValueError: the file is missing, damaged or of another architecture.
     """
     try:
-        module.load_state_dict(load_file(path))
+        weights = load_file(path)
+        own = {name: value for name, value in module.state_dict().items() if elsewhere(name)}
+        module.load_state_dict({**weights, **own} if not weights.keys() & own.keys() else weights)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
     except RuntimeError as error:

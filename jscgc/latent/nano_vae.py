@@ -60,6 +60,11 @@ class NanoVae(nn.Module):
             nn.PixelShuffle(4),
         )
 
+    def part(self, name: str) -> nn.Module:
+        """`encoder` or `decoder`."""
+        part: nn.Module = getattr(self, name)
+        return part
+
     def posterior(self, photos: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, each [B,C,H/8,W/8], of photos [B,3,H,W] in [0,1]; H and W multiples of 8."""
         mean, logvar = self.encoder(2 * photos - 1).chunk(2, dim=1)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from jscgc.evaluation.statistics import Interval, paired_difference
 from jscgc.metrics import MetricInfo
-from jscgc.report.results import CONTROLS, OURS, Condition, metric_info
+from jscgc.report.results import CONTROLS, OURS, Condition, is_aside, metric_info
 
 Cells = Mapping[Condition, pd.DataFrame]
 Intervals = Mapping[Condition, Interval]
@@ -66,7 +66,7 @@ def _snr_steps(intervals: Intervals) -> Iterator[tuple[Condition, Condition, Met
     """Neighbouring SNRs, and the lowest with the highest, of everything that has a quality and is no control."""
     series: dict[tuple[Any, ...], list[Condition]] = defaultdict(list)
     for c, interval in intervals.items():
-        if c.method not in CONTROLS and math.isfinite(interval.mean):
+        if not is_aside(c.method) and math.isfinite(interval.mean):
             series[c.method, c.channel, c.cbr, c.steps, c.metric].append(c)
     for conditions in series.values():
         info = metric_info(conditions[0].metric)

@@ -18,8 +18,8 @@ import plotly.graph_objects as go
 
 from jscgc.report.headline import ARROWS
 from jscgc.report.results import (
-    CONTROLS,
     cbr_label,
+    is_aside,
     method_label,
     metric_info,
     order_methods,
@@ -54,7 +54,7 @@ class Curves:
 
 def series_names(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
     """(method, steps) -> label; the steps are named where a method was evaluated with several."""
-    found = {(r["method"], r["steps"]) for r in rows if r["method"] not in CONTROLS}
+    found = {(r["method"], r["steps"]) for r in rows if not is_aside(r["method"])}
     several = {method for method, _ in found if sum(m == method for m, _ in found) > 1}
     ordered = [key for method in order_methods(m for m, _ in found) for key in sorted(found) if key[0] == method]
     return {(m, s): method_label(m) + (f", {s} steps" if m in several else "") for m, s in ordered}
@@ -97,8 +97,8 @@ def training_curves(folder: Path) -> list[Curves]:
         figure = go.Figure()
         for column in columns:
             _add_curve(figure, table[["step", column]].dropna(), column)
-        figure.update_layout(_layout("step"))
-        plot = Plot(f"training{index}", path.stem, _plain(figure))
+        figure.update_layout(figure_layout("step"))
+        plot = Plot(f"training{index}", path.stem, plain(figure))
         found.append(Curves(path.stem, columns, int(table["step"].max()), plot))
     return found
 
@@ -122,7 +122,7 @@ def _digits(values: pd.Series[Any], keep: Any) -> list[float]:
 
 
 def _metrics(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    return order_metrics(r["metric"] for r in rows if r["method"] not in CONTROLS and r["mean"] is not None)
+    return order_metrics(r["metric"] for r in rows if not is_aside(r["method"]) and r["mean"] is not None)
 
 
 def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choices: tuple[str, str]) -> Plot:
@@ -130,7 +130,7 @@ def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choi
     assert info is not None
     names = series_names(rows)
     colours = series_colours(list(names))
-    wanted = [r for r in rows if r["metric"] == metric and r["mean"] is not None and r["method"] not in CONTROLS]
+    wanted = [r for r in rows if r["metric"] == metric and r["mean"] is not None and not is_aside(r["method"])]
     figure = go.Figure()
     for index, (key, name) in enumerate(names.items()):
         own = [r for r in wanted if (r["method"], r["steps"]) == key]
@@ -138,13 +138,13 @@ def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choi
             points = [r for r in own if (r[choices[0]], r[choices[1]]) == choice]
             meta = {"series": name, choices[0]: choice[0], choices[1]: f"{choice[1]:g}"}
             _add_series(figure, sorted(points, key=lambda r: float(r[axis])), axis, name, colours[key], index, meta)
-    figure.update_layout(_layout("SNR (dB)" if axis == "snr_db" else "CBR"))
+    figure.update_layout(figure_layout("SNR (dB)" if axis == "snr_db" else "CBR"))
     values = sorted({float(r[axis]) for r in wanted})
     text = [f"{v:g}" if axis == "snr_db" else cbr_label(v) for v in values]
     if axis == "cbr":
         figure.update_xaxes(type="log")
     figure.update_xaxes(tickvals=values, ticktext=text)
-    return Plot(f"{axis}-{metric}", f"{info.label} {ARROWS[info.direction]}", _plain(figure))
+    return Plot(f"{axis}-{metric}", f"{info.label} {ARROWS[info.direction]}", plain(figure))
 
 
 def _add_series(
@@ -185,7 +185,8 @@ def _add_series(
     )
 
 
-def _layout(x_title: str) -> dict[str, Any]:
+def figure_layout(x_title: str) -> dict[str, Any]:
+    """Layout of every plot of the page."""
     return {
         "template": "none",
         "height": 300,
@@ -204,7 +205,8 @@ def _faint(colour: str) -> str:
     return f"rgba({red},{green},{blue},0.16)"
 
 
-def _plain(figure: go.Figure) -> dict[str, Any]:
+def plain(figure: go.Figure) -> dict[str, Any]:
+    """{data, layout} as JSON has it."""
     content: dict[str, Any] = json.loads(figure.to_json())
     content["layout"].pop("template", None)
     return content

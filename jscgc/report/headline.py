@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from jscgc.report.results import (
-    CONTROLS,
     cbr_label,
     channel_label,
+    is_aside,
     is_standin,
     method_label,
     metric_info,
@@ -79,7 +79,7 @@ def headline_table(summary: Mapping[str, Any]) -> Headline | None:
     Methods are the columns: there are few of them, and many metrics. A method evaluated with several numbers of
     sampling steps is shown with the most.
     """
-    rows = [r for r in summary["rows"] if r["method"] not in CONTROLS and metric_info(r["metric"]) is not None]
+    rows = [r for r in summary["rows"] if not is_aside(r["method"]) and metric_info(r["metric"]) is not None]
     if not rows:
         return None
     channel = order_channels(r["channel"] for r in rows)[0]

@@ -12,7 +12,8 @@ from plotly.offline import get_plotlyjs
 
 from jscgc import metrics
 from jscgc.files import atomic, read_json
-from jscgc.report import figures, results
+from jscgc.information import TRUSTED_EFFICIENCY
+from jscgc.report import figures, results, theory
 from jscgc.report.headline import ARROWS, headline_table
 from jscgc.report.pictures import Embedded, Photo, Shot, embed, find_photos
 from jscgc.report.summary import summarise
@@ -90,13 +91,17 @@ def _environment() -> Environment:
 def _context(reports: Path, table: pd.DataFrame) -> dict[str, Any]:
     summary = summarise(table)
     rows: list[dict[str, Any]] = summary["rows"]
-    main = [r for r in rows if r["method"] not in results.CONTROLS]
+    main = [r for r in rows if not results.is_aside(r["method"])]
     snr_plots, cbr_plots = figures.snr_plots(main), figures.cbr_plots(main)
     curves = figures.training_curves(reports / "curves")
     names = figures.series_names(main)
     colours = figures.series_colours(list(names))
     photos = find_photos(reports / "pictures", table)
-    every_plot = [*snr_plots, *cbr_plots, *(c.plot for c in curves)]
+    information = theory.information_plots(rows)
+    dial_condition, dial = theory.dial_plots(rows)
+    checks = read_json(reports / "theory.json") if (reports / "theory.json").is_file() else {"rows": [], "figures": {}}
+    theory_plots = theory.theory_plots(checks["figures"])
+    every_plot = [*snr_plots, *cbr_plots, *(c.plot for c in curves), *information, *dial, *theory_plots]
     return {
         "summary": summary,
         "rows": rows,
@@ -106,6 +111,9 @@ def _context(reports: Path, table: pd.DataFrame) -> dict[str, Any]:
         "snr_plots": snr_plots,
         "cbr_plots": cbr_plots,
         "curves": curves,
+        "information": {"plots": information, "trusted": TRUSTED_EFFICIENCY},
+        "dial": {"condition": dial_condition, "plots": dial},
+        "theory": {"rows": checks["rows"], "plots": theory_plots},
         "figures": {plot.name: plot.figure for plot in every_plot},
         "pictures": _pictures(photos, table, summary["checks"]["controls"]),
         "stages": _stages(reports / "metrics"),
@@ -132,7 +140,7 @@ def _pictures(photos: list[Photo], table: pd.DataFrame, check: Mapping[str, Any]
     """What the picture sections show: per photograph a panel per (channel, rate), and the controls beside ours."""
     embedded = embed(photos) if photos else Embedded({}, 0, [])
     captions = _captions(table)
-    shots = [shot for photo in embedded.photos for shot in photo.received if shot.method not in results.CONTROLS]
+    shots = [shot for photo in embedded.photos for shot in photo.received if not results.is_aside(shot.method)]
     methods = results.order_methods(shot.method for shot in shots)
     channels = results.order_channels(shot.channel for shot in shots)
     links = [(c, r) for c in channels for r in sorted({s.rate for s in shots if s.channel == c}, reverse=True)]
@@ -157,7 +165,7 @@ def _photo_panels(
     panels = []
     for channel, rate in links:
         here = {shot for shot in photo.received if (shot.channel, shot.rate) == (channel, rate)}
-        snrs = sorted({shot.snr_db for shot in here if shot.method not in results.CONTROLS})
+        snrs = sorted({shot.snr_db for shot in here if not results.is_aside(shot.method)})
         lines = [
             (f"{snr_db:g} dB", [_cell(photo, Shot(m, channel, snr_db, rate), embedded, captions) for m in methods])
             for snr_db in snrs

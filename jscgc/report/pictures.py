@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jscgc.channel.spec import file_name
 from jscgc.files import atomic
-from jscgc.report.results import CONTROLS, method_label, order_channels, order_methods, rate_of
+from jscgc.report.results import is_aside, method_label, order_channels, order_methods, rate_of
 
 ORIGINAL = "original.png"
 
@@ -128,7 +128,7 @@ def picture_grid(pictures: Path, results: pd.DataFrame, out: Path, max_bytes: in
 
 def _at_best_link(photo: Photo) -> Photo:
     """The photograph with the receivers' pictures of the first channel at its largest CBR only."""
-    shots = [shot for shot in photo.received if shot.method not in CONTROLS]
+    shots = [shot for shot in photo.received if not is_aside(shot.method)]
     if not shots:
         return Photo(photo.name, photo.original, {})
     channel = order_channels(shot.channel for shot in shots)[0]

@@ -18,8 +18,10 @@ SET = "*"
 """The `image` of a set metric's rows: one value for all photographs together; `*-NAME` is the value without one of them."""
 OURS = "jscgc"
 CONTROLS = ("jscgc_wrong_symbols", "jscgc_unconditional")
-ACCOUNTING = ("cbr_exact", "nfe")
-"""Rows of results.csv that count resources; they are no quality."""
+MEAN_OF = "_mean_of_"
+"""Between a method and a number N: the mean of N of its samples was scored."""
+ACCOUNTING = ("cbr_exact", "nfe", "information_bits", "capacity_bits", "information_efficiency")
+"""Rows of results.csv that count resources and what became of them; they are no quality."""
 
 _METHODS = {
     "jscgc": "JSCGC",
@@ -28,6 +30,11 @@ _METHODS = {
     "jscgc_wrong_symbols": "JSCGC, wrong symbols",
     "jscgc_unconditional": "JSCGC, no symbols",
 }
+
+
+def is_aside(method: str) -> bool:
+    """Whether it is measured beside the methods without being one: controls, and means of several samples."""
+    return method in CONTROLS or MEAN_OF in method
 
 
 class Condition(NamedTuple):
@@ -98,7 +105,7 @@ def order_methods(found: Iterable[str]) -> list[str]:
     known = list(_METHODS)
 
     def rank(method: str) -> tuple[int, int, str]:
-        return (method in CONTROLS, known.index(method) if method in known else len(known), method)
+        return (is_aside(method), known.index(method) if method in known else len(known), method)
 
     return sorted(set(found), key=rank)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from jscgc.data.images import Pixels
@@ -32,3 +33,11 @@ def side_by_side(pictures: Mapping[str, Pixels], title: str) -> Pixels:
         draw.text((left, line + GAP // 2), label, INK, font)
         canvas.paste(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST), (left, 2 * line))
     return np.asarray(canvas)
+
+
+def heat_map(values: NDArray[np.floating], brightest: float) -> Pixels:
+    """Values [H,W] from 0 as colours (matplotlib's inferno), uint8 [H,W,3]: black for 0, the brightest from `brightest` on."""
+    from matplotlib import colormaps
+
+    colours: Pixels = colormaps["inferno"](np.clip(values / brightest, 0, 1), bytes=True)[..., :3]
+    return np.ascontiguousarray(colours)

@@ -14,7 +14,10 @@ from jscgc.channel.channels import get_channel
 from jscgc.channel.noise import check_snr
 from jscgc.channel.receiver import Received, equalise
 from jscgc.channel.spec import canonical
+from jscgc.config import SampleParams
+from jscgc.flow.information import Information
 from jscgc.flow.samplers import Samples
+from jscgc.information import InformationRate, information_rate
 from jscgc.latent.autoencoder import LatentSpace
 from jscgc.seeding import derive
 
@@ -25,11 +28,10 @@ Control = Literal["none", "wrong_symbols", "unconditional"]
 class Sampling:
     """How a generative receiver samples; reconstruction receivers have nothing to sample.
 
-    steps: Euler steps. guidance: weight of classifier-free guidance. generator: draws the initial noise.
+    params: solver, steps, guidance. generator: draws the noise.
     """
 
-    steps: int
-    guidance: float
+    params: SampleParams
     generator: torch.Generator
 
 
@@ -61,6 +63,13 @@ class System(Protocol):
         """Received symbols -> photos of height x width pixels; a generative system can be told to ignore the symbols."""
         ...
 
+    def information(self, photos: Tensor, received: Received, points: int, generator: torch.Generator) -> Tensor | None:
+        """Estimate of I(X; Y_hat) in bits, float [B]; None for a system whose receiver has no velocity fields.
+
+        It looks at the photos themselves: a measurement, of which the receiver learns nothing.
+        """
+        ...
+
 
 class LatentCodec(Protocol):
     """What a method that works on latents adds: latents -> symbols, and received symbols -> latents."""
@@ -73,6 +82,12 @@ class LatentCodec(Protocol):
 
     def restore(self, received: Received, sampling: Sampling, conditioned: bool = True) -> Samples:
         """Received symbols -> normalised latents; a generative receiver can be told to ignore the symbols."""
+        ...
+
+    def information(
+        self, latents: Tensor, received: Received, points: int, generator: torch.Generator
+    ) -> Information | None:
+        """Estimate of I(X; Y_hat) for latents and what was received of them; None without velocity fields."""
         ...
 
 
@@ -99,6 +114,10 @@ class LatentSystem:
     ) -> Decoded:
         samples = self.codec.restore(received, sampling, conditioned)
         return Decoded(self.space.decode(samples.x0, height, width), samples.nfe)
+
+    def information(self, photos: Tensor, received: Received, points: int, generator: torch.Generator) -> Tensor | None:
+        found = self.codec.information(self.space.encode(photos), received, points, generator)
+        return None if found is None else found.bits
 
 
 def check_photos(photos: Tensor, layout: str) -> None:
@@ -142,14 +161,42 @@ class Link:
 class Reception:
     """A transmitted photo.
 
-    photo: [3,H,W] in [0,1]. bandwidth: exact k (overhead included) and n. nfe: network evaluations. Times in milliseconds.
+    samples: [N,3,H,W] in [0,1], drawn independently for the one received signal; N = 1 for a system that does not sample.
+    bandwidth: exact k (overhead included) and n. nfe: network evaluations of all samples. Times in milliseconds.
     """
 
-    photo: Tensor
+    samples: Tensor
     bandwidth: Bandwidth
     nfe: int
     encode_ms: float
     decode_ms: float
+    information: InformationRate | None = None
+    """Estimate of the information that arrived, if it was asked for and the system has an estimator."""
+
+    @property
+    def photo(self) -> Tensor:
+        """The first sample, [3,H,W]."""
+        return self.samples[0]
+
+    @property
+    def mean(self) -> Tensor:
+        """The samples' mean, [3,H,W]: towards the posterior mean, of least squared error, as N grows.
+
+        The squared error of the mean of N exact posterior samples is (1 + 1/N) times the least one: twice for N = 1 (Blau &
+        Michaeli 2018).
+        """
+        return self.samples.mean(0)
+
+    @property
+    def spread(self) -> Tensor:
+        """Standard deviation over the samples, [H,W], root mean square over colours: what the receiver made up.
+
+        Raises:
+            ValueError: fewer than two samples.
+        """
+        if len(self.samples) < 2:
+            raise ValueError("an uncertainty map needs at least two samples")
+        return self.samples.var(0).mean(0).sqrt()
 
 
 def _milliseconds(start: float, device: torch.device) -> float:
@@ -164,10 +211,11 @@ def transmit(
     photo: Tensor,
     link: Link,
     *,
-    steps: int,
-    guidance: float,
+    sample: SampleParams,
     seed: int,
     key: str = "",
+    samples: int = 1,
+    information_points: int = 0,
     control: Control = "none",
     other: Tensor | None = None,
 ) -> Reception:
@@ -177,16 +225,21 @@ def transmit(
         system: any System.
         photo: float [3,H,W] in [0,1].
         link: conditions.
-        steps, guidance: of a generative receiver.
+        sample: how a generative receiver samples.
+        samples: how many it draws; a system that does not sample gives one.
+        information_points: above 0, also estimate I(X; Y_hat) with that many points of the integral.
         seed, key: the channel draw depends on (seed, key, link) alone: every method meets the same noise and fading.
         control: `wrong_symbols` receives the symbols of `other` (same size) instead, `unconditional` none at all; both
             show that it is the symbols that steer the receiver.
         other: the other photo, for `wrong_symbols`.
 
     Raises:
-        ValueError: not a photo, a rate that the model does not send, an unknown channel, an SNR that is not finite.
+        ValueError: not a photo, a rate that the model does not send, an unknown channel, an SNR that is not finite,
+            fewer samples than one.
     """
     check_photos(photo, "3HW")
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
     if not -100 <= link.snr_db <= 100:
         raise ValueError(f"snr_db must be a finite number of decibels in -100..100, got {link.snr_db}")
     check_rate(system, link.rate)
@@ -207,8 +260,18 @@ def transmit(
 
     names = (key, canonical(link.channel), float(link.snr_db), link.rate)
     received = equalise(channel(symbols, snr_db, torch.Generator().manual_seed(derive(seed, "channel", *names))))
-    sampling = Sampling(steps, guidance, torch.Generator().manual_seed(derive(seed, "sampler", *names)))
+    sampling = Sampling(sample, torch.Generator().manual_seed(derive(seed, "sampler", *names)))
     start = time.perf_counter()
-    decoded = system.decode(received, height, width, sampling, conditioned=control != "unconditional")
+    # One after another: the memory of one, and the first is the same however many follow.
+    decoded = [
+        system.decode(received, height, width, sampling, conditioned=control != "unconditional")
+        for _ in range(samples if system.generative else 1)
+    ]
     decode_ms = _milliseconds(start, device)
-    return Reception(decoded.photos[0].clamp(0, 1), spent, decoded.nfe, encode_ms, decode_ms)
+    photos = torch.cat([d.photos for d in decoded]).clamp(0, 1)
+    information = None
+    if information_points:
+        generator = torch.Generator().manual_seed(derive(seed, "information", *names))
+        bits = system.information(source[None], received, information_points, generator)
+        information = None if bits is None else information_rate(bits.item(), spent, link.channel, link.snr_db)
+    return Reception(photos, spent, sum(d.nfe for d in decoded), encode_ms, decode_ms, information)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jscgc.channel.receiver import Received
-from jscgc.config import JscgcParams, LinkParams
+from jscgc.config import JscgcParams, LinkParams, ObjectiveParams
+from jscgc.flow.information import Information
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
 from jscgc.systems.links import draw_link
@@ -39,14 +40,19 @@ class DiffJsccNet(nn.Module):
         return torch.cat([latents, F.interpolate(reliability, size=latents.shape[-2:], mode="nearest")], dim=1)
 
     def loss(
-        self, latents: Tensor, link_params: LinkParams, dropout: float, generator: torch.Generator
+        self,
+        latents: Tensor,
+        link_params: LinkParams,
+        params: JscgcParams,
+        objective: ObjectiveParams,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Eq. (4) for the receiver alone."""
         link = draw_link(link_params, len(latents), generator, latents.device)
         with torch.no_grad():
             symbols = self.codec.encoder.nested(latents, link.snr_db, link.rates)
         received = link.send(symbols, generator)
-        return self.receiver.loss(latents, self.condition(received), received.snr_db, dropout, generator)
+        return self.receiver.loss(latents, self.condition(received), received, params, objective, generator)
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter: the frozen codec's."""
@@ -57,4 +63,8 @@ class DiffJsccNet(nn.Module):
         """The receiver: reconstruct, then sample latents given the reconstruction."""
         condition = self.condition(received)
         size = (condition.shape[-2], condition.shape[-1])
-        return self.receiver.sample(condition, received.snr_db, size, sampling, conditioned)
+        return self.receiver.sample(condition, received, size, sampling, conditioned)
+
+    def information(self, latents: Tensor, received: Received, points: int, generator: torch.Generator) -> Information:
+        """Estimate of I(X; Y_hat) for latents and what was received of them."""
+        return self.receiver.information(latents, self.condition(received), received, points, generator)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from jscgc.channel.receiver import Received, features
-from jscgc.config import EncoderParams, JscgcParams, LinkParams
+from jscgc.config import EncoderParams, JscgcParams, LinkParams, ObjectiveParams
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder, latent_to_grid
+from jscgc.flow.information import Information
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
 from jscgc.systems.links import draw_link
@@ -43,12 +44,17 @@ class JscgcNet(nn.Module):
         return torch.cat([refined, self.own(planes)], dim=1)
 
     def loss(
-        self, latents: Tensor, link_params: LinkParams, dropout: float, generator: torch.Generator
+        self,
+        latents: Tensor,
+        link_params: LinkParams,
+        params: JscgcParams,
+        objective: ObjectiveParams,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Eq. (4) through encoder and channel."""
         link = draw_link(link_params, len(latents), generator, latents.device)
         received = link.send(self.encoder.nested(latents, link.snr_db, link.rates), generator)
-        return self.receiver.loss(latents, self.condition(received), received.snr_db, dropout, generator)
+        return self.receiver.loss(latents, self.condition(received), received, params, objective, generator)
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter."""
@@ -59,4 +65,8 @@ class JscgcNet(nn.Module):
         """The receiver: sample latents given the received symbols."""
         condition = self.condition(received)
         size = (condition.shape[-2], condition.shape[-1])
-        return self.receiver.sample(condition, received.snr_db, size, sampling, conditioned)
+        return self.receiver.sample(condition, received, size, sampling, conditioned)
+
+    def information(self, latents: Tensor, received: Received, points: int, generator: torch.Generator) -> Information:
+        """Estimate of I(X; Y_hat) for latents and what was received of them."""
+        return self.receiver.information(latents, self.condition(received), received, points, generator)

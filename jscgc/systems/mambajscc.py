@@ -52,6 +52,10 @@ class Codec(nn.Module):
         """The receiver; there is nothing to sample."""
         return Samples(self.reconstruct(received), 0)
 
+    def information(self, latents: Tensor, received: Received, points: int, generator: torch.Generator) -> None:
+        """There are no velocity fields to estimate it from."""
+        return None
+
     def reconstruct(self, received: Received) -> Tensor:
         """Normalised latents from received symbols."""
         latents: Tensor = self.decoder(features(received, self.encoder.max_rate), received.snr_db)

@@ -5,15 +5,16 @@ What differs between the two is only what the condition is, and whether the enco
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
-from jscgc.config import AdapterParams, GeneratorParams
-from jscgc.flow.objective import flow_matching_loss
-from jscgc.flow.samplers import Samples, euler, guided
-from jscgc.generator.adapter import CaAdapter
+from jscgc.config import AdapterParams, GeneratorParams, JscgcParams, ObjectiveParams
+from jscgc.flow.information import Information, mutual_information
+from jscgc.flow.objective import flow_matching_loss, lagrangian_weights
+from jscgc.flow.path import VelocityField
+from jscgc.flow.samplers import Grid, Samples, guidance_at, guided, sample
+from jscgc.flow.times import Times
+from jscgc.generator.adapter import CaAdapter, LinkState
 from jscgc.generator.backbones import build_backbone
 from jscgc.systems.base import Sampling
 
@@ -24,11 +25,15 @@ class Generator(nn.Module):
     def __init__(self, channels: int, params: GeneratorParams) -> None:
         super().__init__()
         self.backbone = build_backbone(channels, params)
-        self.time_law: Literal["uniform", "logit_normal"] = params.time_law
 
-    def loss(self, latents: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(self, latents: Tensor, objective: ObjectiveParams, generator: torch.Generator) -> dict[str, Tensor]:
         """Eq. (4) without a condition."""
-        return {"loss": flow_matching_loss(self.backbone, latents, generator, self.time_law)}
+        return {"loss": flow_matching_loss(self.backbone, latents, generator, times_of(objective))}
+
+
+def times_of(objective: ObjectiveParams) -> Times:
+    """The law of t and its weighting that the parameters name."""
+    return Times(objective.time_law, objective.time_shift, objective.weight_power)
 
 
 class GenerativeReceiver(nn.Module):
@@ -37,30 +42,52 @@ class GenerativeReceiver(nn.Module):
     def __init__(self, prior: Generator, condition_channels: int, channels: int, adapter: AdapterParams) -> None:
         super().__init__()
         self.prior, self.channels = prior, channels
-        self.adapter = CaAdapter(condition_channels, channels, prior.backbone.points, adapter)
+        self.adapter = CaAdapter(condition_channels, channels, prior.backbone, adapter)
 
     def loss(
-        self, latents: Tensor, condition: Tensor, snr_db: Tensor, dropout: float, generator: torch.Generator
+        self,
+        latents: Tensor,
+        condition: Tensor,
+        link: LinkState,
+        params: JscgcParams,
+        objective: ObjectiveParams,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Eq. (4) with the condition [B,F,h,w] dropped for a share `dropout` of the images."""
+        """Eq. (4) with the condition [B,F,h,w] dropped for some of the images, whose term is the perception constraint's."""
+        dropout = params.condition_dropout
         keep = (torch.rand(len(latents), generator=generator) >= dropout).to(latents)
 
         def velocity(x_t: Tensor, t: Tensor) -> Tensor:
-            nu: Tensor = self.prior.backbone(x_t, t, self.adapter(condition, snr_db, x_t, t, keep))
+            nu: Tensor = self.prior.backbone(x_t, t, self.adapter(condition, link, x_t, t, keep))
             return nu
 
-        return {"loss": flow_matching_loss(velocity, latents, generator, self.prior.time_law)}
+        weights = lagrangian_weights(keep, dropout, params.perception_weight)
+        return {"loss": flow_matching_loss(velocity, latents, generator, times_of(objective), weights)}
 
-    def sample(
-        self, condition: Tensor, snr_db: Tensor, size: tuple[int, int], sampling: Sampling, conditioned: bool = True
-    ) -> Samples:
-        """Latents [B,C,h,w] of `size` (h, w): the ODE from noise, guided; not conditioned, the prior alone."""
+    def conditional(self, condition: Tensor, link: LinkState) -> VelocityField:
+        """nu(x_t, t, y_hat)."""
         backbone, adapter = self.prior.backbone, self.adapter
 
-        def conditional(x_t: Tensor, t: Tensor) -> Tensor:
-            nu: Tensor = backbone(x_t, t, adapter(condition, snr_db, x_t, t))
+        def velocity(x_t: Tensor, t: Tensor) -> Tensor:
+            nu: Tensor = backbone(x_t, t, adapter(condition, link, x_t, t))
             return nu
 
-        noise = torch.randn((len(condition), self.channels, *size), generator=sampling.generator).to(condition)
-        velocity, evaluations = guided(conditional, backbone, sampling.guidance if conditioned else 0.0)
-        return euler(velocity, noise, sampling.steps, evaluations)
+        return velocity
+
+    def sample(
+        self, condition: Tensor, link: LinkState, size: tuple[int, int], sampling: Sampling, conditioned: bool = True
+    ) -> Samples:
+        """Latents [B,C,h,w] of `size` (h, w): from noise, guided; not conditioned, the prior alone."""
+        params, generator = sampling.params, sampling.generator
+        noise = torch.randn((len(condition), self.channels, *size), generator=generator).to(condition)
+        guidance = guidance_at(params.guidance, link.snr_db) if conditioned else 0.0
+        velocity, evaluations = guided(self.conditional(condition, link), self.prior.backbone, guidance)
+        grid = Grid(params.steps, params.time_shift)
+        return sample(velocity, noise, grid, params.solver, evaluations, generator)
+
+    def information(
+        self, latents: Tensor, condition: Tensor, link: LinkState, points: int, generator: torch.Generator
+    ) -> Information:
+        """Estimate of I(X; Y_hat) for latents [B,C,h,w] and the condition that their symbols became."""
+        conditional = self.conditional(condition, link)
+        return mutual_information(conditional, self.prior.backbone, latents, generator, points)

@@ -13,6 +13,7 @@ from torch import nn
 
 from jscgc.config import EncoderParams, GeneratorParams, JscgcParams, Params, Rate, Section, SystemName
 from jscgc.files import atomic, read_json, write_json
+from jscgc.generator.lora import add_lora
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_weights, save_weights
 from jscgc.systems.base import LatentSystem
 from jscgc.systems.diffjscc import DiffJsccNet
@@ -43,6 +44,11 @@ class Architecture(Section):
             jscgc=params.jscgc,
         )
 
+    def elsewhere(self, name: str) -> bool:
+        """Whether a weight of that name is a pretrained generator's, unchanged: it stays where it came from."""
+        changed = self.kind != "flow" and self.jscgc.tuning == "full"
+        return self.generator.source == "pretrained" and not changed and "backbone.net." in name and "lora_" not in name
+
 
 def build(architecture: Architecture, latents: LatentStatistics) -> Generator | Codec | JscgcNet | DiffJsccNet:
     """A randomly initialised network."""
@@ -51,10 +57,13 @@ def build(architecture: Architecture, latents: LatentStatistics) -> Generator | 
         return Generator(channels, a.generator)
     if a.kind == "mambajscc_psnr":
         return Codec.mamba(channels, a.encoder, max_rate, factor)
+    prior = Generator(channels, a.generator)
+    if a.jscgc.tuning == "lora":
+        add_lora(prior.backbone, a.jscgc.lora_rank)
     if a.kind == "jscgc":
-        return JscgcNet(channels, a.encoder, Generator(channels, a.generator), a.jscgc, max_rate, factor)
+        return JscgcNet(channels, a.encoder, prior, a.jscgc, max_rate, factor)
     codec = Codec.mamba(channels, a.encoder, max_rate, factor)
-    return DiffJsccNet(channels, codec, Generator(channels, a.generator), a.jscgc)
+    return DiffJsccNet(channels, codec, prior, a.jscgc)
 
 
 def save(folder: Path, architecture: Architecture, latents: LatentStatistics, net: nn.Module) -> None:
@@ -63,7 +72,7 @@ def save(folder: Path, architecture: Architecture, latents: LatentStatistics, ne
         temporary.mkdir()
         content = {"architecture": architecture.model_dump(mode="json"), "latents": asdict(latents)}
         write_json(temporary / "model.json", content)
-        save_weights(net, temporary / "weights.safetensors")
+        save_weights(net, temporary / "weights.safetensors", architecture.elsewhere)
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ def load(folder: Path) -> Trained:
     except (ValidationError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / 'model.json'}: not a model description ({str(error).splitlines()[0]})") from None
     net = build(architecture, latents)
-    load_weights(net, folder / "weights.safetensors")
+    load_weights(net, folder / "weights.safetensors", architecture.elsewhere)
     return Trained(architecture, latents, net.eval())
 
 

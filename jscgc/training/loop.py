@@ -57,7 +57,13 @@ def learning_rate(step: int, params: TrainParams) -> float:
 
 
 def train(
-    model: nn.Module, loss_function: LossFunction, params: TrainParams, folder: Path, log: MetricLog, name: str
+    model: nn.Module,
+    loss_function: LossFunction,
+    params: TrainParams,
+    folder: Path,
+    log: MetricLog,
+    name: str,
+    scales: Mapping[str, float] | None = None,
 ) -> None:
     """Train `model` in place; at the end it holds the averaged weights (if params.ema_decay is not 0).
 
@@ -68,21 +74,35 @@ def train(
         folder: this run's checkpoints; if it holds some, training goes on from there.
         log: receives the averaged scalars every params.log_every steps.
         name: shown beside the progress bar.
+        scales: beginning of a parameter's name -> factor of its learning rate; 1 for all others.
 
     Raises:
         TrainingDiverged: loss or gradient is not finite.
         ValueError: another process holds the folder.
     """
     with checkpoint.locked(folder):
-        _train(model, loss_function, params, folder, log, name)
+        _train(model, loss_function, params, folder, log, name, scales or {})
 
 
 def _train(
-    model: nn.Module, loss_function: LossFunction, params: TrainParams, folder: Path, log: MetricLog, name: str
+    model: nn.Module,
+    loss_function: LossFunction,
+    params: TrainParams,
+    folder: Path,
+    log: MetricLog,
+    name: str,
+    scales: Mapping[str, float],
 ) -> None:
     weights = checkpoint.trained(model)
+    by_scale: dict[float, list[nn.Parameter]] = {}
+    for key, parameter in weights.items():
+        factors = [factor for start, factor in scales.items() if key.startswith(start)]
+        by_scale.setdefault(factors[0] if factors else 1.0, []).append(parameter)
     optimiser = torch.optim.AdamW(
-        weights.values(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=params.weight_decay
+        [{"params": group, "scale": scale} for scale, group in by_scale.items()],
+        lr=params.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=params.weight_decay,
     )
     ema = {key: p.detach().clone() for key, p in weights.items()} if params.ema_decay else {}
     start = checkpoint.restore(folder, model, ema, optimiser)
@@ -110,7 +130,7 @@ def _train(
                     f"is in {folder}; lower the learning rate"
                 )
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(step, params)
+                group["lr"] = group["scale"] * learning_rate(step, params)
             optimiser.step()
             if ema:
                 # Early on the average follows fast: nobody wants the random start in it.

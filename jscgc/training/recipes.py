@@ -6,6 +6,7 @@ run's checkpoints. Where everything random comes from is in the names given to `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +15,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from jscgc.config import LinkParams, Params, TrainParams
+from jscgc.config import Params, TrainParams
 from jscgc.data import CropSampler, scenes, split_files
 from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.generator.lora import load_base, set_trained
+from jscgc.generator.zimage import empty_prompt, start_from_controlnet
 from jscgc.latent.autoencoder import LatentStatistics, load_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.seeding import derive, stream
@@ -77,7 +80,9 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
         size = min(chunk, params.latents.crops - start)
         parts.append(vae.encode(_place(crops.batch(size, params.seed, "latents", start), device)).cpu())
     latents = torch.cat(parts)
-    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(1e-6)
+    mean, std = torch.zeros(latents.shape[1]), torch.ones(latents.shape[1])
+    if params.latents.normalise:
+        mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(1e-6)
     normalised = (latents - mean[:, None, None]) / std[:, None, None]
     statistics = LatentStatistics(mean.tolist(), std.tolist(), vae.factor, sha256(vae_folder))
     with atomic(out) as temporary:
@@ -133,6 +138,7 @@ def _train_on_latents(
     log: MetricLog,
     name: str,
     loss: Any,
+    scales: Mapping[str, float] | None = None,
 ) -> None:
     device = resolve_device(params.device)
     _place(net, device)
@@ -140,19 +146,32 @@ def _train_on_latents(
 
     def loss_of_step(step: int) -> dict[str, Tensor]:
         scalars: dict[str, Tensor] = loss(
-            crops.batch(train_params.batch_size, name, step), stream(params.seed, name, step)
+            crops.batch(train_params.batch_size, name, step), stream(params.seed, name, step), step
         )
         return scalars
 
-    train(net, loss_of_step, train_params, folder, log, name)
+    train(net, loss_of_step, train_params, folder, log, name, scales)
 
 
 def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -> Generator:
-    """The unconditional prior."""
+    """The unconditional prior; a pretrained one is passed through, with the empty prompt's features."""
     seeded(params, "flow")
     prior = store.build(Architecture.of("flow", params), read_statistics(latents))
     assert isinstance(prior, Generator)
-    _train_on_latents(prior, params, params.generator.train, latents, folder, log, "flow", prior.loss)
+    if params.generator.source == "pretrained":
+        if params.generator.caption_path:
+            prior.backbone.caption.features = empty_prompt(params.generator.caption_path)
+        return prior
+    _train_on_latents(
+        prior,
+        params,
+        params.generator.train,
+        latents,
+        folder,
+        log,
+        "flow",
+        lambda x, g, step: prior.loss(x, params.objective, g),
+    )
     return prior
 
 
@@ -163,14 +182,28 @@ def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog) -> 
     assert isinstance(codec, Codec)
     codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
     _train_on_latents(
-        codec, params, params.codec, latents, folder, log, "mambajscc_psnr", lambda x, g: codec.loss(x, params.link, g)
+        codec,
+        params,
+        params.codec,
+        latents,
+        folder,
+        log,
+        "mambajscc_psnr",
+        lambda x, g, step: codec.loss(x, params.link, g),
     )
     return codec
 
 
 def _prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None:
-    net.receiver.prior.load_state_dict(store.load(flow).net.state_dict())
-    net.receiver.prior.requires_grad_(params.jscgc.train_generator)
+    prior, trained = net.receiver.prior, store.load(flow).net
+    if params.generator.source == "pretrained":
+        # The weights are there already; what the stage added are the caption's features.
+        prior.backbone.caption.load_state_dict(trained.backbone.caption.state_dict())
+    else:
+        load_base(prior, trained.state_dict())
+    if path := params.jscgc.adapter.controlnet_path:
+        start_from_controlnet(list(net.receiver.adapter.stages), path)
+    set_trained(net.receiver.prior, params.jscgc.tuning == "full")
 
 
 def train_jscgc(params: Params, latents: Path, flow: Path, codec: Path, folder: Path, log: MetricLog) -> JscgcNet:
@@ -183,7 +216,8 @@ def train_jscgc(params: Params, latents: Path, flow: Path, codec: Path, folder: 
         trained = store.load(codec).net
         net.encoder.load_state_dict(trained.encoder.state_dict())
         net.refiner.load_state_dict(trained.decoder.state_dict())
-    _train_receiver(net, params, latents, folder, log, "jscgc", params.link)
+    net.encoder.requires_grad_(params.jscgc.tuning != "adapter_only")
+    _train_receiver(net, params, latents, folder, log, "jscgc")
     return net
 
 
@@ -194,7 +228,7 @@ def train_diffjscc(params: Params, latents: Path, flow: Path, codec: Path, folde
     assert isinstance(net, DiffJsccNet)
     _prior(net, params, flow)
     net.codec.load_state_dict(store.load(codec).net.state_dict())
-    _train_receiver(net, params, latents, folder, log, "diffjscc", params.link)
+    _train_receiver(net, params, latents, folder, log, "diffjscc")
     return net
 
 
@@ -205,9 +239,13 @@ def _train_receiver(
     folder: Path,
     log: MetricLog,
     name: str,
-    link: LinkParams,
 ) -> None:
-    dropout = params.jscgc.condition_dropout
-    _train_on_latents(
-        net, params, params.jscgc.train, latents, folder, log, name, lambda x, g: net.loss(x, link, dropout, g)
-    )
+    own, warm = params.jscgc, params.jscgc.warm_start
+
+    def loss(x: Tensor, generator: torch.Generator, step: int) -> dict[str, Tensor]:
+        link = warm.link if warm and step < warm.share * own.train.steps else params.link
+        return net.loss(x, link, own, params.objective, generator)
+
+    # What the codec has learnt is refined, not learnt anew.
+    started = dict.fromkeys(("encoder.", "refiner."), own.codec_rate) if own.encoder_init != "random" else None
+    _train_on_latents(net, params, own.train, latents, folder, log, name, loss, started)

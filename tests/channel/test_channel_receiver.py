@@ -10,7 +10,7 @@ from channel_signals import bit_errors, gaussian_symbols, qpsk, stream
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
-from scipy.special import ive
+from scipy.special import exp1, ive
 from scipy.stats import norm
 
 from jscgc.channel.channels import ChannelOutput, get_channel
@@ -153,3 +153,14 @@ def test_an_unsent_symbol_reads_like_one_lost_in_a_fade():
     lost = equalise(known(gain * symbols, gain, 0.1))
     sent = equalise(known(symbols[:, :1], gain[:, :1], 0.1))
     assert torch.equal(features(lost, 2), features(sent, 2))
+
+
+@pytest.mark.parametrize("snr_db", [-5.0, 3.0, 20.0])
+def test_bits_are_the_capacity_of_what_was_sent(snr_db):
+    shape, snr = (2, 4, 50, 50), 10 ** (snr_db / 10)
+    symbols = gaussian_symbols(*shape)
+    awgn = equalise(get_channel("awgn")(symbols, torch.full((2,), snr_db), stream()))
+    assert awgn.bits.tolist() == pytest.approx([4 * math.log2(1 + snr)] * 2, rel=1e-4)
+    # Known h: the ergodic capacity E log2(1 + |h|^2 SNR) of Rayleigh fading is e^(1/SNR) E1(1/SNR) / ln 2.
+    faded = equalise(get_channel("rayleigh_fast")(symbols, torch.full((2,), snr_db), stream()))
+    assert faded.bits.tolist() == pytest.approx([4 * math.exp(1 / snr) * exp1(1 / snr) / math.log(2)] * 2, rel=0.02)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from jscgc.evaluation.grid import ORIGINAL, Job, JobResult, plan, score
+from jscgc.config import SampleParams
+from jscgc.evaluation.grid import ORIGINAL, Job, JobResult, Setup, Worker, plan, score
 from jscgc.evaluation.results import COLUMNS, tabulate
 from jscgc.metrics import pair_metric
 
@@ -28,6 +31,38 @@ def test_the_plan_has_every_condition_once_and_the_controls():
     assert {j.label for j in controls} == {"jscgc_wrong_symbols", "jscgc_unconditional"}
     assert {(j.channel, j.snr_db, j.rate) for j in controls} == {("awgn", 10.0, 8)}
     assert not [j for j in plan(["diffjscc"], ["awgn"], [0], [8], ["a"], [0], 0, controls=True) if j.control != "none"]
+
+
+def test_the_plan_has_the_dial_and_the_information_where_they_are_asked_for():
+    jobs = plan(
+        ["jscgc", "diffjscc"], ["awgn", "tdl_a"], [-5, 0, 10], [2, 8], ["a", "b"], [3, 4], 0, True, [4, 2, 1], 9
+    )
+    means = [j for j in jobs if j.samples > 1]
+    assert {(j.label, j.image) for j in means} == {
+        (f"jscgc_mean_of_{n}", image) for n in (2, 4) for image in ("a", "b")
+    }
+    assert {(j.channel, j.snr_db, j.rate, j.seed, j.information_points) for j in means} == {("awgn", 0.0, 8, 3, 0)}
+    estimated = [j for j in jobs if j.information_points]
+    assert {j.information_points for j in estimated} == {9} and {j.seed for j in estimated} == {3}
+    assert len(estimated) == 2 * 2 * 3 * 2 * 2
+    assert len(jobs) == len(set(jobs))
+
+
+def test_a_worker_scores_means_and_estimates_information(models, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)).save(path)
+    sample = SampleParams(steps=1, guidance=1.0)
+    worker = Worker(Setup(models, (("a", path),), 0, sample, 64, "cpu"))
+    one = Job("jscgc", "none", "awgn", 5.0, 4, "a", 0, picture=False, information_points=4)
+    scores = worker.run(one).scores
+    assert scores["capacity_bits"] == pytest.approx(4 * 4 * 5 * np.log2(1 + 10**0.5))
+    assert scores["information_efficiency"] == pytest.approx(scores["information_bits"] / scores["capacity_bits"])
+    assert scores["information_bits"] > 0
+    assert worker.run(one).scores == scores
+    mean = worker.run(replace(one, samples=4, information_points=0)).scores
+    assert mean["nfe"] == 4 * scores["nfe"] and mean["psnr"] > scores["psnr"]
+    codec = worker.run(replace(one, method="mambajscc_psnr")).scores
+    assert "information_bits" not in codec and "psnr" in codec
 
 
 def test_a_photo_too_small_for_a_metric_keeps_the_other_metrics(caplog: pytest.LogCaptureFixture):

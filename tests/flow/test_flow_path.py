@@ -1,17 +1,11 @@
-"""The path, the law of time and the preconditioning, against closed forms."""
+"""The path and the preconditioning, against closed forms."""
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import integrate
-from scipy.stats import norm
 
-from jscgc.flow.path import expand, interpolate, preconditioning, sample_times
+from jscgc.flow.path import expand, interpolate, preconditioning
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -35,42 +29,6 @@ def test_the_velocity_of_the_path_is_noise_minus_data():
 
 def test_expand_multiplies_per_image():
     assert expand(torch.arange(3.0), torch.zeros(3, 4, 5, 6)).shape == (3, 1, 1, 1)
-
-
-@given(count=st.integers(1, 50), seed=st.integers(0, 99))
-def test_one_time_in_each_equal_share(count, seed):
-    uniform = sample_times(count, "uniform", stream(seed))
-    normal = sample_times(count, "logit_normal", stream(seed))
-    shares = torch.arange(count)
-    assert torch.equal((uniform * count).floor().clamp(max=count - 1).long().sort().values, shares)
-    # The logit-normal law in its own probability: Phi(logit t) is the uniform draw.
-    probability = torch.special.ndtr(torch.logit(normal.double()))
-    assert torch.allclose(probability, uniform.double(), atol=1e-5)
-    assert (uniform > 0).all() and (uniform < 1).all() and (normal > 0).all() and (normal < 1).all()
-
-
-def test_times_come_in_random_order():
-    firsts = [sample_times(10, "uniform", stream(seed))[0].item() for seed in range(200)]
-    assert min(firsts) < 0.1 and max(firsts) > 0.9
-
-
-def moment(power: int) -> float:
-    value, _ = integrate.quad(lambda z: (1 / (1 + math.exp(-z))) ** power * norm.pdf(z), -12, 12)
-    return float(value)
-
-
-@pytest.mark.parametrize("law, first, second", [("uniform", 0.5, 1 / 3), ("logit_normal", moment(1), moment(2))])
-def test_moments_of_the_law(law, first, second):
-    t = sample_times(100_000, law, stream()).double()
-    assert t.mean().item() == pytest.approx(first, abs=1e-4)
-    assert t.square().mean().item() == pytest.approx(second, abs=1e-4)
-
-
-@pytest.mark.parametrize("law", ["uniform", "logit_normal"])
-def test_small_batches_are_unbiased(law):
-    means = torch.stack([sample_times(2, law, stream(seed)) for seed in range(5000)]).double()
-    assert means.mean().item() == pytest.approx(0.5, abs=0.01)
-    assert means.var().item() == pytest.approx(1 / 12 if law == "uniform" else moment(2) - 0.25, rel=0.05)
 
 
 @pytest.mark.parametrize("t", [0.0, 0.1, 0.5, 0.9, 1.0])

@@ -1,83 +1,179 @@
-"""Euler's order on a field with a known solution, and guidance."""
+"""Orders and laws of the solvers on fields with known solutions, and guidance."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
+from jscgc.flow.gaussian import gaussian_flow, gaussian_velocity
 from jscgc.flow.path import expand
-from jscgc.flow.samplers import euler, guided
+from jscgc.flow.samplers import SOLVERS, Grid, _euler_maruyama, guidance_at, guided, sample
 
 
-def gaussian_field(variance: float):
-    """The exact velocity for data N(0, variance); its ODE takes x_1 to sqrt(variance) x_1."""
-
-    def velocity(x_t: Tensor, t: Tensor) -> Tensor:
-        s = expand(t, x_t)
-        return (s - (1 - s) * variance) / ((1 - s) ** 2 * variance + s**2) * x_t
-
-    return velocity
+def stream(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("variance", [0.25, 4.0])
-def test_euler_converges_with_order_one_to_the_right_variance(variance):
-    noise = torch.randn(1, 1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    counts = [20, 40, 80, 160, 320]
-    exact = math.sqrt(variance) * noise
-    errors = [(euler(gaussian_field(variance), noise, n).x0 - exact).abs().max().item() for n in counts]
-    order = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
-    assert order == pytest.approx(1, abs=0.1)
-    got = euler(gaussian_field(variance), noise, 1000).x0.var().item()
-    assert got == pytest.approx(variance * noise.var().item(), rel=0.01)
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=stream(seed))
 
 
-def test_euler_runs_from_noise_at_one_to_data_at_zero():
+@pytest.mark.parametrize("shift", [1.0, 2.0])
+@pytest.mark.parametrize("mean, variance", [(0.0, 0.25), (0.7, 4.0)])
+@pytest.mark.parametrize("solver, order", [("euler", 1), ("heun", 2), ("multistep", 2)])
+def test_solvers_converge_with_their_order_to_the_exact_map(solver, order, mean, variance, shift):
+    noise = normal(1, 1000)
+    # Adams-Bashforth reaches its order late: on coarse grids it is better than that.
+    counts = [640, 1280, 2560, 5120] if solver == "multistep" else [40, 80, 160, 320, 640]
+    exact = gaussian_flow(noise, mean, variance)
+    field = gaussian_velocity(mean, variance)
+    errors = [(sample(field, noise, Grid(n, shift), solver).x0 - exact).abs().max().item() for n in counts]
+    found = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
+    assert found == pytest.approx(order, abs=0.1)
+
+
+@pytest.mark.parametrize("mean, variance", [(0.0, 1.0), (0.7, 0.1), (-1.0, 2.0)])
+def test_the_sde_has_the_law_of_the_data(mean, variance):
+    """Moments within Monte-Carlo error; the error of first order in the step is extrapolated away."""
+    count, moments = 200_000, []
+    for steps in (200, 400):
+        found = sample(gaussian_velocity(mean, variance), normal(1, count), Grid(steps), "sde", generator=stream(1)).x0
+        kurtosis = (found - found.mean()).pow(4).mean() / found.var() ** 2
+        moments.append((found.mean().item(), found.var().item(), kurtosis.item()))
+    extrapolated = [2 * fine - coarse for coarse, fine in zip(*moments, strict=True)]
+    error = 4 * math.sqrt(5 / count)
+    assert extrapolated[0] == pytest.approx(mean, abs=error * math.sqrt(variance))
+    assert extrapolated[1] == pytest.approx(variance, rel=error * math.sqrt(2))
+    assert extrapolated[2] == pytest.approx(3, abs=error * math.sqrt(24))
+    assert moments[1][1] == pytest.approx(variance, rel=0.03)
+
+
+def test_a_step_of_the_sde_is_euler_maruyama_s_to_first_order():
+    """dx = [2 nu - f] dt + g dw, f = -x / (1 - t), g^2 = 2t / (1 - t) (eq. 10, T = 1), backwards over a small step."""
+    t, x = 0.6, torch.full((1, 1_000_000), 1.2, dtype=torch.float64)
+    slope = gaussian_velocity(0.3, 0.5)(x, torch.tensor([t], dtype=torch.float64))[0, 0].item()
+    drift, g2 = 2 * slope + 1.2 / (1 - t), 2 * t / (1 - t)
+    errors = []
+    for h in (0.04, 0.02):
+        # Times t, t - h: the step of interest is the first, so the sampler itself is stopped after it.
+        after = _euler_maruyama(lambda x, s: torch.full_like(x, slope), x, [t, t - h], stream(7))
+        errors.append((after.mean().item() - (1.2 - h * drift), after.var().item() - h * g2))
+    for coarse, fine in zip(*errors, strict=True):
+        assert coarse / fine == pytest.approx(4, abs=0.8)
+
+
+def test_the_sde_forgets_where_it_started_and_the_ode_does_not():
+    noise = normal(1, 20_000)
+    field = gaussian_velocity(0.0, 0.5)
+    correlation = {}
+    for solver in ("euler", "sde"):
+        found = sample(field, noise, Grid(100), solver, generator=stream(3)).x0
+        correlation[solver] = torch.corrcoef(torch.cat([noise, found]))[0, 1].item()
+    assert correlation["euler"] == pytest.approx(1, abs=1e-9)
+    assert correlation["sde"] == pytest.approx(0, abs=0.05)
+
+
+def test_the_same_generator_gives_the_same_sde_and_none_is_an_error():
+    noise, field = normal(2, 9), gaussian_velocity(0.0, 1.0)
+    first, again, other = (sample(field, noise, Grid(5), "sde", generator=stream(s)).x0 for s in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    with pytest.raises(ValueError, match="needs a generator"):
+        sample(field, noise, Grid(5), "sde")
+
+
+def test_samplers_run_from_noise_at_one_to_data_at_zero():
     seen = []
 
     def velocity(x_t: Tensor, t: Tensor) -> Tensor:
         seen.append(t.tolist())
         return torch.full_like(x_t, 2.0)
 
-    samples = euler(velocity, torch.zeros(2, 3), steps=4)
+    samples = sample(velocity, torch.zeros(2, 3), Grid(4))
     assert seen == [[1.0, 1.0], [0.75, 0.75], [0.5, 0.5], [0.25, 0.25]]
     assert torch.equal(samples.x0, torch.full((2, 3), -2.0))
     assert samples.nfe == 4
 
 
-def test_one_step_from_the_exact_field_is_the_mean():
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_one_step_from_the_exact_field_is_the_mean(solver):
     """At t = 1 nothing is known: nu = x_1 - E[x0], so a single step lands on the mean."""
-    samples = euler(gaussian_field(0.3), torch.randn(2, 5), steps=1)
-    assert torch.allclose(samples.x0, torch.zeros(2, 5), atol=1e-6)
+    samples = sample(gaussian_velocity(0.4, 0.3), normal(2, 5), Grid(1), solver, generator=stream())
+    assert torch.allclose(samples.x0, torch.full((2, 5), 0.4, dtype=torch.float64), atol=1e-6)
+    assert samples.nfe == 1
+
+
+@given(steps=st.integers(1, 60), shift=st.floats(0.1, 10))
+def test_grids_fall_from_one_to_zero(steps, shift):
+    times = Grid(steps, shift).times
+    assert len(times) == steps + 1 and times[0] == 1 and times[-1] == 0
+    assert all(a > b for a, b in pairwise(times))
+    equal = np.linspace(1, 0, steps + 1)
+    assert times == pytest.approx(shift * equal / (1 + (shift - 1) * equal))
 
 
 @pytest.mark.parametrize("steps", [0, -3])
 def test_fewer_steps_than_one_are_an_error(steps):
     with pytest.raises(ValueError, match=f"steps must be at least 1, got {steps}"):
-        euler(gaussian_field(1.0), torch.zeros(1, 1), steps)
+        Grid(steps)
+
+
+@pytest.mark.parametrize("shift", [0.0, -1.0, math.nan, math.inf])
+def test_a_shift_that_is_none_is_an_error(shift):
+    with pytest.raises(ValueError, match="time_shift must be a positive number"):
+        Grid(2, shift)
+
+
+def test_an_unknown_solver_is_an_error_that_names_the_others():
+    with pytest.raises(ValueError, match="unknown solver 'rk4'; choose from euler, heun, multistep, sde"):
+        sample(gaussian_velocity(0.0, 1.0), torch.zeros(1, 1), Grid(1), "rk4")
 
 
 def test_sampling_keeps_no_gradients():
     weight = torch.tensor(1.0, requires_grad=True)
-    assert not euler(lambda x, t: weight * x, torch.ones(1, 1), 2).x0.requires_grad
+    assert not sample(lambda x, t: weight * x, torch.ones(1, 1), Grid(2)).x0.requires_grad
 
 
+@pytest.mark.parametrize("solver, calls", [("euler", 5), ("heun", 9), ("multistep", 5), ("sde", 5)])
 @pytest.mark.parametrize("weight, expected, cost", [(0.0, 1.0, 1), (1.0, 3.0, 1), (2.5, 6.0, 2), (0.5, 2.0, 2)])
-def test_guidance_extrapolates_and_counts_its_evaluations(weight, expected, cost):
-    calls = []
+def test_guidance_extrapolates_and_counts_its_evaluations(weight, expected, cost, solver, calls):
+    seen = []
 
     def constant(value: float):
         def velocity(x_t: Tensor, t: Tensor) -> Tensor:
-            calls.append(value)
+            seen.append(value)
             return torch.full_like(x_t, value)
 
         return velocity
 
     field, evaluations = guided(constant(3.0), constant(1.0), weight)
     assert torch.equal(field(torch.zeros(2, 2), torch.zeros(2)), torch.full((2, 2), expected))
-    assert evaluations == cost == len(calls)
-    assert euler(field, torch.zeros(1, 1), 5, evaluations).nfe == 5 * cost
-    assert len(calls) == 6 * cost
+    assert evaluations == cost == len(seen)
+    assert sample(field, torch.zeros(1, 1), Grid(5), solver, evaluations, stream()).nfe == calls * cost
+    assert len(seen) == (calls + 1) * cost
+
+
+def test_guidance_can_differ_from_image_to_image():
+    field, evaluations = guided(lambda x, t: x + 2, lambda x, t: x, torch.tensor([0.0, 1.0, 3.0]))
+    assert field(torch.zeros(3, 1, 2), torch.zeros(3))[:, 0, 0].tolist() == [0, 2, 6]
+    assert evaluations == 2
+    assert guided(lambda x, t: x, lambda x, t: x, torch.ones(3))[1] == 1
+
+
+def test_guidance_by_snr_is_linear_between_its_points_and_constant_beyond():
+    snr_db = torch.tensor([-20.0, -5.0, 0.0, 2.5, 10.0, 30.0])
+    points = [(10.0, 1.0), (-5.0, 3.0), (5.0, 2.0)]
+    found = guidance_at(points, snr_db)
+    assert found.tolist() == pytest.approx(np.interp(snr_db, [-5, 5, 10], [3, 2, 1]).tolist())
+    assert guidance_at(1.5, snr_db) == 1.5
+    assert guidance_at([(3.0, 2.0)], snr_db) == 2.0
+
+
+def test_expand_is_per_image():
+    assert expand(torch.arange(3.0), torch.zeros(3, 4, 5)).shape == (3, 1, 1)

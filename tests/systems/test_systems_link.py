@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from jscgc.channel.accounting import SIDE_INFORMATION_BITS, bandwidth
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import Received, equalise
+from jscgc.config import SampleParams
 from jscgc.systems.base import LatentSystem, Link, Sampling, transmit
 from jscgc.systems.store import load_system
 
 METHODS = ["jscgc", "mambajscc_psnr", "diffjscc"]
 SNR_DB = torch.tensor([5.0])
+ONE_STEP = SampleParams(steps=1, guidance=1.0)
 
 
 def photo(height: int = 32, width: int = 48, seed: int = 0) -> Tensor:
@@ -33,7 +35,7 @@ def receive(system: LatentSystem, picture: Tensor, channel: str = "rayleigh_fast
 
 def decode(system: LatentSystem, received: Received) -> Tensor:
     with torch.no_grad():
-        sampling = Sampling(2, 1.5, torch.Generator().manual_seed(2))
+        sampling = Sampling(SampleParams(steps=2, guidance=1.5), torch.Generator().manual_seed(2))
         return system.decode(received, 32, 48, sampling).photos
 
 
@@ -147,7 +149,7 @@ CHANNELS = [
 @pytest.mark.parametrize("size", [(1, 1), (17, 33)], ids=str)
 def test_any_size_over_any_channel_comes_back_with_the_overhead_in_its_price(models, channel, size):
     system = load_system("jscgc", models)
-    reception = transmit(system, photo(*size), Link(channel, 5.0, 4), steps=1, guidance=1.0, seed=0)
+    reception = transmit(system, photo(*size), Link(channel, 5.0, 4), sample=ONE_STEP, seed=0)
     assert reception.photo.shape == (3, *size) and torch.isfinite(reception.photo).all()
     spent = bandwidth(*size, 4, overhead=get_channel(channel).overhead)
     assert reception.bandwidth == spent and spent.k == spent.data + spent.overhead
@@ -157,7 +159,7 @@ def test_any_size_over_any_channel_comes_back_with_the_overhead_in_its_price(mod
 def test_equal_channels_in_other_words_are_the_same_transmission(models):
     system = load_system("mambajscc_psnr", models)
     first, second = (
-        transmit(system, photo(), Link(channel, 5.0, 4), steps=1, guidance=1.0, seed=0).photo
+        transmit(system, photo(), Link(channel, 5.0, 4), sample=ONE_STEP, seed=0).photo
         for channel in ("rician_block", "rician_block:csi=perfect,k_db=6.0")
     )
     assert torch.equal(first, second)
@@ -179,7 +181,7 @@ WRONG_PHOTOS = [
 def test_what_is_no_photo_is_refused(models, picture, said):
     system = load_system("mambajscc_psnr", models)
     with pytest.raises(ValueError, match=said) as caught:
-        transmit(system, picture, Link("awgn", 5.0, 4), steps=1, guidance=1.0, seed=0)
+        transmit(system, picture, Link("awgn", 5.0, 4), sample=ONE_STEP, seed=0)
     assert "\n" not in str(caught.value)
 
 
@@ -202,4 +204,4 @@ def test_encode_refuses_what_it_cannot_send(models, pictures, snr_db, rate, said
 @pytest.mark.parametrize("channel", ["rician_blok", "rayleigh_fast:csi=ls", "tdl_c:delay_spread=3"])
 def test_a_channel_that_is_none_is_refused(models, channel):
     with pytest.raises(ValueError, match=r"did you mean|can't be estimated"):
-        transmit(load_system("mambajscc_psnr", models), photo(), Link(channel, 5.0, 4), steps=1, guidance=1.0, seed=0)
+        transmit(load_system("mambajscc_psnr", models), photo(), Link(channel, 5.0, 4), sample=ONE_STEP, seed=0)

@@ -9,6 +9,7 @@ import shutil
 import pytest
 import torch
 
+from jscgc.config import SampleParams
 from jscgc.latent.autoencoder import save_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.systems import store
@@ -47,7 +48,7 @@ def test_the_same_photo_comes_out_of_a_saved_system(copy, method):
     photo = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0))
     before, link = load_system(method, copy), Link("rayleigh_block", 8.0, 2)
     store.save(copy / method, load(copy / method).architecture, load(copy / method).latents, before.codec)
-    options = {"steps": 2, "guidance": 1.0, "seed": 4}
+    options = {"sample": SampleParams(steps=2, guidance=1.0), "seed": 4}
     expected = transmit(before, photo, link, **options).photo
     assert torch.equal(transmit(load_system(method, copy), photo, link, **options).photo, expected)
 

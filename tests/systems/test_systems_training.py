@@ -6,9 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from jscgc.channel.channels import get_channel
+from jscgc.channel.receiver import equalise
 from jscgc.config import Params
+from jscgc.generator.lora import set_trained
 from jscgc.latent.autoencoder import LatentStatistics
 from jscgc.systems import store
+from jscgc.systems.base import Sampling
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.links import draw_link
@@ -31,8 +35,14 @@ def network(kind: str, params: Params, filled) -> nn.Module:
     torch.manual_seed(0)
     net = filled(store.build(Architecture.of(kind, params), STATISTICS))
     if kind != "mambajscc_psnr":
-        net.receiver.prior.requires_grad_(params.jscgc.train_generator)
+        set_trained(net.receiver.prior, params.jscgc.tuning == "full")
     return net
+
+
+def joint_loss(net: nn.Module, params: Params, link=None, seed: int | torch.Generator = 0, **changes) -> Tensor:
+    own = params.jscgc.model_copy(update=changes)
+    generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    return net.loss(latents(), link or params.link, own, params.objective, generator)["loss"]
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
@@ -54,7 +64,7 @@ def steps(net: nn.Module, loss, count: int = 2) -> None:
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_the_joint_gradient_reaches_the_encoder_through_the_channel(params, filled, channel):
     net = network("jscgc", params, filled)
-    net.loss(latents(), link(params, channel), 0.0, torch.Generator().manual_seed(0))["loss"].backward()
+    joint_loss(net, params, link(params, channel), condition_dropout=0.0, perception_weight=0.0).backward()
     silent = [n for n, p in net.encoder.named_parameters() if p.grad is None or not p.grad.any()]
     # The SNR's residual state acts on nothing yet (see test_encoder_mamba); every weight does.
     assert not silent
@@ -67,38 +77,41 @@ def test_the_channel_is_in_the_gradient(params, filled):
     for snr_db in (-60.0, 10.0):
         net = network("jscgc", params, filled)
         fixed = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (snr_db, snr_db)})
-        net.loss(latents(), fixed, 0.0, torch.Generator().manual_seed(0))["loss"].backward()
+        joint_loss(net, params, fixed, condition_dropout=0.0, perception_weight=0.0).backward()
         norms.append(sum(p.grad.square().sum().item() for p in net.encoder.parameters()))
     assert norms[0] < 1e-2 * norms[1]
 
 
 def test_dropping_every_condition_takes_the_encoder_out_of_the_gradient(params, filled):
     net = network("jscgc", params, filled)
-    net.loss(latents(), params.link, 1.0, torch.Generator().manual_seed(0))["loss"].backward()
+    joint_loss(net, params, condition_dropout=0.999999, perception_weight=1.0).backward()
     assert not any(p.grad.any() for p in net.encoder.parameters())
 
 
 def test_the_loss_cannot_see_past_the_channel(params, filled):
     """Symbols replaced by others: the loss changes; symbols equal: latents enter only as the target."""
     net = network("jscgc", params, filled)
-    x = latents()
     losses = []
     for replace in (lambda y: y, lambda y: y.flip(0), lambda y: y.clone()):
         original = net.encoder.nested
         net.encoder.nested = lambda a, b, c, f=replace, o=original: f(o(a, b, c))
         with torch.no_grad():
-            losses.append(net.loss(x, params.link, 0.0, torch.Generator().manual_seed(0))["loss"].item())
+            losses.append(joint_loss(net, params, condition_dropout=0.0, perception_weight=0.0).item())
         del net.encoder.nested
     assert losses[0] == losses[2] != losses[1]
 
 
-@pytest.mark.parametrize("train_generator", [False, True])
-def test_the_generator_is_frozen_bit_for_bit_or_learns(params, filled, train_generator):
-    params = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"train_generator": train_generator})})
+@pytest.mark.parametrize("tuning", ["frozen", "adapter_only", "lora", "full"])
+def test_the_generator_is_frozen_bit_for_bit_or_learns(params, filled, tuning):
+    params = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"tuning": tuning, "lora_rank": 2})})
     net = network("jscgc", params, filled)
     prior, encoder, adapter = (snapshot(m) for m in (net.receiver.prior, net.encoder, net.receiver.adapter))
-    steps(net, lambda g: net.loss(latents(), params.link, 0.1, g))
-    assert unchanged(net.receiver.prior, prior) is not train_generator
+    steps(net, lambda g: {"loss": joint_loss(net, params, seed=g)})
+    found = net.receiver.prior.state_dict()
+    learnt = {name for name, value in found.items() if not torch.equal(value, prior[name])}
+    updates = {name for name in found if "lora_" in name}
+    assert bool(updates) is (tuning == "lora")
+    assert learnt == {"frozen": set(), "adapter_only": set(), "lora": updates, "full": set(found)}[tuning]
     assert not unchanged(net.encoder, encoder)
     assert not unchanged(net.receiver.adapter, adapter)
 
@@ -106,7 +119,7 @@ def test_the_generator_is_frozen_bit_for_bit_or_learns(params, filled, train_gen
 def test_diffjscc_leaves_its_codec_alone(params, filled):
     net = network("diffjscc", params, filled)
     codec, prior, adapter = (snapshot(m) for m in (net.codec, net.receiver.prior, net.receiver.adapter))
-    steps(net, lambda g: net.loss(latents(), params.link, 0.1, g))
+    steps(net, lambda g: {"loss": joint_loss(net, params, seed=g)})
     assert all(p.grad is None and not p.requires_grad for p in net.codec.parameters())
     assert unchanged(net.codec, codec)
     assert unchanged(net.receiver.prior, prior)
@@ -158,14 +171,29 @@ def test_links_are_drawn_uniformly_over_everything_that_is_named(params):
     assert all(len(set(drawn.snr_db.tolist())) == 4 for drawn in links[:5])  # one per image
 
 
-def test_a_sana_generator_and_a_coarse_vae_train_jointly_too(params, filled):
-    generator = params.generator.model_copy(update={"backbone": "sana", "widths": [32], "depth": 2})
-    encoder = params.encoder.model_copy(update={"downsample": [1, 1]})
-    changed = params.model_copy(update={"generator": generator, "encoder": encoder})
-    statistics = LatentStatistics([0.0] * 4, [1.0] * 4, 32, "")
-    for kind in ("jscgc", "diffjscc"):
-        net = filled(store.build(Architecture.of(kind, changed), statistics))
-        x = torch.randn(2, 4, 3, 5)
-        net.loss(x, params.link, 0.1, torch.Generator().manual_seed(0))["loss"].backward()
-        assert net.symbols(x, torch.zeros(2), 4).shape == (2, 4, 6, 10)
-        assert all(p.grad is not None for p in net.receiver.adapter.parameters())
+@pytest.mark.parametrize("backbone, factor", [("sana", 32), ("zimage", 8), ("zimage", 16)])
+@pytest.mark.parametrize("kind", ["jscgc", "diffjscc"])
+def test_every_generator_goes_through_the_same_training_and_sampling(params, filled, kind, backbone, factor):
+    generator = params.generator.model_copy(update={"backbone": backbone, "widths": [32], "depth": 2})
+    down = {32: [1, 1], 16: [1, 1], 8: [1, 2]}[factor]
+    changed = params.model_copy(
+        update={"generator": generator, "encoder": params.encoder.model_copy(update={"downsample": down})}
+    )
+    net = filled(store.build(Architecture.of(kind, changed), LatentStatistics([0.0] * 4, [1.0] * 4, factor, "")))
+    set_trained(net.receiver.prior, everything=False)
+    prior = snapshot(net.receiver.prior)
+    x = torch.randn(2, 4, 4, 6, generator=torch.Generator().manual_seed(0))
+    steps(net, lambda g: net.loss(x, params.link, params.jscgc, params.objective, g))
+    assert unchanged(net.receiver.prior, prior)
+    assert all(p.grad is not None for p in net.receiver.adapter.parameters())
+    if kind == "jscgc":
+        assert all(p.grad is not None and p.grad.any() for p in net.encoder.parameters())
+    with torch.no_grad():
+        symbols = net.symbols(x, torch.zeros(2), 4)
+        assert symbols.shape == (2, 4, 4 * factor // 16, 6 * factor // 16)
+        received = equalise(get_channel("awgn")(symbols, torch.zeros(2), torch.Generator().manual_seed(1)))
+        sampling = Sampling(params.sample, torch.Generator().manual_seed(2))
+        samples = net.restore(received, sampling)
+        assert samples.x0.shape == x.shape and torch.isfinite(samples.x0).all() and samples.nfe == 4
+        found = net.information(x, received, 3, torch.Generator().manual_seed(3))
+    assert found.nats.shape == (2,) and (found.nats > 0).all()

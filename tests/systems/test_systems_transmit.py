@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from jscgc.channel.receiver import Received
+from jscgc.config import SampleParams
 from jscgc.systems.base import LatentSystem, Link, transmit
 from jscgc.systems.store import load_system
 
@@ -31,9 +32,10 @@ def photo(height: int = 32, width: int = 48, seed: int = 0) -> Tensor:
     return torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def send(system, picture=None, link=LINK, *, seed=0, **options):
+def send(system, picture=None, link=LINK, *, seed=0, steps=2, guidance=1.5, solver="euler", **options):
     picture = photo() if picture is None else picture
-    return transmit(system, picture, link, **{"steps": 2, "guidance": 1.5, "seed": seed, **options})
+    sample = SampleParams(steps=steps, guidance=guidance, solver=solver)
+    return transmit(system, picture, link, sample=sample, seed=seed, **options)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 33), (75, 113), (16, 16), (64, 16)], ids=str)
@@ -171,9 +173,33 @@ def test_an_unknown_channel_is_an_error(jscgc):
         send(jscgc, link=Link("awgm", 5.0, 4))
 
 
-def test_fewer_sampling_steps_than_one_are_an_error(jscgc):
-    with pytest.raises(ValueError, match="steps must be at least 1"):
-        send(jscgc, steps=0)
+def test_any_number_of_samples_of_one_received_signal(jscgc, models):
+    one, five = send(jscgc), send(jscgc, samples=5)
+    assert five.samples.shape == (5, 3, 32, 48) and five.nfe == 5 * one.nfe
+    assert torch.equal(five.photo, one.photo)
+    assert not torch.equal(five.samples[1], five.samples[0])
+    assert torch.allclose(five.mean, five.samples.mean(0))
+    assert five.spread.shape == (32, 48) and five.spread.max() > 0
+    expected = five.samples.std(0).square().mean(0).sqrt()
+    assert torch.allclose(five.spread, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="at least two samples"):
+        _ = one.spread
+    with pytest.raises(ValueError, match="samples must be at least 1, got 0"):
+        send(jscgc, samples=0)
+    assert len(send(load_system("mambajscc_psnr", models), samples=5).samples) == 1
+
+
+@pytest.mark.parametrize("solver, evaluations", [("euler", 3), ("heun", 5), ("multistep", 3), ("sde", 3)])
+def test_every_solver_runs_and_counts(jscgc, solver, evaluations):
+    first, again = (send(jscgc, steps=3, guidance=1.0, solver=solver) for _ in range(2))
+    assert first.nfe == evaluations
+    assert torch.equal(first.photo, again.photo)
+    assert torch.equal(first.photo, send(jscgc, steps=3, guidance=1.0).photo) is (solver == "euler")
+
+
+def test_guidance_by_snr_is_the_weight_at_that_snr(jscgc):
+    points = [(0.0, 3.0), (10.0, 1.0)]
+    assert torch.equal(send(jscgc, guidance=points).photo, send(jscgc, guidance=2.0).photo)
 
 
 def test_symbols_of_every_system_have_unit_power_per_image(system):

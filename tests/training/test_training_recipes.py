@@ -6,8 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from jscgc.config import WarmStart
 from jscgc.files import sha256, write_json
 from jscgc.systems import store
+from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.store import Architecture
 from jscgc.training import recipes
 
@@ -63,7 +65,7 @@ def test_jscgc_freezes_the_prior_that_it_was_given(params, latents, trained, tmp
 
 
 def test_jscgc_trains_the_generator_where_it_is_told_to(params, latents, trained, tmp_path):
-    net = train_jscgc(params, latents, trained, tmp_path, train_generator=True)
+    net = train_jscgc(params, latents, trained, tmp_path, tuning="full")
     assert not same(state(net.receiver.prior), load_file(trained / "flow" / "weights.safetensors"))
 
 
@@ -116,3 +118,85 @@ def test_batches_follow_from_seed_name_and_step(params, latents):
     assert torch.equal(batch, recipes.LatentCrops(latents, 3, torch.device("cpu")).batch(5, "jscgc", 7))
     for other in (crops.batch(5, "jscgc", 8), crops.batch(5, "flow", 7)):
         assert not torch.equal(batch, other)
+
+
+def test_lora_starts_at_the_prior_and_comes_back_from_disk(params, latents, trained, tmp_path):
+    net = train_jscgc(params, latents, trained, tmp_path / "run", tuning="lora", lora_rank=2)
+    changed = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"tuning": "lora", "lora_rank": 2})})
+    base = {name.replace(".base_layer", ""): v for name, v in state(net.receiver.prior).items() if "lora_" not in name}
+    assert same(base, load_file(trained / "flow" / "weights.safetensors"))
+    assert any("lora_B" in name and value.any() for name, value in state(net).items())
+    # Only what learns is in its checkpoints.
+    checkpoint = load_file(sorted((tmp_path / "run").glob("step-*"))[-1])
+    assert any("lora_" in name for name in checkpoint) and not any("base_layer" in name for name in checkpoint)
+    store.save(tmp_path / "jscgc", Architecture.of("jscgc", changed), recipes.read_statistics(latents), net)
+    assert same(state(store.load(tmp_path / "jscgc").net), state(net))
+
+
+def test_a_warm_start_trains_on_its_link_first(params, latents, trained, tmp_path, monkeypatch):
+    seen = []
+    loss = JscgcNet.loss
+
+    def spy(self, x, link, *arguments):
+        seen.append(link)
+        return loss(self, x, link, *arguments)
+
+    monkeypatch.setattr(JscgcNet, "loss", spy)
+    good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [4]})
+    train_jscgc(params, latents, trained, tmp_path, warm_start=WarmStart(share=0.5, link=good))
+    assert seen == [good] * 3 + [params.link] * 3
+
+
+def test_what_starts_from_the_codec_learns_at_its_own_rate(params, latents, trained, tmp_path):
+    codec = state(store.load(trained / "codec").net.encoder)
+    moved = []
+    for codec_rate in (1.0, 0.01):
+        net = train_jscgc(params, latents, trained, tmp_path / f"{codec_rate}", codec_rate=codec_rate)
+        moved.append(sum((v - codec[name]).abs().sum().item() for name, v in state(net.encoder).items()))
+    assert 0 < moved[1] < 0.1 * moved[0]
+
+
+def test_a_pretrained_generator_is_passed_through_and_stays_where_it_is(params, latents, tmp_path):
+    """The paper's way with a tiny Z-Image: frozen prior, trained encoder and adapter, files without the prior's weights."""
+    from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
+
+    torch.manual_seed(0)
+    published = ZImageTransformer2DModel(
+        in_channels=4,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=1,
+        n_kv_heads=1,
+        cap_feat_dim=8,
+        axes_dims=[8, 12, 12],
+    )
+    published.save_pretrained(tmp_path / "z")
+    generator = params.generator.model_copy(
+        update={"backbone": "zimage", "source": "pretrained", "pretrained_path": str(tmp_path / "z")}
+    )
+    params = params.model_copy(update={"generator": generator})
+    statistics = recipes.read_statistics(latents)
+    flow = recipes.pretrain_flow(params, latents, tmp_path / "none", ignore)
+    flow.backbone.caption.features = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+    store.save(tmp_path / "flow", Architecture.of("flow", params), statistics, flow)
+    assert set(load_file(tmp_path / "flow" / "weights.safetensors")) == {"backbone.caption.features"}
+    codec = recipes.train_codec(params, latents, tmp_path / "run-codec", ignore)
+    store.save(tmp_path / "codec", Architecture.of("mambajscc_psnr", params), statistics, codec)
+    for tuning in ("frozen", "lora", "full"):
+        changed = params.model_copy(
+            update={"jscgc": params.jscgc.model_copy(update={"tuning": tuning, "lora_rank": 2})}
+        )
+        places = (tmp_path / "flow", tmp_path / "codec", tmp_path / f"run-{tuning}")
+        net = recipes.train_jscgc(changed, latents, *places, ignore)
+        assert torch.equal(net.receiver.prior.backbone.caption.features, flow.backbone.caption.features)
+        prior = {
+            n.replace(".base_layer", ""): v
+            for n, v in state(net.receiver.prior.backbone.net).items()
+            if "lora_" not in n
+        }
+        assert same(prior, published.state_dict()) is (tuning != "full")
+        store.save(tmp_path / tuning, Architecture.of("jscgc", changed), statistics, net)
+        stored = load_file(tmp_path / tuning / "weights.safetensors")
+        assert any("backbone.net." in name and "lora_" not in name for name in stored) is (tuning == "full")
+        assert same(state(store.load(tmp_path / tuning).net), state(net))

@@ -1,0 +1,91 @@
+"""What a configuration costs, before anything is trained or downloaded: parameters, memory and operations of every part.
+
+The networks are built on the meta device: shapes without numbers. Of a pretrained part only its configuration is read, or where
+that can't be reached, the sizes with which its class was released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from jscgc.channel.receiver import Received
+from jscgc.config import Params
+from jscgc.latent.autoencoder import LatentStatistics, architecture
+from jscgc.systems.jscgc import JscgcNet
+from jscgc.systems.store import Architecture, build
+
+PUBLISHED_PARAMETERS = 7725e6
+"""Of the whole system, in Table I of the paper."""
+TRAINING_BYTES = 12
+"""Beside a trained parameter: its gradient and Adam's two moments, float32; beside those, its average if there is one."""
+
+
+def plan(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]:
+    """Rows of part, parameters, trained, weights_mb, training_mb (gradients, optimiser, averages), gflops (forward pass, one
+    photograph of height x width pixels; generator and adapter: of one evaluation); and their sum.
+
+    Raises:
+        ValueError: sizes that do not fit together.
+    """
+    with torch.device("meta"):
+        vae = architecture(params.vae)
+        statistics = LatentStatistics([0.0] * vae.channels, [1.0] * vae.channels, vae.factor, "")
+        net = build(Architecture.of("jscgc", params), statistics)
+        assert isinstance(net, JscgcNet)
+        rate, multiple = max(params.link.rates), max(16, vae.factor)
+        height, width = (-(-side // multiple) * multiple for side in (height, width))
+        latents = torch.zeros(1, vae.channels, height // vae.factor, width // vae.factor)
+        one, photo = torch.zeros(1), torch.zeros(1, 3, height, width)
+        symbols = torch.zeros(1, rate, height // 16, width // 16, dtype=torch.complex64)
+        received = Received(symbols, symbols.real, one)
+        condition = torch.zeros(1, 2 * vae.channels, *latents.shape[-2:])
+    receiver, tuning = net.receiver, params.jscgc.tuning
+    generator, adapter = receiver.prior.backbone, receiver.adapter
+    averaged = 4 if params.jscgc.train.ema_decay else 0
+    parts: list[tuple[str, list[nn.Module], bool, Callable[[], Any]]] = [
+        ("VAE encoder", [vae.part("encoder")], False, lambda: vae.encode(photo)),
+        ("encoder", [net.encoder], tuning != "adapter_only", lambda: net.encoder(latents, one, rate)),
+        ("Refiner", [net.refiner, net.own], True, lambda: net.condition(received)),
+        ("adapter", [adapter], True, lambda: adapter(condition, received, latents, one)),
+        ("generator", [generator], tuning == "full", lambda: generator(latents, one)),
+        ("VAE decoder", [vae.part("decoder")], False, lambda: vae.decode(latents)),
+    ]
+    rows = [_row(name, modules, trained, run, averaged) for name, modules, trained, run in parts]
+    total = {
+        key: sum(row[key] for row in rows) for key in ("parameters", "trained", "weights_mb", "training_mb", "gflops")
+    }
+    return {
+        "height": height,
+        "width": width,
+        "rate": rate,
+        "parts": rows,
+        "total": total,
+        "published_parameters": PUBLISHED_PARAMETERS,
+    }
+
+
+def _row(name: str, modules: list[nn.Module], trained: bool, run: Callable[[], Any], averaged: int) -> dict[str, Any]:
+    weights = [p for module in modules for p in module.parameters()]
+    updates = [p for module in modules for key, p in module.named_parameters() if "lora_" in key]
+    learning = sum(p.numel() for p in (weights if trained else updates))
+    return {
+        "part": name,
+        "parameters": sum(p.numel() for p in weights),
+        "trained": learning,
+        "weights_mb": sum(p.numel() * p.element_size() for p in weights) / 1e6,
+        "training_mb": learning * (TRAINING_BYTES + averaged) / 1e6,
+        "gflops": _operations(run) / 1e9,
+    }
+
+
+@torch.no_grad()
+def _operations(run: Callable[[], Tensor]) -> int:
+    """Floating-point operations of matrix products and convolutions, two a multiply-add."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops())

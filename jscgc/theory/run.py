@@ -1,0 +1,53 @@
+"""All checks in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jscgc.theory.allocation import allocation
+from jscgc.theory.bounds import bounds
+from jscgc.theory.check import Check
+from jscgc.theory.information import information
+from jscgc.theory.solvers import loss_values, optimum, orders, posterior
+
+Found = tuple[list[Check], dict[str, Any]]
+
+
+def _plain(checks: Callable[[], Any]) -> Callable[[], Found]:
+    return lambda: (list(checks()), {})
+
+
+def _shown(name: str, checks: Callable[[], Found]) -> Callable[[], Found]:
+    def found() -> Found:
+        rows, figure = checks()
+        return rows, {name: figure}
+
+    return found
+
+
+CHECKS: dict[str, Callable[[], Found]] = {
+    "the best velocity": _plain(optimum),
+    "solvers": _shown("orders", orders),
+    "posterior sampling": _plain(posterior),
+    "information": _plain(information),
+    "what a wrong field costs": _plain(bounds),
+    "the value of the loss": _plain(loss_values),
+    "what the loss optimises": _shown("allocation", allocation),
+}
+"""Subject -> its checks; results do not depend on the order or on each other."""
+
+
+def run() -> dict[str, Any]:
+    """All of them.
+
+    Returns:
+        {"rows": [{subject, check, expected, measured, tolerance, ok, kind, source}], "figures": {"orders", "allocation"}}
+    """
+    rows: list[dict[str, Any]] = []
+    figures: dict[str, Any] = {}
+    for subject, checks in CHECKS.items():
+        found, shown = checks()
+        rows += [{"subject": subject, **check.row()} for check in found]
+        figures |= shown
+    return {"rows": rows, "figures": figures}

@@ -1,0 +1,100 @@
+"""Information, dial and theory on the page: from the results alone, and absent where they were not measured."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+
+import pandas as pd
+import pytest
+
+from jscgc.report import build_page, load_results, summarise
+from jscgc.report.checks import monotonic
+from jscgc.report.theory import dial_plots, information_plots, theory_plots
+
+CONDITION = {"channel": "awgn", "cbr": 8 / 768, "steps": 10, "seed": 0}
+
+
+def extended(table: pd.DataFrame) -> pd.DataFrame:
+    """With the dial of exact samples (from 20 dB on) and an information estimate."""
+    rows = []
+    for n in (2, 4, 16):
+        for image in ("a", "b"):
+            value = 22.5 + 10 * math.log10(2 / (1 + 1 / n))
+            rows.append(
+                CONDITION
+                | {"method": f"jscgc_mean_of_{n}", "snr_db": 0.0, "image": image, "metric": "psnr", "value": value}
+            )
+    for snr_db in (-5.0, 0.0, 5.0):
+        capacity = 100 * math.log2(1 + 10 ** (snr_db / 10))
+        for metric, value in {
+            "information_bits": 0.3 * capacity, "capacity_bits": capacity, "information_efficiency": 0.3,
+        }.items():  # fmt: skip
+            for image in ("a", "b"):
+                rows.append(
+                    CONDITION | {"method": "jscgc", "snr_db": snr_db, "image": image, "metric": metric, "value": value}
+                )
+    return pd.concat([table, pd.DataFrame(rows)[list(table.columns)]], ignore_index=True)
+
+
+def test_information_is_drawn_beside_the_capacity(make):
+    rows = summarise(extended(make()))["rows"]
+    bits, share = information_plots(rows)
+    measured, capacity = bits.figure["data"]
+    assert measured["name"] == "JSCGC" and capacity["name"] == "capacity"
+    assert capacity["y"] == pytest.approx([100 * math.log2(1 + 10 ** (s / 10)) for s in (-5, 0, 5)], rel=1e-4)
+    assert measured["y"] == pytest.approx([0.3 * y for y in capacity["y"]], rel=1e-4)
+    assert share.figure["data"][0]["y"] == pytest.approx([0.3] * 3)
+    assert information_plots(summarise(make())["rows"]) == []
+
+
+def test_the_dial_stands_beside_its_law(make):
+    condition, (plot,) = dial_plots(summarise(extended(make()))["rows"])
+    assert condition == "awgn, 0 dB, CBR 8/768"
+    measured, law = plot.figure["data"]
+    assert measured["x"] == [1, 2, 4, 16]
+    # The law goes through the value at one sample.
+    assert law["y"][0] == pytest.approx(measured["y"][0])
+    assert law["y"][-1] - law["y"][0] == pytest.approx(10 * math.log10(2 / (1 + 1 / 16)))
+    assert dial_plots(summarise(make())["rows"]) == ("", [])
+
+
+def test_means_of_samples_are_no_method_of_the_comparison(make):
+    summary = summarise(extended(make()))
+    checked = summary["checks"]["monotonic"]
+    assert checked == summarise(make())["checks"]["monotonic"]
+    assert monotonic({}, {})["passed"] is None
+
+
+def test_theory_figures_hold_the_laws():
+    found = {
+        "orders": {"euler": {"steps": [10, 20], "error": [0.1, 0.05]}},
+        "allocation": {"loss": {"variance": [1.0, 4.0], "one_plus_snr": [3.0, 6.0], "exponent": 0.5}},
+    }
+    orders, allocation = theory_plots(found)
+    assert orders.figure["data"][0]["y"] == [0.1, 0.05]
+    points, law = allocation.figure["data"]
+    assert points["y"] == [3.0, 6.0]
+    assert law["y"][1] / law["y"][0] == pytest.approx(2)
+    assert math.prod(law["y"]) == pytest.approx(18)
+    assert theory_plots({}) == []
+
+
+def test_the_page_shows_all_three_or_says_that_they_are_missing(reports, make, tmp_path):
+    folder = tmp_path / "reports"
+    shutil.copytree(reports, folder)
+    arguments = {"params_text": "", "manifest": None, "commit": "", "profile": "test"}
+    bare = build_page(folder, **arguments).read_text()
+    for said in ("evaluate.information_points", "evaluate.dial", "No theory.json"):
+        assert said in bare
+    extended(load_results(folder / "results.csv")).to_csv(folder / "results.csv", index=False)
+    row = {
+        "subject": "s", "check": "one equals one", "expected": 1, "measured": 1.001, "tolerance": 0.01, "ok": True,
+        "kind": "equal", "source": "eq. 1",
+    }  # fmt: skip
+    (folder / "theory.json").write_text(json.dumps({"rows": [row], "figures": {}}))
+    page = build_page(folder, **arguments).read_text()
+    assert "one equals one" in page and "1.001" in page and "can't be trusted near its ceiling" in page
+    for name in ("information-bits", "information-efficiency", "dial-psnr"):
+        assert f'data-figure="{name}"' in page
