@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jscgc.config import SampleParams
     from jscgc.systems.base import Reception
 
-METHODS = ("jscgc", "mambajscc_psnr", "diffjscc")
+METHODS = ("jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc")
 SOLVERS = ("euler", "heun", "multistep", "sde")
 SPREAD_SHOWN = 0.25
 """Standard deviation, on the scale [0,1] of pixels, at which the uncertainty map is brightest."""
@@ -164,7 +164,12 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def sampling(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--steps", type=_count, default=2, help="sampler steps; two network calls each if guided")
+        sub.add_argument(
+            "--steps",
+            type=_count,
+            default=2,
+            help="sampler steps; two network calls each if guided (jscgc_fast has its own)",
+        )
         sub.add_argument(
             "--guidance",
             type=_guidance,
@@ -308,7 +313,7 @@ def _transmit(a: argparse.Namespace) -> None:
                 "side_information_bits": SIDE_INFORMATION_BITS,
                 "n": reception.bandwidth.n,
                 "cbr_exact": reception.bandwidth.cbr,
-                "steps": a.steps if system.generative else 0,
+                "steps": reception.steps,
                 "nfe": reception.nfe,
                 "encode_ms": round(reception.encode_ms, 1),
                 "decode_ms": round(reception.decode_ms, 1),

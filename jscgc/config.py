@@ -12,7 +12,16 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
 from jscgc.channel.spec import canonical, parse_channel
 
@@ -26,7 +35,7 @@ def _distinct(channels: list[str]) -> list[str]:
     return channels
 
 
-SystemName = Literal["jscgc", "mambajscc_psnr", "diffjscc"]
+SystemName = Literal["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[int, Field(gt=0, le=60)]
 """Complex symbols per position of the 1/16 grid: CBR = rate / 768."""
@@ -273,11 +282,29 @@ class SampleParams(Section):
     """How the receiver samples."""
 
     steps: Positive
-    guidance: Annotated[float | list[tuple[float, float]], PlainValidator(_guidance)]
+    guidance: Annotated[
+        float | list[tuple[float, float]], PlainValidator(_guidance), PlainSerializer(lambda value: value)
+    ]
     """1: the conditional field; 0: unconditional; above 1: extrapolated. Or points [snr_db, weight], linear in between."""
     solver: Literal["euler", "heun", "multistep", "sde"] = "euler"
     time_shift: Annotated[float, Field(gt=0)] = 1.0
     """Above 1: more of the steps at high noise."""
+
+
+class FewStepParams(Section):
+    """The student jscgc_fast: how many steps it takes, and the teacher that it learns from."""
+
+    steps: Positive
+    """Its Euler steps, one network evaluation each."""
+    substeps: Positive
+    """The teacher's steps in one of the student's."""
+    guidance: Annotated[
+        float | list[tuple[float, float]], PlainValidator(_guidance), PlainSerializer(lambda value: value)
+    ]
+    """Of the teacher, as `sample.guidance`; the student has it built in."""
+    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    """Above 1: more of the steps at high noise."""
+    train: TrainParams
 
 
 class EvaluateParams(Section):
@@ -315,6 +342,7 @@ class Params(Section):
     codec: TrainParams
     """Training of the reconstruction codec (mambajscc_psnr)."""
     jscgc: JscgcParams
+    few_step: FewStepParams
     sample: SampleParams
     evaluate: EvaluateParams
 

@@ -7,9 +7,10 @@ transmitter and its symbols.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from jscgc.channel.accounting import Bandwidth
-from jscgc.channel.capacity import ergodic_capacity
+if TYPE_CHECKING:
+    from jscgc.channel.accounting import Bandwidth
 
 TRUSTED_EFFICIENCY = 0.5
 """Above this share of the capacity the estimate is not to be trusted: what the unconditional field has not learnt counts as
@@ -47,4 +48,7 @@ def information_rate(bits: float, spent: Bandwidth, channel: str, snr_db: float)
         spent: what the image cost.
         channel, snr_db: over which it was sent.
     """
+    # Not before: the report, which needs no torch, knows this module.
+    from jscgc.channel.capacity import ergodic_capacity
+
     return InformationRate(bits, spent.data, spent.data * ergodic_capacity(channel, snr_db))

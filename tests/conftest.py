@@ -59,6 +59,7 @@ def params() -> Params:
                 "perception_weight": 0.25,
                 "train": TRAIN,
             },
+            "few_step": {"steps": 3, "substeps": 2, "guidance": 1.5, "train": TRAIN},
             "sample": {"steps": 2, "guidance": 1.5},
             "evaluate": {
                 "methods": ["jscgc"],
@@ -98,7 +99,7 @@ def models(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     save_vae(folder / "vae", params.vae, fill(NanoVae(4, params.vae.width, params.vae.depth)))
     statistics = LatentStatistics([0.1, -0.1, 0.0, 0.2], [1.0, 0.5, 2.0, 1.5], 8, sha256(folder / "vae"))
-    for kind in ("flow", "jscgc", "mambajscc_psnr", "diffjscc"):
+    for kind in ("flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"):
         architecture = Architecture.of(kind, params)
         store.save(folder / kind, architecture, statistics, fill(store.build(architecture, statistics)))
     return folder

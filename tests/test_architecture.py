@@ -61,7 +61,7 @@ ONLY = {
     ("latent", "channel"): {"accounting"},
     ("bench", "systems"): {"mambajscc"},
     ("training", "generator"): {"lora", "zimage"},
-    ("training", "systems"): {"store", "receiver", "jscgc", "mambajscc", "diffjscc"},
+    ("training", "systems"): {"store", "receiver", "jscgc", "jscgc_fast", "mambajscc", "diffjscc"},
     ("evaluation", "training"): {"loop"},
     ("report", "evaluation"): {"statistics"},
     ("report", "data"): {"images"},

@@ -176,7 +176,7 @@ class Worker:
             scores,
             self._features(received),
             _png(received) if job.picture else b"",
-            self._setup.sample.steps if system.generative else 0,
+            reception.steps,
             reception.encode_ms,
             reception.decode_ms,
             height,

@@ -74,7 +74,7 @@ class Caption(nn.Module):
         given = state_dict.get(f"{prefix}features")
         if given is not None and given.ndim == 2 and given.shape[1] == self.features.shape[1]:
             self.features = self.features.new_zeros(given.shape)
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[misc]
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def zero(layer: Any) -> None:
@@ -95,7 +95,7 @@ def build_backbone(channels: int, params: GeneratorParams) -> Any:
     from jscgc.generator.zimage import ZImageBackbone
 
     kinds = {"unet": UnetBackbone, "sana": SanaBackbone, "zimage": ZImageBackbone}
-    backbone = kinds[params.backbone](channels, params)
+    backbone: Any = kinds[params.backbone](channels, params)
     if params.gradient_checkpointing:
         backbone.net.enable_gradient_checkpointing()
     return backbone

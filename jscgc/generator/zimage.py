@@ -185,7 +185,8 @@ def empty_prompt(path: str, device: torch.device | str = "cpu") -> Tensor:
         raise ValueError(
             f"generator.pretrained_path {path!r}: no text encoder can be loaded ({error!s:.200})"
         ) from None
-    pipeline = ZImagePipeline(scheduler=None, vae=None, text_encoder=encoder, tokenizer=tokenizer, transformer=None)
+    parts: Any = ZImagePipeline
+    pipeline = parts(scheduler=None, vae=None, text_encoder=encoder, tokenizer=tokenizer, transformer=None)
     with torch.no_grad():
         features: Tensor = pipeline._encode_prompt("", device=torch.device(device))[0]
     return features.float().cpu()

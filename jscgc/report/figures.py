@@ -26,8 +26,8 @@ from jscgc.report.results import (
     order_metrics,
 )
 
-_COLOURS = {"jscgc": "#3b82f6", "diffjscc": "#16a085", "mambajscc_psnr": "#e67e22"}
-_SPARE_COLOURS = ("#a855f7", "#d6336c", "#8a8f98", "#b8860b", "#0ea5b7")
+_COLOURS = {"jscgc": "#3b82f6", "jscgc_fast": "#a855f7", "diffjscc": "#16a085", "mambajscc_psnr": "#e67e22"}
+_SPARE_COLOURS = ("#7c6f64", "#d6336c", "#8a8f98", "#b8860b", "#0ea5b7")
 _MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "triangle-down")
 _POINTS = 400
 """Most points of a training curve; longer ones are thinned."""

@@ -25,6 +25,7 @@ ACCOUNTING = ("cbr_exact", "nfe", "information_bits", "capacity_bits", "informat
 
 _METHODS = {
     "jscgc": "JSCGC",
+    "jscgc_fast": "JSCGC, few steps",
     "diffjscc": "DiffJSCC",
     "mambajscc_psnr": "MambaJSCC (PSNR)",
     "jscgc_wrong_symbols": "JSCGC, wrong symbols",

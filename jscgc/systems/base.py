@@ -52,6 +52,8 @@ class System(Protocol):
     generative: bool
     multiple: int
     """Images are padded to multiples of this many pixels."""
+    own_steps: int | None
+    """Sampling steps that the receiver takes whatever is asked for (0: it does not sample); None: as many as asked for."""
 
     def encode(self, photos: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """Photos [B,3,H,W] in [0,1] of any size -> complex symbols [B,rate,h,w] on the 1/16 grid, unit power per image."""
@@ -75,6 +77,7 @@ class LatentCodec(Protocol):
     """What a method that works on latents adds: latents -> symbols, and received symbols -> latents."""
 
     generative: bool
+    own_steps: int | None
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """Normalised latents [B,C,h,w], average SNR [B] -> complex symbols [B,rate,h',w'] of unit power per image."""
@@ -96,7 +99,7 @@ class LatentSystem:
 
     def __init__(self, name: str, space: LatentSpace, codec: LatentCodec, rates: tuple[int, ...]) -> None:
         self.name, self.space, self.codec, self.rates = name, space, codec, rates
-        self.generative, self.multiple = codec.generative, space.multiple
+        self.generative, self.multiple, self.own_steps = codec.generative, space.multiple, codec.own_steps
 
     def encode(self, photos: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """As `System.encode`.
@@ -162,11 +165,13 @@ class Reception:
     """A transmitted photo.
 
     samples: [N,3,H,W] in [0,1], drawn independently for the one received signal; N = 1 for a system that does not sample.
-    bandwidth: exact k (overhead included) and n. nfe: network evaluations of all samples. Times in milliseconds.
+    bandwidth: exact k (overhead included) and n. steps: that were taken for one sample. nfe: network evaluations of all
+    samples. Times in milliseconds.
     """
 
     samples: Tensor
     bandwidth: Bandwidth
+    steps: int
     nfe: int
     encode_ms: float
     decode_ms: float
@@ -274,4 +279,5 @@ def transmit(
         generator = torch.Generator().manual_seed(derive(seed, "information", *names))
         bits = system.information(source[None], received, information_points, generator)
         information = None if bits is None else information_rate(bits.item(), spent, link.channel, link.snr_db)
-    return Reception(photos, spent, sum(d.nfe for d in decoded), encode_ms, decode_ms, information)
+    steps = sample.steps if system.own_steps is None else system.own_steps
+    return Reception(photos, spent, steps, sum(d.nfe for d in decoded), encode_ms, decode_ms, information)

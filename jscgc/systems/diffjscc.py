@@ -24,6 +24,7 @@ class DiffJsccNet(nn.Module):
     """Frozen codec and trained receiver between latents [B,C,h,w] and symbols."""
 
     generative = True
+    own_steps = None
 
     def __init__(self, channels: int, codec: Codec, prior: Generator, params: JscgcParams) -> None:
         super().__init__()

@@ -20,6 +20,7 @@ class JscgcNet(nn.Module):
     """Encoder and receiver between latents [B,C,h,w] and symbols."""
 
     generative = True
+    own_steps = None
 
     def __init__(
         self, channels: int, encoder: EncoderParams, prior: Generator, params: JscgcParams, max_rate: int, factor: int

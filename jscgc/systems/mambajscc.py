@@ -28,6 +28,7 @@ class Codec(nn.Module):
     """
 
     generative = False
+    own_steps = 0
 
     def __init__(self, encoder: SymbolEncoder, decoder: nn.Module) -> None:
         super().__init__()

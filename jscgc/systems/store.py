@@ -11,17 +11,18 @@ import torch
 from pydantic import Field, ValidationError
 from torch import nn
 
-from jscgc.config import EncoderParams, GeneratorParams, JscgcParams, Params, Rate, Section, SystemName
+from jscgc.config import EncoderParams, FewStepParams, GeneratorParams, JscgcParams, Params, Rate, Section, SystemName
 from jscgc.files import atomic, read_json, write_json
 from jscgc.generator.lora import add_lora
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_weights, save_weights
 from jscgc.systems.base import LatentSystem
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
+from jscgc.systems.jscgc_fast import FastJscgcNet
 from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
 
-Kind = Literal["flow", "jscgc", "mambajscc_psnr", "diffjscc"]
+Kind = Literal["flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]
 MODELS = Path("data/models")
 
 
@@ -33,6 +34,7 @@ class Architecture(Section):
     encoder: EncoderParams
     generator: GeneratorParams
     jscgc: JscgcParams
+    few_step: FewStepParams
 
     @classmethod
     def of(cls, kind: Kind, params: Params) -> Architecture:
@@ -42,6 +44,7 @@ class Architecture(Section):
             encoder=params.encoder,
             generator=params.generator,
             jscgc=params.jscgc,
+            few_step=params.few_step,
         )
 
     def elsewhere(self, name: str) -> bool:
@@ -50,7 +53,9 @@ class Architecture(Section):
         return self.generator.source == "pretrained" and not changed and "backbone.net." in name and "lora_" not in name
 
 
-def build(architecture: Architecture, latents: LatentStatistics) -> Generator | Codec | JscgcNet | DiffJsccNet:
+def build(
+    architecture: Architecture, latents: LatentStatistics
+) -> Generator | Codec | JscgcNet | FastJscgcNet | DiffJsccNet:
     """A randomly initialised network."""
     a, channels, factor, max_rate = architecture, latents.channels, latents.factor, max(architecture.rates)
     if a.kind == "flow":
@@ -60,8 +65,9 @@ def build(architecture: Architecture, latents: LatentStatistics) -> Generator | 
     prior = Generator(channels, a.generator)
     if a.jscgc.tuning == "lora":
         add_lora(prior.backbone, a.jscgc.lora_rank)
-    if a.kind == "jscgc":
-        return JscgcNet(channels, a.encoder, prior, a.jscgc, max_rate, factor)
+    if a.kind in ("jscgc", "jscgc_fast"):
+        net = JscgcNet(channels, a.encoder, prior, a.jscgc, max_rate, factor)
+        return net if a.kind == "jscgc" else FastJscgcNet(net, a.few_step)
     codec = Codec.mamba(channels, a.encoder, max_rate, factor)
     return DiffJsccNet(channels, codec, prior, a.jscgc)
 

@@ -27,10 +27,10 @@ class Check:
         """For tables and JSON."""
         return {
             "check": self.check,
-            "expected": self.expected,
-            "measured": self.measured,
-            "tolerance": self.tolerance,
-            "ok": self.ok,
+            "expected": float(self.expected),
+            "measured": float(self.measured),
+            "tolerance": float(self.tolerance),
+            "ok": bool(self.ok),
             "kind": "at most" if self.bound else "equal",
             "source": self.source,
         }

@@ -61,7 +61,8 @@ def optimum() -> Iterator[Check]:
 
 def orders() -> tuple[list[Check], dict[str, dict[str, list[float]]]]:
     """Regressed order of every solver, and the errors themselves for the figure."""
-    checks, errors = [], {}
+    checks: list[Check] = []
+    errors: dict[str, dict[str, list[float]]] = {}
     noise = normal(3, 1, 1000)
     exact = gaussian_flow(noise, MEAN, VARIANCE)
     for solver, (order, counts) in ORDERS.items():
@@ -77,7 +78,8 @@ def posterior() -> Iterator[Check]:
     """x ~ N(0,1) received over AWGN at 5 dB: samples given y have the posterior's moments, and cost twice the MMSE."""
     count, noise_var = 200_000, 10 ** (-5 / 10)
     x0 = normal(4, 1, count)
-    mean, c = mmse_posterior(x0, noise_var, normal(5, 1, count))
+    mean, variance = mmse_posterior(x0, noise_var, normal(5, 1, count))
+    c = float(variance)
     field = gaussian_velocity(mean, c)
     standard_error = math.sqrt(2 / count)
     for solver in ("euler", "sde"):

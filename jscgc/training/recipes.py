@@ -26,6 +26,7 @@ from jscgc.seeding import derive, stream
 from jscgc.systems import store
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
+from jscgc.systems.jscgc_fast import FastJscgcNet
 from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
 from jscgc.systems.store import Architecture
@@ -218,6 +219,31 @@ def train_jscgc(params: Params, latents: Path, flow: Path, codec: Path, folder: 
         net.refiner.load_state_dict(trained.decoder.state_dict())
     net.encoder.requires_grad_(params.jscgc.tuning != "adapter_only")
     _train_receiver(net, params, latents, folder, log, "jscgc")
+    return net
+
+
+def distil(params: Params, latents: Path, jscgc: Path, folder: Path, log: MetricLog) -> FastJscgcNet:
+    """The student of few steps, from the trained JSCGC: what learnt there beside the transmitter learns here."""
+    seeded(params, "jscgc_fast")
+    teacher = store.load(jscgc).net
+    net = store.build(Architecture.of("jscgc_fast", params), read_statistics(latents))
+    assert isinstance(teacher, JscgcNet) and isinstance(net, FastJscgcNet)
+    net.net.load_state_dict(teacher.state_dict())
+    net.requires_grad_(False)
+    net.net.receiver.adapter.requires_grad_(True)
+    set_trained(net.net.receiver.prior, params.jscgc.tuning == "full")
+    own = params.few_step
+    _place(teacher.requires_grad_(False), resolve_device(params.device))
+    _train_on_latents(
+        net,
+        params,
+        own.train,
+        latents,
+        folder,
+        log,
+        "jscgc_fast",
+        lambda x, g, step: net.loss(teacher, x, params.link, own, g),
+    )
     return net
 
 

@@ -17,7 +17,7 @@ from jscgc.config import SampleParams
 from jscgc.systems.base import LatentSystem, Link, Sampling, transmit
 from jscgc.systems.store import load_system
 
-METHODS = ["jscgc", "mambajscc_psnr", "diffjscc"]
+METHODS = ["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]
 SNR_DB = torch.tensor([5.0])
 ONE_STEP = SampleParams(steps=1, guidance=1.0)
 
@@ -62,7 +62,7 @@ def state(thing: Any, path: str = "", seen: set[int] | None = None) -> Iterator[
 
 def transmitter(system: LatentSystem) -> nn.Module:
     """The network from latents to symbols."""
-    codec = system.codec.codec if system.name == "diffjscc" else system.codec
+    codec = {"diffjscc": lambda c: c.codec, "jscgc_fast": lambda c: c.net}.get(system.name, lambda c: c)(system.codec)
     return codec.encoder
 
 

@@ -16,7 +16,7 @@ from jscgc.systems import store
 from jscgc.systems.base import Link, transmit
 from jscgc.systems.store import Architecture, load, load_system, trained_systems
 
-KINDS = ["flow", "jscgc", "mambajscc_psnr", "diffjscc"]
+KINDS = ["flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]
 
 
 def one_line(error: BaseException) -> None:
@@ -164,7 +164,7 @@ def test_an_unknown_method_suggests_the_nearest(models):
 
 
 def test_trained_systems_are_those_that_lie_there(copy):
-    assert trained_systems(copy) == ["jscgc", "mambajscc_psnr", "diffjscc"]
+    assert trained_systems(copy) == ["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]
     shutil.rmtree(copy / "mambajscc_psnr")
-    assert trained_systems(copy) == ["jscgc", "diffjscc"]
+    assert trained_systems(copy) == ["jscgc", "jscgc_fast", "diffjscc"]
     assert trained_systems(copy / "nowhere") == []

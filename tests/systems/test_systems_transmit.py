@@ -14,7 +14,7 @@ from jscgc.config import SampleParams
 from jscgc.systems.base import LatentSystem, Link, transmit
 from jscgc.systems.store import load_system
 
-METHODS = ["jscgc", "mambajscc_psnr", "diffjscc"]
+METHODS = ["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]
 LINK = Link("awgn", 5.0, 4)
 
 
@@ -71,7 +71,7 @@ def test_the_global_generator_has_no_say(system):
 class Spy:
     """A system that notes what it is given, and sends what it is told to."""
 
-    name, rates, generative, multiple = "spy", (2, 4), True, 16
+    name, rates, generative, multiple, own_steps = "spy", (2, 4), True, 16, None
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -171,6 +171,14 @@ def test_a_rate_that_was_not_trained_is_an_error_that_names_those_that_were(syst
 def test_an_unknown_channel_is_an_error(jscgc):
     with pytest.raises(ValueError, match=r"unknown channel 'awgm': did you mean awgn\?"):
         send(jscgc, link=Link("awgm", 5.0, 4))
+
+
+def test_the_few_step_receiver_takes_its_own_steps_and_reads_jscgc_s_symbols(models, jscgc):
+    fast = load_system("jscgc_fast", models)
+    reception = send(fast, steps=7, guidance=3.0, solver="heun")
+    assert reception.nfe == reception.steps == 3
+    assert torch.equal(reception.photo, send(fast).photo)
+    assert send(jscgc, steps=7).steps == 7 and send(load_system("mambajscc_psnr", models)).steps == 0
 
 
 def test_any_number_of_samples_of_one_received_signal(jscgc, models):

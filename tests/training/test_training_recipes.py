@@ -76,6 +76,18 @@ def test_jscgc_starts_from_the_encoder_it_is_told_to(params, latents, trained, t
     assert same(state(net.encoder), state(store.load(trained / "codec").net.encoder)) is expected
 
 
+def test_the_student_of_few_steps_learns_and_leaves_the_transmitter_alone(params, latents, trained, tmp_path):
+    teacher = train_jscgc(params, latents, trained, tmp_path / "run", tuning="full")
+    changed = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"tuning": "full"})})
+    store.save(tmp_path / "jscgc", Architecture.of("jscgc", changed), recipes.read_statistics(latents), teacher)
+    student = recipes.distil(changed, latents, tmp_path / "jscgc", tmp_path / "run-fast", ignore)
+    assert same(state(store.load(tmp_path / "jscgc").net), state(teacher))
+    before, after = state(teacher), state(student.net)
+    learnt = {name for name in after if not torch.equal(after[name], before[name])}
+    assert learnt and all(name.startswith("receiver.") for name in learnt)
+    assert student.own_steps == params.few_step.steps == 3
+
+
 def test_diffjscc_keeps_codec_and_prior_and_has_the_same_budget(params, latents, trained, tmp_path):
     net = recipes.train_diffjscc(params, latents, trained / "flow", trained / "codec", tmp_path, ignore)
     assert same(state(net.codec), load_file(trained / "codec" / "weights.safetensors"))

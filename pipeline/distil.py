@@ -1,0 +1,13 @@
+"""Stage distil: a receiver of few steps, taught by JSCGC's."""
+
+from jscgc.systems import store
+from jscgc.training.recipes import distil, read_statistics
+from pipeline.stage import LATENTS, MODELS, stage
+
+with stage("distil") as running:
+    teacher = MODELS / "jscgc"
+    with running.training(LATENTS, teacher) as (folder, log):
+        net = distil(running.params, LATENTS, teacher, folder, log)
+        architecture = store.Architecture.of("jscgc_fast", running.params)
+        store.save(MODELS / "jscgc_fast", architecture, read_statistics(LATENTS), net)
+    running.run.artifact(MODELS / "jscgc_fast", "models")
