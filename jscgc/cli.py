@@ -9,6 +9,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ Gaussian sources, linear encoders, AWGN: what is known in closed form beside wha
 about half a minute. Status 1 if a statement does not hold.
 """
 PLAN = """\
-Parameters, memory and operations of every part, built on the meta device: nothing is downloaded, trained or allocated.
+Parameters, memory and operations of every part, built on the meta device: no weights are downloaded or allocated.
 
   jscgc plan                                          the configuration in params.yaml
   jscgc plan --profile pipeline/profiles/paper.yaml   the paper's, beside its Table I
@@ -164,6 +165,8 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def sampling(sub: argparse.ArgumentParser) -> None:
+        # argparse takes `-5:2` for an option unless it looks like a negative number to it.
+        sub._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(:.*)?$")
         sub.add_argument(
             "--steps",
             type=_count,
@@ -361,8 +364,9 @@ def _save(
         name = row["method"]
         labels[f"{name}  {row['metrics']['psnr']:.1f} dB"] = pictures[name]
         if "samples" in row:
-            labels[f"mean of {row['samples']}  {row['mean_metrics']['psnr']:.1f} dB"] = pictures[f"{name}_mean"]
-            labels[f"made up: 0 (dark) .. {SPREAD_SHOWN:g}"] = pictures[f"{name}_uncertainty"]
+            mean = f"{name}: mean of {row['samples']}  {row['mean_metrics']['psnr']:.1f} dB"
+            labels[mean] = pictures[f"{name}_mean"]
+            labels[f"{name}: made up, 0 (dark) .. {SPREAD_SHOWN:g}"] = pictures[f"{name}_uncertainty"]
     title = f"{conditions['channel']}, SNR {conditions['snr_db']:g} dB, CBR {conditions['cbr']}"
     files["side_by_side"] = str(out / f"{tag}_side_by_side.png")
     save_png(side_by_side(labels, title), Path(files["side_by_side"]))

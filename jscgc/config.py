@@ -89,6 +89,8 @@ class VaeParams(Section):
     pretrained_path: str = ""
     """Folder or hub id of a diffusers VAE (source: pretrained)."""
     pretrained_subfolder: str = ""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """In which a pretrained VAE's weights are held and computed."""
     channels: Literal[4, 8, 16]
     width: Positive
     depth: Positive
@@ -135,6 +137,17 @@ class GeneratorParams(Section):
     depth: Positive
     """U-Net: residual blocks per level; transformers: layers."""
     train: TrainParams
+
+    @model_validator(mode="after")
+    def _settings_act(self) -> GeneratorParams:
+        pretrained = self.source == "pretrained"
+        if pretrained and not self.pretrained_path:
+            raise ValueError("source pretrained needs pretrained_path, a folder or hub id")
+        if self.caption_path and not (pretrained and self.backbone == "zimage"):
+            raise ValueError("caption_path is for backbone zimage with source pretrained only")
+        if self.dtype != "float32" and not pretrained:
+            raise ValueError("dtype bfloat16 is for source pretrained only; what is trained from scratch is float32")
+        return self
 
 
 class ObjectiveParams(Section):
@@ -322,6 +335,8 @@ class EvaluateParams(Section):
     """Points of the estimate of I(X; Y_hat), two network calls each, first seed only; 0 leaves it out."""
     dial: list[Positive] = []
     """Numbers N of posterior samples whose mean is scored too, at the middle SNR, first channel, highest rate and first seed."""
+    reference_steps: Annotated[int, Field(ge=0)] = 0
+    """At that same condition, all seeds: jscgc with so many steps, which few steps are compared with; 0 leaves it out."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Ray workers, 0 for one per core."""
 
@@ -332,6 +347,8 @@ class Params(Section):
     profile: str
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix products and convolutions in training (autocast); weights and optimiser are float32 always."""
     data: DataParams
     vae: VaeParams
     latents: LatentParams
@@ -350,6 +367,13 @@ class Params(Section):
     def _pretrained_latents(self) -> Params:
         if self.generator.source == "pretrained" and self.latents.normalise:
             raise ValueError("generator.source pretrained needs latents.normalise: false (its VAE's own latents)")
+        if self.generator.dtype != "float32" and self.jscgc.tuning == "full":
+            raise ValueError(
+                "jscgc.tuning full with generator.dtype bfloat16 would train in it and lose small updates; "
+                "set dtype float32 and precision: bfloat16"
+            )
+        if self.jscgc.adapter.controlnet_path and self.generator.backbone != "zimage":
+            raise ValueError("jscgc.adapter.controlnet_path is for generator.backbone zimage only")
         return self
 
 

@@ -34,11 +34,6 @@ class InformationRate:
         """Share of the capacity; above 1 the estimate is certainly wrong (the fields are not exact)."""
         return self.bits / self.capacity_bits
 
-    @property
-    def trusted(self) -> bool:
-        """Whether the estimate is far enough from its ceiling to mean anything."""
-        return self.efficiency <= TRUSTED_EFFICIENCY
-
 
 def information_rate(bits: float, spent: Bandwidth, channel: str, snr_db: float) -> InformationRate:
     """The rate of an image that `bits` were estimated for.

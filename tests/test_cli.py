@@ -109,6 +109,25 @@ def test_several_samples_give_their_mean_and_what_is_made_up(picture, models, ca
     assert "of the samples' mean" in capsys.readouterr().out
 
 
+def test_every_method_s_mean_and_uncertainty_are_in_the_row(picture, models, capsys):
+    arguments = transmit(picture, models, "--cbr", "4/768", "--samples", "2", "--json")
+    assert main([*arguments, "--method", "all", "--steps", "1"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    # The original, four methods, and of the three that sample a mean and an uncertainty map.
+    width = Image.open(document["files"]["side_by_side"]).size[0]
+    assert width == 8 + (1 + 4 + 3 * 2) * (250 + 8)
+
+
+def test_the_solvers_are_the_same_everywhere():
+    from typing import get_args
+
+    from jscgc import cli
+    from jscgc.config import SampleParams
+    from jscgc.flow.samplers import SOLVERS
+
+    assert cli.SOLVERS == SOLVERS == get_args(SampleParams.model_fields["solver"].annotation)
+
+
 def test_sampling_options_reach_the_sampler(picture, models, capsys):
     def result(*more: str) -> dict:
         assert (
@@ -128,6 +147,7 @@ def test_sampling_options_reach_the_sampler(picture, models, capsys):
         assert other["results"][0]["nfe"] == nfe
         assert other["results"][0]["metrics"] != plain["results"][0]["metrics"], more
     # At 5 dB half way between 0 and 10 dB.
+    assert result("--guidance", "-5:1.5", "10:1.5")["results"][0]["metrics"] == plain["results"][0]["metrics"]
     assert result("--guidance", "0:1", "10:2")["results"][0]["metrics"] == plain["results"][0]["metrics"]
 
 

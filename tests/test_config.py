@@ -258,3 +258,38 @@ def test_one_channel_in_two_spellings_is_evaluated_once(tmp_path):
 def test_blind_channels_are_for_evaluation(tmp_path):
     assert "is for evaluation" in message(changed(tmp_path, "link.channels", ["awgn", "awgn:snr=blind"]))
     load_params(changed(tmp_path, "evaluate.channels", ["awgn", "awgn:snr=blind"]))
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"generator.source": "pretrained"}, "needs pretrained_path"),
+        ({"generator.caption_path": "x"}, "caption_path is for backbone zimage"),
+        ({"generator.dtype": "bfloat16"}, "dtype bfloat16 is for source pretrained only"),
+        ({"generator.source": "pretrained", "generator.pretrained_path": "x"}, "needs latents.normalise: false"),
+        ({"jscgc.adapter.controlnet_path": "x"}, "controlnet_path is for generator.backbone zimage only"),
+        (
+            {
+                "generator.source": "pretrained",
+                "generator.pretrained_path": "x",
+                "generator.dtype": "bfloat16",
+                "latents.normalise": False,
+            },
+            "would train in it and lose small updates",
+        ),
+        ({"jscgc.condition_dropout": 0.0}, "perception_weight needs a condition_dropout above 0"),
+        ({"objective.time_shift": 2.0}, "acts on time_law shifted only"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_errors(tmp_path, changes, said):
+    content = YAML(typ="safe", pure=True).load(text())
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        part = content
+        for section in sections:
+            part = part[section]
+        part[last] = value
+    path = tmp_path / "params.yaml"
+    with path.open("w") as file:
+        YAML(typ="safe", pure=True).dump(content, file)
+    assert said in message(path)

@@ -156,10 +156,12 @@ def test_results_contract(clone: Path) -> None:
         "diffjscc",
         "jscgc_wrong_symbols",
         "jscgc_unconditional",
+        "jscgc_mean_of_1",
         "jscgc_mean_of_2",
+        "jscgc_reference",
     }
     assert table["value"].notna().all()
-    grid = table[~table["method"].str.contains("jscgc_(?:wrong|uncond|mean)")]
+    grid = table[~table["method"].str.contains("jscgc_(?:wrong|uncond|mean|ref)")]
     assert set(grid["snr_db"]) == {0.0, 10.0}
     assert set(grid["channel"]) == {"awgn", "rayleigh_fast"}
     conditions = grid.groupby(["method", "channel", "snr_db", "cbr", "seed"])
@@ -329,6 +331,29 @@ def test_missing_photo_is_named(clone: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "none.jpg" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_pretrained_vae_is_passed_through(clone: Path, tmp_path: Path) -> None:
+    """A tiny AutoencoderKL as diffusers saves it; the stage leaves every output that the pipeline declares."""
+    from diffusers import AutoencoderKL
+    from ruamel.yaml import YAML
+
+    folder = tmp_path / "pretrained"
+    shutil.copytree(clone, folder, symlinks=True)
+    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
+    vae = AutoencoderKL(**blocks, block_out_channels=[8] * 4, norm_num_groups=4, latent_channels=4, scaling_factor=0.5)
+    vae.save_pretrained(tmp_path / "vae")
+    yaml = YAML()
+    content = yaml.load((folder / "params.yaml").read_text())
+    content["vae"] |= {"source": "pretrained", "pretrained_path": str(tmp_path / "vae")}
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(content, file)
+    environment = {"DVC_GLOBAL_CONFIG_DIR": str(no_scm(folder))}
+    done = python("-m", "dvc", "repro", "extract_latents", cwd=folder, **environment)
+    assert done.returncode == 0, done.stderr
+    assert ran(done.stdout) == ["train_vae", "extract_latents"]
+    assert (folder / "reports/curves/train_vae.csv").read_text() == "step\n"
+    assert not (folder / "data/models/vae/weights.safetensors").exists()
 
 
 def test_profiles_go_and_come_back(clone: Path, tmp_path: Path) -> None:

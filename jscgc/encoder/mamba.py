@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import torch
 from einops import rearrange, repeat
@@ -87,7 +88,17 @@ class VssBlock(nn.Module):
         return output
 
     def _scan(self, image: Tensor, constant: Tensor, direction: int) -> Tensor:
-        """One reading of image [B,D,h,w] with the SNR's constant state [B,P]: [B,D,h,w]."""
+        """One reading of image [B,D,h,w] with the SNR's constant state [B,P]: [B,D,h,w].
+
+        In float32 at least, in mixed precision too: a recurrence sums its rounding errors up.
+        """
+        device = image.device.type
+        exactly = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+        with exactly:
+            dtype = torch.promote_types(image.dtype, torch.float32)
+            return self._scan_exactly(image.to(dtype), constant.to(dtype), direction)
+
+    def _scan_exactly(self, image: Tensor, constant: Tensor, direction: int) -> Tensor:
         sequence = read(image, direction)
         selected = sequence @ self.select[direction]
         dt, to_state, from_state = torch.split(selected, [self.heads, self.state, self.state], dim=-1)

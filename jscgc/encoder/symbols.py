@@ -37,6 +37,7 @@ class SymbolEncoder(nn.Module, ABC):
         The first rates[i] planes of image i are what `forward` sends at rates[i]; for training, where one batch holds many
         rates.
         """
+        assert int(rates.max()) <= self.max_rate
         symbols = self._ordered(latents, snr_db) * sent(rates, self.max_rate)
         # Unit power over what is sent, not over all planes, of which the rest is zero.
         return normalise_power(symbols) * (rates / self.max_rate).sqrt()[:, None, None, None]

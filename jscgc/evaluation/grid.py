@@ -41,16 +41,18 @@ class Job:
     seed: int
     picture: bool
     """Whether the received photo itself is wanted."""
-    samples: int = 1
-    """Above 1, the mean of so many posterior samples is what is scored."""
+    dial: tuple[int, ...] = ()
+    """Numbers N, rising: the means of the first N of so many posterior samples are scored, and nothing else."""
+    steps: int = 0
+    """Sampling steps; 0: the setup's."""
     information_points: int = 0
     """Above 0, the information that arrived is estimated."""
 
     @property
     def label(self) -> str:
         """The method as results name it."""
-        if self.samples > 1:
-            return f"{self.method}_mean_of_{self.samples}"
+        if self.steps:
+            return f"{self.method}_reference"
         return self.method if self.control == "none" else f"{self.method}_{self.control}"
 
 
@@ -66,6 +68,8 @@ class JobResult:
     decode_ms: float = 0.0
     height: int = 0
     width: int = 0
+    means: dict[int, tuple[dict[str, float], dict[str, np.ndarray]]] = field(default_factory=dict)
+    """Of a dial job: N -> scores and features of the mean of the first N samples."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,9 @@ class Worker:
     def system(self, name: str) -> LatentSystem:
         """A system, loaded at first use."""
         if name not in self._systems:
+            if self._setup.device == "cuda":
+                # Jobs come method by method; a GPU may have no room for two large generators.
+                self._systems.clear()
             self._systems[name] = load_system(name, self._setup.models, self._setup.device)
         return self._systems[name]
 
@@ -158,20 +165,28 @@ class Worker:
             system,
             photo,
             Link(job.channel, job.snr_db, job.rate),
-            sample=self._setup.sample,
+            sample=self._setup.sample.model_copy(update={"steps": job.steps}) if job.steps else self._setup.sample,
             seed=job.seed,
             key=job.image,
             control=job.control,
-            samples=job.samples,
+            samples=max(job.dial, default=1),
             information_points=job.information_points,
             other=self._other(job.image) if job.control == "wrong_symbols" else None,
         )
-        received = reception.photo if job.samples == 1 else reception.mean
+        if job.dial:
+            means = {count: reception.samples[:count].mean(0) for count in job.dial}
+            spent = reception.nfe // len(reception.samples)
+            scored = {
+                count: (score(self._pairs, photo, mean) | {"nfe": float(count * spent)}, self._features(mean))
+                for count, mean in means.items()
+            }
+            return JobResult({}, means=scored, steps=reception.steps, height=height, width=width)
+        received = reception.photo
         scores = score(self._pairs, photo, received)
         scores |= {"cbr_exact": reception.bandwidth.cbr, "nfe": float(reception.nfe)}
         if rate := reception.information:
             scores |= {"information_bits": rate.bits, "capacity_bits": rate.capacity_bits}
-            scores |= {"information_efficiency": rate.efficiency}
+            scores |= {"information_bits_per_use": rate.bits_per_use, "information_efficiency": rate.efficiency}
         return JobResult(
             scores,
             self._features(received),
@@ -201,11 +216,13 @@ def plan(
     controls: bool,
     dial: Sequence[int] = (),
     information_points: int = 0,
+    reference_steps: int = 0,
 ) -> list[Job]:
     """Every job of the grid, the originals first.
 
     `dial`: numbers of posterior samples of jscgc whose mean is scored too, at the first channel, the middle SNR, the
-    highest rate and the first seed. `information_points`: of the information estimate, at the first seed.
+    highest rate and the first seed. `reference_steps`: jscgc with so many steps at that condition, all seeds.
+    `information_points`: of the information estimate, at the first seed.
 
     With `controls`, a generative system named jscgc is also run with the wrong symbols and with none, at the first
     channel, the highest SNR and the highest rate. Pictures are kept of the first `pictures` images, first seed.
@@ -240,14 +257,20 @@ def plan(
         for image in images
         for seed in seeds
     ]
-    middle = sorted(snr_db)[len(snr_db) // 2]
-    means = [
-        Job("jscgc", "none", channels[0], float(middle), max(rates), image, seeds[0], image in shown, samples=count)
-        for count in sorted(set(dial) - {1})
-        if "jscgc" in methods
+    middle = float(sorted(snr_db)[len(snr_db) // 2])
+    counts = tuple(sorted({1, *dial})) if dial and "jscgc" in methods else ()
+    asides = [
+        Job("jscgc", "none", channels[0], middle, max(rates), image, seeds[0], False, dial=counts)
         for image in images
+        if counts
     ]
-    return originals + grid + checks + means
+    asides += [
+        Job("jscgc", "none", channels[0], middle, max(rates), image, seed, False, steps=reference_steps)
+        for image in images
+        for seed in seeds
+        if reference_steps and "jscgc" in methods
+    ]
+    return originals + grid + checks + asides
 
 
 def nominal_cbr(rate: int) -> float:

@@ -45,10 +45,16 @@ def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
             for name, features in result.features.items():
                 references[name][job.image] = features
             continue
-        condition = (job.label, job.channel, job.snr_db, nominal_cbr(job.rate), result.steps, job.seed)
-        rows += [(*condition, job.image, name, value) for name, value in result.scores.items()]
-        for name, cut in result.features.items():
-            groups[condition][name][job.image] = cut
+        link = (job.channel, job.snr_db, nominal_cbr(job.rate), result.steps, job.seed)
+        scored = {job.label: (result.scores, result.features)} if not job.dial else {}
+        scored |= {f"{job.method}_mean_of_{count}": found for count, found in result.means.items()}
+        for label, (scores, cuts) in scored.items():
+            condition = (label, *link)
+            rows += [(*condition, job.image, name, value) for name, value in scores.items()]
+            for name, cut in cuts.items():
+                groups[condition][name][job.image] = cut
+        if job.dial:
+            continue
         times[job.label, result.steps, result.height, result.width].append((result.encode_ms, result.decode_ms))
     for name, reference in references.items():
         distance = set_metric(name).distance

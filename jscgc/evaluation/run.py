@@ -95,6 +95,7 @@ def evaluate(
         controls,
         params.dial,
         params.information_points,
+        params.reference_steps,
     )
     done = list(cluster.run_jobs(partial(Worker, setup), jobs, params.workers, "evaluate"))
     results = tabulate(done)

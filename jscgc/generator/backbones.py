@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +14,8 @@ from jscgc.flow.path import expand, preconditioning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,11 @@ def load_pretrained(cls: Any, params: GeneratorParams, channels: int) -> Any:
         try:
             net = cls.from_config(cls.load_config(path, subfolder=subfolder))
         except (OSError, ValueError):
+            log.warning(
+                "generator.pretrained_path %r can't be reached: %s's released sizes are taken", path, cls.__name__
+            )
             net = cls()
-        return net.to(getattr(torch, params.dtype))
+        return _fitting(net.to(getattr(torch, params.dtype)), path, channels)
     try:
         net = cls.from_pretrained(
             path, subfolder=subfolder, use_safetensors=True, torch_dtype=getattr(torch, params.dtype)
@@ -128,6 +134,10 @@ def load_pretrained(cls: Any, params: GeneratorParams, channels: int) -> Any:
             f"generator.pretrained_path {path!r}: no {cls.__name__} can be loaded ({reason:.200}); give a folder with "
             "config.json and safetensors weights, or a hub id with internet access, or set generator.source: scratch"
         ) from None
+    return _fitting(net, path, channels)
+
+
+def _fitting(net: Any, path: str, channels: int) -> Any:
     if net.config.in_channels != channels:
         raise ValueError(
             f"generator.pretrained_path {path!r} generates latents of {net.config.in_channels} channels, the VAE's have "

@@ -25,6 +25,10 @@ def add_lora(net: nn.Module, rank: int) -> None:
         if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
     ]
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets), net)
+    for name, parameter in net.named_parameters():
+        if _MARK in name:
+            # What learns is float32, whatever the frozen weights are held in: bfloat16 would swallow small updates.
+            parameter.data = parameter.data.float()
 
 
 def load_base(net: nn.Module, state: dict[str, Tensor]) -> None:

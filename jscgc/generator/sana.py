@@ -13,10 +13,10 @@ HEAD = 32
 
 
 class SanaBackbone(nn.Module):
-    """SanaTransformer2DModel with a constant caption: zeros, or a pretrained model's features of the empty prompt.
+    """SanaTransformer2DModel with a constant caption of zeros.
 
     Residuals are added after every block but the first (where diffusers adds a ControlNet's), and to the output. Its time is
-    ours (0 data, 1 noise) times 1000, and it predicts eps - x0.
+    ours (0 data, 1 noise) times 1000 and its `timestep_scale`, and it predicts eps - x0.
 
     Raises:
         ValueError: not one width that is a multiple of 32, fewer than two layers.
@@ -63,7 +63,7 @@ class SanaBackbone(nn.Module):
         output: Tensor = self.net(
             scaled_input(x_t, t, self.preconditioned).to(dtype),
             encoder_hidden_states=self.caption.features.to(dtype).expand(len(x_t), -1, -1),
-            timestep=1000 * t,
+            timestep=1000 * t * self.net.config.timestep_scale,
             controlnet_block_samples=tokens,
             return_dict=False,
         )[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from jscgc.channel.accounting import GRID
 from jscgc.config import VaeParams
 from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.latent.nano_vae import NanoVae
+
+log = logging.getLogger(__name__)
 
 
 class Autoencoder(Protocol):
@@ -95,11 +98,14 @@ def architecture(params: VaeParams) -> NanoVae | DiffusersVae:
             raise ValueError(
                 f"vae.pretrained_path {params.pretrained_path!r}: its config.json can't be reached"
             ) from None
+        log.warning(
+            "vae.pretrained_path %r can't be reached: the sizes of Z-Image's VAE are taken", params.pretrained_path
+        )
         config = RELEASED
-    return DiffusersVae(cls.from_config(config))
+    return DiffusersVae(cls.from_config(config).to(getattr(torch, params.dtype)))
 
 
-def load_diffusers(class_name: str, path: str, subfolder: str) -> DiffusersVae:
+def load_diffusers(class_name: str, path: str, subfolder: str, dtype: str = "float32") -> DiffusersVae:
     """Load AutoencoderKL, AutoencoderDC or AutoencoderTiny from a folder or the hub (safetensors only).
 
     Raises:
@@ -108,7 +114,9 @@ def load_diffusers(class_name: str, path: str, subfolder: str) -> DiffusersVae:
     import diffusers
 
     try:
-        model = getattr(diffusers, class_name).from_pretrained(path, subfolder=subfolder or None, use_safetensors=True)
+        model = getattr(diffusers, class_name).from_pretrained(
+            path, subfolder=subfolder or None, use_safetensors=True, torch_dtype=getattr(torch, dtype)
+        )
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
@@ -125,7 +133,7 @@ def save_vae(folder: Path, params: VaeParams, vae: NanoVae | None) -> None:
         keys = (
             {"source", "channels", "width", "depth"}
             if vae
-            else {"source", "pretrained_class", "pretrained_path", "pretrained_subfolder"}
+            else {"source", "pretrained_class", "pretrained_path", "pretrained_subfolder", "dtype"}
         )
         write_json(temporary / "model.json", {"kind": "vae", **params.model_dump(include=keys)})
         if vae:
@@ -144,7 +152,7 @@ def load_vae(folder: Path) -> NanoVae | DiffusersVae:
     try:
         pretrained = config["source"] == "pretrained"
         keys = (
-            ["pretrained_class", "pretrained_path", "pretrained_subfolder"]
+            ["pretrained_class", "pretrained_path", "pretrained_subfolder", "dtype"]
             if pretrained
             else ["channels", "width", "depth"]
         )

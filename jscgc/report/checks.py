@@ -12,7 +12,7 @@ import pandas as pd
 
 from jscgc.evaluation.statistics import Interval, paired_difference
 from jscgc.metrics import MetricInfo
-from jscgc.report.results import CONTROLS, OURS, Condition, is_aside, metric_info
+from jscgc.report.results import CONTROLS, FEW, OURS, REFERENCE, Condition, is_aside, metric_info
 
 Cells = Mapping[Condition, pd.DataFrame]
 Intervals = Mapping[Condition, Interval]
@@ -118,6 +118,43 @@ def controls(cells: Cells, intervals: Intervals) -> dict[str, Any]:
     reason = "" if deciding else "no control was evaluated beside jscgc at the same condition"
     passed = all(deciding) if deciding else None
     return {"passed": passed, "reason": reason, "conditions": conditions, "comparisons": comparisons}
+
+
+def few_steps(cells: Cells, intervals: Intervals) -> dict[str, Any]:
+    """How near few steps come to many: every metric of JSCGC and of its student beside JSCGC with many steps.
+
+    Returns:
+        {"condition" {channel, snr_db, cbr} or null, "steps" of the reference, "rows": [{method, steps, nfe, metric, value,
+        reference, worsening (paired; positive: worse than many steps) {mean, low, high}, worse_by (share of the reference's
+        value; null for a reference of zero)}]}
+    """
+    found: dict[str, Any] = {"condition": None, "steps": None, "rows": []}
+    for many, reference in intervals.items():
+        info = metric_info(many.metric)
+        if many.method != REFERENCE or info is None:
+            continue
+        found["condition"] = {"channel": many.channel, "snr_db": many.snr_db, "cbr": many.cbr}
+        found["steps"] = many.steps
+        for few, value in intervals.items():
+            same = few._replace(method=REFERENCE, steps=many.steps) == many
+            if few.method not in FEW or not same:
+                continue
+            nfe = intervals.get(few._replace(metric="nfe"))
+            worse = advantage(cells[many], cells[few], info)
+            share = worse.mean / abs(reference.mean) if reference.mean else math.nan
+            found["rows"].append(
+                {
+                    "method": few.method,
+                    "steps": few.steps,
+                    "nfe": nfe.mean if nfe else None,
+                    "metric": few.metric,
+                    "value": _numbers(value),
+                    "reference": _numbers(reference),
+                    "worsening": _numbers(worse),
+                    "worse_by": share if math.isfinite(share) else None,
+                }
+            )
+    return found
 
 
 def advantage(first: pd.DataFrame, second: pd.DataFrame, info: MetricInfo) -> Interval:

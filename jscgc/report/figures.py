@@ -137,7 +137,7 @@ def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choi
         for choice in sorted({(str(r[choices[0]]), float(r[choices[1]])) for r in own}):
             points = [r for r in own if (r[choices[0]], r[choices[1]]) == choice]
             meta = {"series": name, choices[0]: choice[0], choices[1]: f"{choice[1]:g}"}
-            _add_series(figure, sorted(points, key=lambda r: float(r[axis])), axis, name, colours[key], index, meta)
+            add_series(figure, sorted(points, key=lambda r: float(r[axis])), axis, name, colours[key], index, meta)
     figure.update_layout(figure_layout("SNR (dB)" if axis == "snr_db" else "CBR"))
     values = sorted({float(r[axis]) for r in wanted})
     text = [f"{v:g}" if axis == "snr_db" else cbr_label(v) for v in values]
@@ -147,7 +147,7 @@ def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choi
     return Plot(f"{axis}-{metric}", f"{info.label} {ARROWS[info.direction]}", plain(figure))
 
 
-def _add_series(
+def add_series(
     figure: go.Figure,
     points: Sequence[Mapping[str, Any]],
     axis: str,

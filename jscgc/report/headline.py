@@ -107,12 +107,13 @@ def print_headline(summary: Mapping[str, Any], console: Console | None = None) -
     caption = "* stand-in on EfficientNet-Lite0: its own scale" if standins else None
     title = f"{headline.condition}; mean [95% interval]"
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", padding=(0, 0))
-    table.add_column("metric")
+    table.add_column("metric", min_width=14)
     for method in headline.methods:
-        table.add_column(Text(method_label(method)), justify="right", no_wrap=True)
+        table.add_column(Text(method_label(method)), justify="right")
     for row in headline.rows:
         label = row.label.replace(" (EfficientNet-Lite0)", "*") if is_standin(row.metric) else row.label
-        cells = [Text(cell.text, style="bold" if cell.best else "") for cell in row.cells]
+        # The interval on a line of its own: four methods then fit into 80 columns.
+        cells = [Text(cell.text.replace(" [", "\n[", 1), style="bold" if cell.best else "") for cell in row.cells]
         table.add_row(Text(f"{label} {row.arrow}"), *cells)
     console.print(table)
 

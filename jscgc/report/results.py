@@ -18,9 +18,20 @@ SET = "*"
 """The `image` of a set metric's rows: one value for all photographs together; `*-NAME` is the value without one of them."""
 OURS = "jscgc"
 CONTROLS = ("jscgc_wrong_symbols", "jscgc_unconditional")
+FEW = ("jscgc", "jscgc_fast")
+"""What few steps are taken by."""
+REFERENCE = "jscgc_reference"
+"""JSCGC with many steps, which few steps are compared with."""
 MEAN_OF = "_mean_of_"
 """Between a method and a number N: the mean of N of its samples was scored."""
-ACCOUNTING = ("cbr_exact", "nfe", "information_bits", "capacity_bits", "information_efficiency")
+ACCOUNTING = (
+    "cbr_exact",
+    "nfe",
+    "information_bits",
+    "information_bits_per_use",
+    "capacity_bits",
+    "information_efficiency",
+)
 """Rows of results.csv that count resources and what became of them; they are no quality."""
 
 _METHODS = {
@@ -28,14 +39,15 @@ _METHODS = {
     "jscgc_fast": "JSCGC, few steps",
     "diffjscc": "DiffJSCC",
     "mambajscc_psnr": "MambaJSCC (PSNR)",
+    "jscgc_reference": "JSCGC, many steps",
     "jscgc_wrong_symbols": "JSCGC, wrong symbols",
     "jscgc_unconditional": "JSCGC, no symbols",
 }
 
 
 def is_aside(method: str) -> bool:
-    """Whether it is measured beside the methods without being one: controls, and means of several samples."""
-    return method in CONTROLS or MEAN_OF in method
+    """Whether it is measured beside the methods without being one: controls, means of several samples, many steps."""
+    return method in CONTROLS or MEAN_OF in method or method == REFERENCE
 
 
 class Condition(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pandas as pd
 
 from jscgc.evaluation.statistics import Interval, hierarchical_interval
-from jscgc.report.checks import controls, monotonic
+from jscgc.report.checks import controls, few_steps, monotonic
 from jscgc.report.results import SET, Condition, checked, order_channels, order_methods, order_metrics
 
 _KEY = ["method", "channel", "snr_db", "cbr", "steps", "metric"]
@@ -20,7 +20,8 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         {"rows": [{method, channel, snr_db, cbr, steps, metric, mean, low, high, images, draws, values, dropped,
-        interval_over}], "checks": {"monotonic": see `checks.monotonic`, "controls": see `checks.controls`}}. `mean`,
+        interval_over}], "checks": {"monotonic": see `checks.monotonic`, "controls": see `checks.controls`, "few_steps":
+        see `checks.few_steps`}}. `mean`,
         `low` and `high` are null where no value is finite; `draws` are the seeds. A set metric has its interval over
         photographs by the jackknife's influences (see `influences`); where results hold no values without a photograph, over
         draws only.
@@ -40,7 +41,11 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
     ]
     return {
         "rows": rows,
-        "checks": {"monotonic": monotonic(cells, intervals), "controls": controls(cells, intervals)},
+        "checks": {
+            "monotonic": monotonic(cells, intervals),
+            "controls": controls(cells, intervals),
+            "few_steps": few_steps(cells, intervals),
+        },
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from jscgc.information import TRUSTED_EFFICIENCY
-from jscgc.report.figures import Plot, figure_layout, plain, series_colours, series_names
+from jscgc.report.figures import Plot, add_series, figure_layout, plain, series_colours, series_names
 from jscgc.report.results import MEAN_OF, OURS, is_aside, metric_info
 
 _GREY = "#8a8f98"
@@ -19,15 +19,18 @@ _DIAL = ("psnr", "feature_distance_efficientnet_lite0", "lpips")
 
 
 def information_plots(rows: Sequence[Mapping[str, Any]]) -> list[Plot]:
-    """Bits per image beside the capacity, and their ratio, against SNR (meta: series, channel, cbr); [] if not measured."""
+    """Bits per image beside the capacity, bits per symbol, and the share of the capacity, against SNR (meta: series, channel,
+    cbr); [] if not measured."""
     own = [r for r in rows if not is_aside(r["method"]) and r["mean"] is not None]
     bits = [r for r in own if r["metric"] == "information_bits"]
     if not bits:
         return []
     capacity = [r for r in own if r["metric"] == "capacity_bits"]
     efficiency = [r for r in own if r["metric"] == "information_efficiency"]
+    per_use = [r for r in own if r["metric"] == "information_bits_per_use"]
     return [
         _against_snr("information-bits", "Bits per photograph (dashed: capacity)", bits, capacity),
+        _against_snr("information-per-use", "Bits per data symbol", per_use, []),
         _against_snr("information-efficiency", "Share of the capacity", efficiency, [], TRUSTED_EFFICIENCY),
     ]
 
@@ -45,14 +48,13 @@ def _against_snr(
     choices = sorted({(str(r["channel"]), float(r["cbr"])) for r in rows})
     for channel, cbr in choices:
         meta = {"channel": channel, "cbr": f"{cbr:g}"}
-        for key, label in names.items():
-            points = _points(rows, key, channel, cbr)
-            line = {"color": colours[key], "width": 2}
-            figure.add_scatter(**points, mode="lines+markers", name=label, line=line, meta={**meta, "series": label})
-        first = _points(dashed, next(iter(names)), channel, cbr)
-        if first["x"]:
+        for index, (key, label) in enumerate(names.items()):
+            if points := _points(rows, key, channel, cbr):
+                add_series(figure, points, "snr_db", label, colours[key], index, {**meta, "series": label})
+        if first := _points(dashed, next(iter(names)), channel, cbr):
             line = {"color": _GREY, "width": 2, "dash": "dash"}
-            figure.add_scatter(**first, mode="lines", name="capacity", line=line, meta={**meta, "series": ""})
+            x, y = ([float(f"{r[k]:.6g}") for r in first] for k in ("snr_db", "mean"))
+            figure.add_scatter(x=x, y=y, mode="lines", name="capacity", line=line, meta={**meta, "series": ""})
         if ceiling is not None and (snrs := sorted({float(r["snr_db"]) for r in rows})):
             line = {"color": _GREY, "width": 1, "dash": "dot"}
             span = {"x": [snrs[0], snrs[-1]], "y": [ceiling, ceiling]}
@@ -63,10 +65,9 @@ def _against_snr(
 
 def _points(
     rows: Iterable[Mapping[str, Any]], key: tuple[str, int], channel: str, cbr: float
-) -> dict[str, list[float]]:
+) -> list[Mapping[str, Any]]:
     own = [r for r in rows if (r["method"], r["steps"]) == key and r["channel"] == channel and r["cbr"] == cbr]
-    own.sort(key=lambda r: float(r["snr_db"]))
-    return {"x": [float(r["snr_db"]) for r in own], "y": [float(f"{r['mean']:.6g}") for r in own]}
+    return sorted(own, key=lambda r: float(r["snr_db"]))
 
 
 def dial_plots(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[Plot]]:
@@ -84,12 +85,6 @@ def dial_plots(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[Plot]]:
     if not means:
         return "", []
     condition, dial = next(iter(means.items()))
-    dial[1] = {
-        r["metric"]: float(r["mean"])
-        for r in rows
-        if (r["method"], r["channel"], r["snr_db"], r["cbr"], r["steps"]) == (OURS, *condition)
-        and r["mean"] is not None
-    }
     counts, plots = sorted(dial), []
     for metric in _DIAL:
         info = metric_info(metric)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
 from jscgc.config import EncoderParams, FewStepParams, GeneratorParams, JscgcParams, Params, Rate, Section, SystemName
@@ -31,16 +31,25 @@ class Architecture(Section):
 
     kind: Kind
     rates: Annotated[list[Rate], Field(min_length=1)]
+    max_rate: Rate
+    """Symbols per position that the networks have planes for: the largest rate ever trained, in a warm start too."""
     encoder: EncoderParams
     generator: GeneratorParams
     jscgc: JscgcParams
     few_step: FewStepParams
+
+    @model_validator(mode="after")
+    def _has_the_planes(self) -> Architecture:
+        if max(self.rates) > self.max_rate:
+            raise ValueError(f"rates {self.rates} go beyond max_rate {self.max_rate}")
+        return self
 
     @classmethod
     def of(cls, kind: Kind, params: Params) -> Architecture:
         return cls(
             kind=kind,
             rates=sorted(params.link.rates),
+            max_rate=max(params.link.rates + (params.jscgc.warm_start.link.rates if params.jscgc.warm_start else [])),
             encoder=params.encoder,
             generator=params.generator,
             jscgc=params.jscgc,
@@ -57,7 +66,7 @@ def build(
     architecture: Architecture, latents: LatentStatistics
 ) -> Generator | Codec | JscgcNet | FastJscgcNet | DiffJsccNet:
     """A randomly initialised network."""
-    a, channels, factor, max_rate = architecture, latents.channels, latents.factor, max(architecture.rates)
+    a, channels, factor, max_rate = architecture, latents.channels, latents.factor, architecture.max_rate
     if a.kind == "flow":
         return Generator(channels, a.generator)
     if a.kind == "mambajscc_psnr":

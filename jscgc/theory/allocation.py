@@ -43,10 +43,8 @@ def _received(x: Tensor, log_power: Tensor, step: int) -> tuple[Tensor, Tensor]:
     # Undo the equaliser's shrinking: y = s + n, then the posterior of a Gaussian on each axis.
     noise_var = 10 ** (-SNR_DB / 10)
     y = torch.stack([received.real, received.imag], 1).flatten(0, 1) * (1 + noise_var)
-    order = torch.arange(len(x)).reshape(-1, 2).flatten()
     snr = power / noise_var
-    mean = torch.empty_like(x).index_copy(0, order, y / gain * snr / (1 + snr))
-    return mean, variances / (1 + snr)
+    return y / gain * snr / (1 + snr), variances / (1 + snr)
 
 
 def _flow(times: Times) -> Callable[[Tensor, Tensor, Tensor, int], Tensor]:

@@ -37,11 +37,11 @@ class Curve:
         return [rows[step] for step in sorted(rows)]
 
     def write_csv(self, path: Path) -> None:
-        """The rows as CSV: step, then every scalar."""
+        """The rows as CSV: step, then every scalar; of what was passed through untrained the heading alone."""
         from jscgc.files import atomic
 
         rows = self.rows()
-        columns = list(dict.fromkeys(key for row in rows for key in row))
+        columns = list(dict.fromkeys(["step", *(key for row in rows for key in row)]))
         with atomic(path) as temporary:
             lines = [",".join(columns)] + [",".join(repr(row.get(column, "")) for column in columns) for row in rows]
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from rich.console import Console
@@ -64,6 +64,7 @@ def train(
     log: MetricLog,
     name: str,
     scales: Mapping[str, float] | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
     """Train `model` in place; at the end it holds the averaged weights (if params.ema_decay is not 0).
 
@@ -75,13 +76,20 @@ def train(
         log: receives the averaged scalars every params.log_every steps.
         name: shown beside the progress bar.
         scales: beginning of a parameter's name -> factor of its learning rate; 1 for all others.
+        precision: bfloat16 computes the loss's matrix products and convolutions in it (autocast).
 
     Raises:
         TrainingDiverged: loss or gradient is not finite.
         ValueError: another process holds the folder.
     """
     with checkpoint.locked(folder):
-        _train(model, loss_function, params, folder, log, name, scales or {})
+        device = next(model.parameters()).device.type
+
+        def loss(step: int) -> Mapping[str, Tensor]:
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+                return loss_function(step)
+
+        _train(model, loss, params, folder, log, name, scales or {})
 
 
 def _train(

@@ -6,6 +6,7 @@ run's checkpoints. Where everything random comes from is in the names given to `
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +33,7 @@ from jscgc.systems.receiver import Generator
 from jscgc.systems.store import Architecture
 from jscgc.training.loop import MetricLog, resolve_device, train
 
+log_ = logging.getLogger(__name__)
 KLT_CROPS = 1000
 """Latent crops from which a codec's linear start is computed."""
 Placed = TypeVar("Placed", bound=Tensor | nn.Module)
@@ -55,7 +57,7 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
         images = _place(crops.batch(batch, params.seed, "vae", step), device)
         return vae.loss(images, params.vae.kl_weight, stream(params.seed, "vae", step))
 
-    train(vae, loss, params.vae.train, folder, log, "vae")
+    train(vae, loss, params.vae.train, folder, log, "vae", precision=params.precision)
     return vae
 
 
@@ -79,12 +81,14 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
     chunk, parts = 32, []
     for start in range(0, params.latents.crops, chunk):
         size = min(chunk, params.latents.crops - start)
-        parts.append(vae.encode(_place(crops.batch(size, params.seed, "latents", start), device)).cpu())
+        part = vae.encode(_place(crops.batch(size, params.seed, "latents", start), device)).cpu()
+        # What is not normalised later is rounded at once: a large cache fits into memory once, not twice.
+        parts.append(part if params.latents.normalise else part.half())
     latents = torch.cat(parts)
     mean, std = torch.zeros(latents.shape[1]), torch.ones(latents.shape[1])
     if params.latents.normalise:
         mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(1e-6)
-    normalised = (latents - mean[:, None, None]) / std[:, None, None]
+    normalised = (latents - mean[:, None, None]) / std[:, None, None] if params.latents.normalise else latents
     statistics = LatentStatistics(mean.tolist(), std.tolist(), vae.factor, sha256(vae_folder))
     with atomic(out) as temporary:
         temporary.mkdir()
@@ -151,7 +155,7 @@ def _train_on_latents(
         )
         return scalars
 
-    train(net, loss_of_step, train_params, folder, log, name, scales)
+    train(net, loss_of_step, train_params, folder, log, name, scales, params.precision)
 
 
 def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -> Generator:
@@ -161,7 +165,7 @@ def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -
     assert isinstance(prior, Generator)
     if params.generator.source == "pretrained":
         if params.generator.caption_path:
-            prior.backbone.caption.features = empty_prompt(params.generator.caption_path)
+            prior.backbone.caption.features = empty_prompt(params.generator.caption_path, resolve_device(params.device))
         return prior
     _train_on_latents(
         prior,
@@ -203,7 +207,11 @@ def _prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None:
     else:
         load_base(prior, trained.state_dict())
     if path := params.jscgc.adapter.controlnet_path:
-        start_from_controlnet(list(net.receiver.adapter.stages), path)
+        stages = list(net.receiver.adapter.stages)
+        if (filled := start_from_controlnet(stages, path)) < len(stages):
+            log_.warning(
+                "adapter.controlnet_path: %d of %d stages start from it, the rest at random", filled, len(stages)
+            )
     set_trained(net.receiver.prior, params.jscgc.tuning == "full")
 
 
@@ -267,6 +275,10 @@ def _train_receiver(
     name: str,
 ) -> None:
     own, warm = params.jscgc, params.jscgc.warm_start
+    if own.tuning in ("frozen", "adapter_only") and own.condition_dropout:
+        log_.warning(
+            "condition_dropout has no effect but to waste images: with tuning %s the prior learns nothing", own.tuning
+        )
 
     def loss(x: Tensor, generator: torch.Generator, step: int) -> dict[str, Tensor]:
         link = warm.link if warm and step < warm.share * own.train.steps else params.link

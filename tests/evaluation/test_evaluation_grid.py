@@ -35,13 +35,15 @@ def test_the_plan_has_every_condition_once_and_the_controls():
 
 def test_the_plan_has_the_dial_and_the_information_where_they_are_asked_for():
     jobs = plan(
-        ["jscgc", "diffjscc"], ["awgn", "tdl_a"], [-5, 0, 10], [2, 8], ["a", "b"], [3, 4], 0, True, [4, 2, 1], 9
+        ["jscgc", "diffjscc"], ["awgn", "tdl_a"], [-5, 0, 10], [2, 8], ["a", "b"], [3, 4], 0, True, [4, 2], 9, 50
     )
-    means = [j for j in jobs if j.samples > 1]
-    assert {(j.label, j.image) for j in means} == {
-        (f"jscgc_mean_of_{n}", image) for n in (2, 4) for image in ("a", "b")
+    asides = [j for j in jobs if j.dial or j.steps]
+    assert {(j.image, j.seed) for j in asides if j.dial == (1, 2, 4)} == {("a", 3), ("b", 3)}
+    assert {(j.label, j.image, j.seed) for j in asides if j.steps == 50} == {
+        ("jscgc_reference", image, seed) for image in ("a", "b") for seed in (3, 4)
     }
-    assert {(j.channel, j.snr_db, j.rate, j.seed, j.information_points) for j in means} == {("awgn", 0.0, 8, 3, 0)}
+    assert len(asides) == 2 + 4
+    assert {(j.channel, j.snr_db, j.rate, j.information_points) for j in asides} == {("awgn", 0.0, 8, 0)}
     estimated = [j for j in jobs if j.information_points]
     assert {j.information_points for j in estimated} == {9} and {j.seed for j in estimated} == {3}
     assert len(estimated) == 2 * 2 * 3 * 2 * 2
@@ -59,8 +61,12 @@ def test_a_worker_scores_means_and_estimates_information(models, tmp_path):
     assert scores["information_efficiency"] == pytest.approx(scores["information_bits"] / scores["capacity_bits"])
     assert scores["information_bits"] > 0
     assert worker.run(one).scores == scores
-    mean = worker.run(replace(one, samples=4, information_points=0)).scores
-    assert mean["nfe"] == 4 * scores["nfe"] and mean["psnr"] > scores["psnr"]
+    dial = worker.run(replace(one, dial=(1, 4), information_points=0))
+    assert dial.scores == {}
+    assert dial.means[1][0]["psnr"] == scores["psnr"] and dial.means[1][0]["nfe"] == scores["nfe"]
+    assert dial.means[4][0]["nfe"] == 4 * scores["nfe"] and dial.means[4][0]["psnr"] > scores["psnr"]
+    many = worker.run(replace(one, steps=5))
+    assert many.steps == many.scores["nfe"] == 5
     codec = worker.run(replace(one, method="mambajscc_psnr")).scores
     assert "information_bits" not in codec and "psnr" in codec
 
@@ -93,6 +99,21 @@ def test_the_table_holds_scores_per_photo_and_set_metrics_over_all():
     assert shifted["value"].tolist() == pytest.approx([25.0], rel=1e-6)
     assert set(table[table["metric"] != "psnr"]["image"]) == {"*", "*-a", "*-b"}
     assert table[table["image"] == "*-a"]["value"].tolist() == pytest.approx([25.0], rel=1e-6)
+
+
+def test_a_dial_job_gives_a_row_for_every_mean():
+    rng = np.random.default_rng(0)
+    cut = {image: rng.normal(size=(30, 5)) for image in "ab"}
+    done = [(job(ORIGINAL, image), JobResult({}, {"fid_efficientnet_lite0": cut[image]})) for image in "ab"]
+    for image in "ab":
+        means = {n: ({"psnr": 20.0 + n}, {"fid_efficientnet_lite0": cut[image] + n}) for n in (1, 2)}
+        done.append((replace(job("jscgc", image), dial=(1, 2)), JobResult({}, means=means, steps=7)))
+    table = tabulate(done).table
+    assert set(table["method"]) == {"jscgc_mean_of_1", "jscgc_mean_of_2"}
+    values = table[table["image"].isin(["a", "*"])].set_index(["method", "metric"])["value"]
+    assert values["jscgc_mean_of_2", "psnr"] == 22
+    assert values["jscgc_mean_of_2", "fid_efficientnet_lite0"] == pytest.approx(20, rel=1e-6)
+    assert tabulate(done).timing == []
 
 
 def test_one_patch_leaves_the_set_metrics_out(caplog: pytest.LogCaptureFixture):

@@ -11,6 +11,7 @@ from torch import Tensor
 from jscgc.config import AdapterParams, GeneratorParams
 from jscgc.generator.adapter import CaAdapter
 from jscgc.generator.backbones import build_backbone
+from jscgc.generator.lora import add_lora
 from jscgc.generator.zimage import empty_prompt, start_from_controlnet
 
 TRAIN = {"steps": 1, "batch_size": 1, "learning_rate": 0.1}
@@ -191,3 +192,22 @@ def test_what_is_not_there_or_does_not_fit_is_one_line(zimage, tmp_path):
     backbone = build_backbone(4, params("zimage", zimage))
     with pytest.raises(ValueError, match=r"latents of even sides, got \(5, 8\)"):
         backbone(torch.zeros(1, 4, 5, 8), torch.zeros(1))
+
+
+def test_low_rank_updates_learn_in_float32_beside_weights_in_bfloat16(zimage):
+    backbone = build_backbone(4, params("zimage", zimage, dtype="bfloat16"))
+    add_lora(backbone, 2)
+    x_t, t = states()
+    backbone(x_t, t).square().sum().backward()
+    updates = {name: p for name, p in backbone.named_parameters() if "lora_" in name}
+    assert updates and all(p.dtype == p.grad.dtype == torch.float32 for p in updates.values())
+    assert backbone.net.layers[0].attention.to_q.base_layer.weight.dtype == torch.bfloat16
+
+
+def test_on_the_meta_device_only_the_shape_is_built(zimage, tmp_path, caplog):
+    with torch.device("meta"):
+        backbone = build_backbone(4, params("zimage", zimage))
+        assert backbone.net.config.dim == DIM and next(backbone.parameters()).is_meta
+        with pytest.raises(ValueError, match="generates latents of 16 channels, the VAE's have 4"):
+            build_backbone(4, params("zimage", tmp_path / "nothing"))
+    assert "released sizes are taken" in caplog.text

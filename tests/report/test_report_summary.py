@@ -148,6 +148,17 @@ def test_printed_headline_fits_a_terminal(make: Maker) -> None:
     assert "PSNR (dB) ↑" in stream.getvalue() and "[" in stream.getvalue() and "…" not in stream.getvalue()
 
 
+def test_four_methods_fit_into_eighty_columns_with_their_metrics_names(make: Maker) -> None:
+    table = make()
+    ours = table[table["method"] == "jscgc"]
+    more = [ours.assign(method=name, value=ours["value"] / 7) for name in ("jscgc_fast", "diffjscc")]
+    stream = StringIO()
+    print_headline(summarise(pd.concat([table, *more], ignore_index=True)), Console(file=stream, width=80))
+    said = stream.getvalue()
+    assert "PSNR (dB) ↑" in said and "DiffJSCC" in said and "…" not in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
 def test_a_photograph_may_be_called_na(make: Maker, tmp_path: Path) -> None:
     make(images=("NA", "nan")).to_csv(tmp_path / "r.csv", index=False)
     assert set(load_results(tmp_path / "r.csv")["image"]) == {"NA", "nan", "*"}

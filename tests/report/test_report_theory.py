@@ -19,7 +19,7 @@ CONDITION = {"channel": "awgn", "cbr": 8 / 768, "steps": 10, "seed": 0}
 def extended(table: pd.DataFrame) -> pd.DataFrame:
     """With the dial of exact samples (from 20 dB on) and an information estimate."""
     rows = []
-    for n in (2, 4, 16):
+    for n in (1, 2, 4, 16):
         for image in ("a", "b"):
             value = 22.5 + 10 * math.log10(2 / (1 + 1 / n))
             rows.append(
@@ -29,7 +29,8 @@ def extended(table: pd.DataFrame) -> pd.DataFrame:
     for snr_db in (-5.0, 0.0, 5.0):
         capacity = 100 * math.log2(1 + 10 ** (snr_db / 10))
         for metric, value in {
-            "information_bits": 0.3 * capacity, "capacity_bits": capacity, "information_efficiency": 0.3,
+            "information_bits": 0.3 * capacity, "information_bits_per_use": 0.003 * capacity,
+            "capacity_bits": capacity, "information_efficiency": 0.3,
         }.items():  # fmt: skip
             for image in ("a", "b"):
                 rows.append(
@@ -40,12 +41,13 @@ def extended(table: pd.DataFrame) -> pd.DataFrame:
 
 def test_information_is_drawn_beside_the_capacity(make):
     rows = summarise(extended(make()))["rows"]
-    bits, share = information_plots(rows)
-    measured, capacity = bits.figure["data"]
+    bits, per_use, share = information_plots(rows)
+    _, measured, capacity = bits.figure["data"]
     assert measured["name"] == "JSCGC" and capacity["name"] == "capacity"
     assert capacity["y"] == pytest.approx([100 * math.log2(1 + 10 ** (s / 10)) for s in (-5, 0, 5)], rel=1e-4)
     assert measured["y"] == pytest.approx([0.3 * y for y in capacity["y"]], rel=1e-4)
-    assert share.figure["data"][0]["y"] == pytest.approx([0.3] * 3)
+    assert share.figure["data"][1]["y"] == pytest.approx([0.3] * 3)
+    assert per_use.figure["data"][1]["y"] == pytest.approx([y / 100 for y in measured["y"]], rel=1e-4)
     assert information_plots(summarise(make())["rows"]) == []
 
 
@@ -58,6 +60,21 @@ def test_the_dial_stands_beside_its_law(make):
     assert law["y"][0] == pytest.approx(measured["y"][0])
     assert law["y"][-1] - law["y"][0] == pytest.approx(10 * math.log10(2 / (1 + 1 / 16)))
     assert dial_plots(summarise(make())["rows"]) == ("", [])
+
+
+def test_few_steps_stand_beside_many(make):
+    table = make()
+    own = table[
+        (table["method"] == "jscgc") & (table["snr_db"] == 0) & (table["cbr"] > 5 / 768) & (table["metric"] != "nfe")
+    ]
+    many = own.assign(method="jscgc_reference", steps=50, value=own["value"] + own["metric"].eq("psnr") * 1.0)
+    found = summarise(pd.concat([table, many], ignore_index=True))["checks"]["few_steps"]
+    assert found["condition"] == {"channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768} and found["steps"] == 50
+    rows = {row["metric"]: row for row in found["rows"]}
+    assert rows["psnr"]["worsening"]["mean"] == pytest.approx(1.0) and rows["psnr"]["nfe"] == 10
+    assert rows["psnr"]["worse_by"] == pytest.approx(1 / rows["psnr"]["reference"]["mean"])
+    assert rows["fid_efficientnet_lite0"]["worse_by"] == pytest.approx(0)
+    assert summarise(table)["checks"]["few_steps"] == {"condition": None, "steps": None, "rows": []}
 
 
 def test_means_of_samples_are_no_method_of_the_comparison(make):
@@ -86,7 +103,7 @@ def test_the_page_shows_all_three_or_says_that_they_are_missing(reports, make, t
     shutil.copytree(reports, folder)
     arguments = {"params_text": "", "manifest": None, "commit": "", "profile": "test"}
     bare = build_page(folder, **arguments).read_text()
-    for said in ("evaluate.information_points", "evaluate.dial", "No theory.json"):
+    for said in ("evaluate.information_points", "evaluate.dial", "evaluate.reference_steps", "No theory.json"):
         assert said in bare
     extended(load_results(folder / "results.csv")).to_csv(folder / "results.csv", index=False)
     row = {

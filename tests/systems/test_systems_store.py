@@ -107,9 +107,19 @@ def test_weights_of_another_model_are_one_line(copy):
 def test_weights_of_another_shape_are_one_line(copy):
     path = copy / "jscgc" / "model.json"
     content = json.loads(path.read_text())
-    content["architecture"]["rates"] = [2, 8]
+    content["architecture"]["max_rate"] = 8
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="weights do not fit") as caught:
+        load(copy / "jscgc")
+    one_line(caught.value)
+
+
+def test_rates_without_planes_are_one_line(copy):
+    path = copy / "jscgc" / "model.json"
+    content = json.loads(path.read_text())
+    content["architecture"]["rates"] = [2, 8]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="not a model description") as caught:
         load(copy / "jscgc")
     one_line(caught.value)
 

@@ -145,6 +145,15 @@ def test_lora_starts_at_the_prior_and_comes_back_from_disk(params, latents, trai
     assert same(state(store.load(tmp_path / "jscgc").net), state(net))
 
 
+def test_bfloat16_computes_in_it_and_keeps_weights_in_float32(params, latents, tmp_path):
+    full = recipes.train_codec(params, latents, tmp_path / "full", ignore)
+    half = recipes.train_codec(params.model_copy(update={"precision": "bfloat16"}), latents, tmp_path / "half", ignore)
+    assert all(value.dtype == torch.float32 for value in state(half).values())
+    assert not same(state(half), state(full))
+    for name, value in state(half).items():
+        assert torch.allclose(value, state(full)[name], atol=0.02), name
+
+
 def test_a_warm_start_trains_on_its_link_first(params, latents, trained, tmp_path, monkeypatch):
     seen = []
     loss = JscgcNet.loss
@@ -157,6 +166,21 @@ def test_a_warm_start_trains_on_its_link_first(params, latents, trained, tmp_pat
     good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [4]})
     train_jscgc(params, latents, trained, tmp_path, warm_start=WarmStart(share=0.5, link=good))
     assert seen == [good] * 3 + [params.link] * 3
+
+
+def test_a_warm_start_at_a_rate_beyond_the_link_has_its_planes_and_unit_power(params, latents, tmp_path):
+    good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [8]})
+    own = params.jscgc.model_copy(update={"warm_start": WarmStart(share=0.5, link=good)})
+    changed = params.model_copy(update={"jscgc": own})
+    statistics = recipes.read_statistics(latents)
+    for kind in ("jscgc", "mambajscc_psnr", "diffjscc"):
+        architecture = Architecture.of(kind, changed)
+        assert architecture.rates == [2, 4] and architecture.max_rate == 8
+        net = store.build(architecture, statistics)
+        encoder = net.codec.encoder if kind == "diffjscc" else net.encoder
+        symbols = encoder.nested(torch.randn(2, 4, 8, 8), torch.zeros(2), torch.tensor([8, 2]))
+        power = symbols.abs().square().sum((1, 2, 3)) / (16 * torch.tensor([8, 2]))
+        assert torch.allclose(power, torch.ones(2), atol=1e-4)
 
 
 def test_what_starts_from_the_codec_learns_at_its_own_rate(params, latents, trained, tmp_path):
