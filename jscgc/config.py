@@ -335,6 +335,8 @@ class EvaluateParams(Section):
     """Points of the estimate of I(X; Y_hat), two network calls each, first seed only; 0 leaves it out."""
     dial: list[Positive] = []
     """Numbers N of posterior samples whose mean is scored too, at the middle SNR, first channel, highest rate and first seed."""
+    dial_steps: Positive = 16
+    """Steps of those samples, drawn without guidance: few steps or guidance would draw them together."""
     reference_steps: Annotated[int, Field(ge=0)] = 0
     """At that same condition, all seeds: jscgc with so many steps, which few steps are compared with; 0 leaves it out."""
     workers: Annotated[int, Field(ge=0)] = 0

@@ -45,6 +45,8 @@ class Job:
     """Numbers N, rising: the means of the first N of so many posterior samples are scored, and nothing else."""
     steps: int = 0
     """Sampling steps; 0: the setup's."""
+    guidance: float | None = None
+    """Guidance; None: the setup's."""
     information_points: int = 0
     """Above 0, the information that arrived is estimated."""
 
@@ -150,6 +152,10 @@ class Worker:
         resized = Image.fromarray(to_photo(self.photo(following))).resize((width, height), Image.Resampling.LANCZOS)
         return to_tensor(np.asarray(resized)).to(self._setup.device)
 
+    def _sample(self, job: Job) -> SampleParams:
+        changes = {"steps": job.steps or None, "guidance": job.guidance}
+        return self._setup.sample.model_copy(update={k: v for k, v in changes.items() if v is not None})
+
     def _features(self, photo: Tensor) -> dict[str, np.ndarray]:
         cut = patches([photo], self._setup.patch)
         return {metric.info.name: metric.features(cut) for metric in self._sets}
@@ -165,7 +171,7 @@ class Worker:
             system,
             photo,
             Link(job.channel, job.snr_db, job.rate),
-            sample=self._setup.sample.model_copy(update={"steps": job.steps}) if job.steps else self._setup.sample,
+            sample=self._sample(job),
             seed=job.seed,
             key=job.image,
             control=job.control,
@@ -215,14 +221,15 @@ def plan(
     pictures: int,
     controls: bool,
     dial: Sequence[int] = (),
+    dial_steps: int = 16,
     information_points: int = 0,
     reference_steps: int = 0,
 ) -> list[Job]:
     """Every job of the grid, the originals first.
 
-    `dial`: numbers of posterior samples of jscgc whose mean is scored too, at the first channel, the middle SNR, the
-    highest rate and the first seed. `reference_steps`: jscgc with so many steps at that condition, all seeds.
-    `information_points`: of the information estimate, at the first seed.
+    `dial`: numbers of posterior samples of jscgc (of `dial_steps`, without guidance) whose mean is scored too, at the first
+    channel, the middle SNR, the highest rate and the first seed. `reference_steps`: jscgc with so many steps at that
+    condition, all seeds. `information_points`: of the information estimate, at the first seed.
 
     With `controls`, a generative system named jscgc is also run with the wrong symbols and with none, at the first
     channel, the highest SNR and the highest rate. Pictures are kept of the first `pictures` images, first seed.
@@ -260,7 +267,19 @@ def plan(
     middle = float(sorted(snr_db)[len(snr_db) // 2])
     counts = tuple(sorted({1, *dial})) if dial and "jscgc" in methods else ()
     asides = [
-        Job("jscgc", "none", channels[0], middle, max(rates), image, seeds[0], False, dial=counts)
+        Job(
+            "jscgc",
+            "none",
+            channels[0],
+            middle,
+            max(rates),
+            image,
+            seeds[0],
+            False,
+            dial=counts,
+            steps=dial_steps,
+            guidance=1.0,
+        )
         for image in images
         if counts
     ]

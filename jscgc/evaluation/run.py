@@ -94,6 +94,7 @@ def evaluate(
         PICTURES if pictures else 0,
         controls,
         params.dial,
+        params.dial_steps,
         params.information_points,
         params.reference_steps,
     )

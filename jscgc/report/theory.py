@@ -105,8 +105,8 @@ def dial_plots(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[Plot]]:
         figure.update_layout(figure_layout("samples N in the mean"))
         figure.update_xaxes(type="log", tickvals=counts, ticktext=[str(n) for n in counts])
         plots.append(Plot(f"dial-{metric}", info.label, plain(figure)))
-    channel, snr_db, cbr, _ = condition
-    return f"{channel}, {snr_db:g} dB, CBR {round(768 * cbr)}/768", plots
+    channel, snr_db, cbr, steps = condition
+    return f"{channel}, {snr_db:g} dB, CBR {round(768 * cbr)}/768; samples of {steps} steps, without guidance", plots
 
 
 def theory_plots(figures: Mapping[str, Any]) -> list[Plot]:

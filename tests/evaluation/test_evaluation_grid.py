@@ -35,7 +35,7 @@ def test_the_plan_has_every_condition_once_and_the_controls():
 
 def test_the_plan_has_the_dial_and_the_information_where_they_are_asked_for():
     jobs = plan(
-        ["jscgc", "diffjscc"], ["awgn", "tdl_a"], [-5, 0, 10], [2, 8], ["a", "b"], [3, 4], 0, True, [4, 2], 9, 50
+        ["jscgc", "diffjscc"], ["awgn", "tdl_a"], [-5, 0, 10], [2, 8], ["a", "b"], [3, 4], 0, True, [4, 2], 20, 9, 50
     )
     asides = [j for j in jobs if j.dial or j.steps]
     assert {(j.image, j.seed) for j in asides if j.dial == (1, 2, 4)} == {("a", 3), ("b", 3)}
@@ -43,6 +43,7 @@ def test_the_plan_has_the_dial_and_the_information_where_they_are_asked_for():
         ("jscgc_reference", image, seed) for image in ("a", "b") for seed in (3, 4)
     }
     assert len(asides) == 2 + 4
+    assert {(j.steps, j.guidance) for j in asides if j.dial} == {(20, 1.0)}
     assert {(j.channel, j.snr_db, j.rate, j.information_points) for j in asides} == {("awgn", 0.0, 8, 0)}
     estimated = [j for j in jobs if j.information_points]
     assert {j.information_points for j in estimated} == {9} and {j.seed for j in estimated} == {3}
@@ -65,6 +66,8 @@ def test_a_worker_scores_means_and_estimates_information(models, tmp_path):
     assert dial.scores == {}
     assert dial.means[1][0]["psnr"] == scores["psnr"] and dial.means[1][0]["nfe"] == scores["nfe"]
     assert dial.means[4][0]["nfe"] == 4 * scores["nfe"] and dial.means[4][0]["psnr"] > scores["psnr"]
+    free = worker.run(replace(one, guidance=0.0)).scores
+    assert free["nfe"] == 1 and free["psnr"] != scores["psnr"]
     many = worker.run(replace(one, steps=5))
     assert many.steps == many.scores["nfe"] == 5
     codec = worker.run(replace(one, method="mambajscc_psnr")).scores

@@ -53,7 +53,7 @@ def test_information_is_drawn_beside_the_capacity(make):
 
 def test_the_dial_stands_beside_its_law(make):
     condition, (plot,) = dial_plots(summarise(extended(make()))["rows"])
-    assert condition == "awgn, 0 dB, CBR 8/768"
+    assert condition == "awgn, 0 dB, CBR 8/768; samples of 10 steps, without guidance"
     measured, law = plot.figure["data"]
     assert measured["x"] == [1, 2, 4, 16]
     # The law goes through the value at one sample.
