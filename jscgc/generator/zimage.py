@@ -182,9 +182,7 @@ def empty_prompt(path: str, device: torch.device | str = "cpu") -> Tensor:
         )
         encoder: Any = AutoModel.from_pretrained(path, subfolder="text_encoder", use_safetensors=True).to(device).eval()
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"generator.pretrained_path {path!r}: no text encoder can be loaded ({error!s:.200})"
-        ) from None
+        raise ValueError(f"generator.caption_path {path!r}: no text encoder can be loaded ({error!s:.200})") from None
     parts: Any = ZImagePipeline
     pipeline = parts(scheduler=None, vae=None, text_encoder=encoder, tokenizer=tokenizer, transformer=None)
     with torch.no_grad():

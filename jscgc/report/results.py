@@ -24,15 +24,6 @@ REFERENCE = "jscgc_reference"
 """JSCGC with many steps, which few steps are compared with."""
 MEAN_OF = "_mean_of_"
 """Between a method and a number N: the mean of N of its samples was scored."""
-ACCOUNTING = (
-    "cbr_exact",
-    "nfe",
-    "information_bits",
-    "information_bits_per_use",
-    "capacity_bits",
-    "information_efficiency",
-)
-"""Rows of results.csv that count resources and what became of them; they are no quality."""
 
 _METHODS = {
     "jscgc": "JSCGC",
