@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jscgc import __version__
 from jscgc.bench import command as bench
 from jscgc.channel import spec
+from jscgc.methods import SYSTEMS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from jscgc.config import SampleParams
     from jscgc.systems.base import Reception
 
-METHODS = ("jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc")
 SOLVERS = ("euler", "heun", "multistep", "sde")
 SPREAD_SHOWN = 0.25
 """Standard deviation, on the scale [0,1] of pixels, at which the uncertainty map is brightest."""
@@ -39,6 +39,7 @@ Send a photo through a noisy channel and save what is received.
 
   jscgc transmit photo.jpg --snr-db 5 --cbr 8/768
   jscgc transmit photo.jpg --channel rayleigh_fast --method all --out received/
+  jscgc transmit photo.jpg --method jscgc hevc_ldpc    # beside HEVC with 5G's channel code
   jscgc transmit photo.jpg --samples 8                 # what do the samples agree on, and what is made up?
   jscgc transmit photo.jpg --channel tdl_c:delay_spread_ns=300,csi=lmmse
 """
@@ -92,6 +93,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _share(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} must be in 0..1")
+    return value
+
+
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 6 or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
@@ -127,7 +135,13 @@ def _sample(a: argparse.Namespace) -> SampleParams:
         raise ValueError("guidance: give one weight, or points SNR_DB:WEIGHT only, such as --guidance -5:2 10:1.2")
     if len({snr_db for snr_db, _ in points}) < len(points):
         raise ValueError("guidance: every SNR once")
-    return SampleParams(steps=a.steps, guidance=points or found[0], solver=a.solver, time_shift=a.time_shift)
+    return SampleParams(
+        steps=a.steps,
+        guidance=points or found[0],
+        reconstruction_guidance=a.reconstruction_guidance,
+        solver=a.solver,
+        time_shift=a.time_shift,
+    )
 
 
 def _choice(kind: str, allowed: Sequence[str]) -> Any:
@@ -181,6 +195,13 @@ def _parser() -> argparse.ArgumentParser:
             metavar="W",
             help="1: plain conditional; 0: ignores the symbols; or points SNR_DB:W, such as -5:2 10:1.2",
         )
+        sub.add_argument(
+            "--reconstruction-guidance",
+            type=_share,
+            default=0.0,
+            metavar="W",
+            help="diffjscc: pull every step towards its codec's reconstruction, 0 (not) to 1 (all the way)",
+        )
         sub.add_argument("--solver", type=_choice("solver", SOLVERS), default="euler", help=" | ".join(SOLVERS))
         sub.add_argument("--time-shift", type=_positive, default=1.0, help="above 1: more of the steps at high noise")
         sub.add_argument("--seed", type=_natural, default=0, help="of channel and sampler: same seed, same result")
@@ -194,7 +215,11 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("--channel", type=_channel, default="awgn", help=CHANNEL_HELP)
     send.add_argument("--cbr", default="8/768", help="channel uses per source dimension, such as 2/768")
     send.add_argument(
-        "--method", type=_choice("method", (*METHODS, "all")), default="jscgc", help=" | ".join((*METHODS, "all"))
+        "--method",
+        nargs="+",
+        type=_choice("method", (*SYSTEMS, "all")),
+        default=["jscgc"],
+        help=f"{', '.join(SYSTEMS)}; or all: every trained one",
     )
     send.add_argument(
         "--max-side", type=_natural, default=0, help="first reduce the photo to this longer side in pixels; 0: keep"
@@ -212,7 +237,11 @@ def _parser() -> argparse.ArgumentParser:
     score = command("evaluate", "score trained models on a folder of photos", EVALUATE)
     score.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="photos, searched recursively")
     score.add_argument(
-        "--methods", nargs="+", type=_choice("method", METHODS), default=list(METHODS), help=" ".join(METHODS)
+        "--methods",
+        nargs="+",
+        type=_choice("method", SYSTEMS),
+        default=["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"],
+        help=", ".join(SYSTEMS),
     )
     score.add_argument("--channel", nargs="+", type=_channel, default=["awgn"], help=CHANNEL_HELP)
     score.add_argument("--snr-db", nargs="+", type=_snr_db, default=[-5.0, 0.0, 5.0, 10.0], help="decibels")
@@ -274,6 +303,7 @@ def _emit(document: Any) -> None:
 
 def _transmit(a: argparse.Namespace) -> None:
     from jscgc.channel.accounting import SIDE_INFORMATION_BITS, parse_rate
+    from jscgc.classical.codecs import CannotOperate
     from jscgc.data import open_photo, reduce, to_tensor
     from jscgc.evaluation.grid import pair_names, score
     from jscgc.metrics import pair_metric
@@ -283,7 +313,8 @@ def _transmit(a: argparse.Namespace) -> None:
 
     photo = to_tensor(reduce(open_photo(a.photo), a.max_side))
     device = resolve_device(a.device)
-    names = trained_systems(a.models) if a.method == "all" else [a.method]
+    trained = trained_systems(a.models) if "all" in a.method else []
+    names = list(dict.fromkeys(name for asked in a.method for name in (trained if asked == "all" else [asked])))
     if not names:
         raise ValueError(
             f"{a.models}: no trained models here; train with `make reproduce`, or name the place with --models"
@@ -292,12 +323,19 @@ def _transmit(a: argparse.Namespace) -> None:
     sample = _sample(a)
     received: dict[str, Reception] = {}
     rows: list[dict[str, Any]] = []
+    cannot: dict[str, str] = {}
     for name in names:
         system = load_system(name, a.models, device)
         link = Link(a.channel, a.snr_db, parse_rate(a.cbr, system.rates))
-        reception = transmit(
-            system, photo.to(device), link, sample=sample, seed=a.seed, key=a.photo.name, samples=a.samples
-        )
+        try:
+            reception = transmit(
+                system, photo.to(device), link, sample=sample, seed=a.seed, key=a.photo.name, samples=a.samples
+            )
+        except CannotOperate as error:
+            if len(names) == 1:
+                raise
+            cannot[name] = str(error)
+            continue
         received[name] = reception
         scores = score(metrics, photo, reception.photo.cpu())
         several = {}
@@ -321,6 +359,7 @@ def _transmit(a: argparse.Namespace) -> None:
                 "encode_ms": round(reception.encode_ms, 1),
                 "decode_ms": round(reception.decode_ms, 1),
                 "metrics": scores,
+                **({"failed": reception.failed, "format": reception.details} if reception.details else {}),
                 **several,
             }
         )
@@ -334,7 +373,10 @@ def _transmit(a: argparse.Namespace) -> None:
         "seed": a.seed,
         **sample.model_dump(mode="json", exclude={"steps"}),
     }
-    document = {**conditions, "results": rows, "files": _save(a.out, a.photo.stem, photo, received, conditions, rows)}
+    if not rows:
+        raise ValueError("; ".join(cannot.values()))
+    files = _save(a.out, a.photo.stem, photo, received, conditions, rows)
+    document = {**conditions, "results": rows, "cannot_operate": cannot, "files": files}
     if a.json:
         _emit(document)
     else:
@@ -399,6 +441,13 @@ def _print_transmission(document: dict[str, Any]) -> None:
     for name in ("nfe", "encode_ms", "decode_ms"):
         table.add_row(name, *[f"{row[name]:g}" for row in rows])
     console.print(table)
+    for row in rows:
+        if chosen := row.get("format"):
+            text = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in chosen.items())
+            lost = "; the channel decoder failed, mid-gray is shown" if row["failed"] else ""
+            console.print(f"{row['method']}: {text}{lost}", markup=False)
+    for why in document["cannot_operate"].values():
+        console.print(f"cannot operate: {why}", markup=False)
     for name, path in document["files"].items():
         console.print(f"{name}: {path}", soft_wrap=True)
 
@@ -483,6 +532,13 @@ def _plan(a: argparse.Namespace) -> None:
         numbers = (row["parameters"] / 1e6, row["trained"] / 1e6, row["weights_mb"], row["training_mb"], row["gflops"])
         table.add_row(row["part"], *[f"{value:,.1f}" for value in numbers])
     Console().print(table)
+    codecs = Table(
+        "codec", "parameters (M)", "transmitter GFLOPs", "receiver GFLOPs", title="with the VAE, where on latents"
+    )
+    for row in found["codecs"]:
+        shown = (row["parameters"] / 1e6, row["transmitter_gflops"], row["receiver_gflops"])
+        codecs.add_row(row["method"], *[f"{value:,.2f}" for value in shown])
+    Console().print(codecs)
     print(f"The paper's Table I: {found['published_parameters'] / 1e6:,.0f} M parameters in all.")
 
 

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from jscgc.channel.spec import canonical, parse_channel
+from jscgc.methods import CODECS, PIXEL_START, PixelCodecName, SystemName
 
 ChannelName = Annotated[str, AfterValidator(canonical)]
 """A channel with its options, `NAME:key=value,...`, kept as its canonical text."""
@@ -35,7 +36,6 @@ def _distinct(channels: list[str]) -> list[str]:
     return channels
 
 
-SystemName = Literal["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[int, Field(gt=0, le=60)]
 """Complex symbols per position of the 1/16 grid: CBR = rate / 768."""
@@ -218,6 +218,12 @@ def _distinct_layers(layers: list[int]) -> list[int]:
     return layers
 
 
+def _each_once(names: list[Any]) -> list[Any]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"a name is there twice: {names}")
+    return names
+
+
 class AdapterParams(Section):
     """The communication-aware adapter."""
 
@@ -299,6 +305,8 @@ class SampleParams(Section):
         float | list[tuple[float, float]], PlainValidator(_guidance), PlainSerializer(lambda value: value)
     ]
     """1: the conditional field; 0: unconditional; above 1: extrapolated. Or points [snr_db, weight], linear in between."""
+    reconstruction_guidance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """diffjscc: how far every step's estimate of the image is pulled to its codec's reconstruction; 1: all the way."""
     solver: Literal["euler", "heun", "multistep", "sde"] = "euler"
     time_shift: Annotated[float, Field(gt=0)] = 1.0
     """Above 1: more of the steps at high noise."""
@@ -318,6 +326,91 @@ class FewStepParams(Section):
     time_shift: Annotated[float, Field(gt=0)] = 1.0
     """Above 1: more of the steps at high noise."""
     train: TrainParams
+
+
+class PixelParams(Section):
+    """Training of the codecs on pixels."""
+
+    codecs: Annotated[list[PixelCodecName], AfterValidator(_each_once)]
+    """Which are trained."""
+    crop: Annotated[int, Field(gt=0, multiple_of=16)]
+    """Side of a training crop, pixels."""
+    train: TrainParams
+
+
+class PerceptualParams(Section):
+    """Training of a MambaJSCC for a perceptual distance, from the one for least squared error."""
+
+    latents: Annotated[list[Literal["feature", "lpips"]], AfterValidator(_each_once)]
+    """For which distances one on latents is trained: mambajscc_feature, mambajscc_lpips."""
+    pixels: Annotated[list[Literal["feature", "lpips"]], AfterValidator(_each_once)]
+    """For which one on pixels: mambajscc_feature_pixels, mambajscc_lpips_pixels."""
+    distortion: Annotated[float, Field(ge=0)]
+    """Weight of the squared error (of pixels in [0,1]) beside the perceptual distance."""
+    crop: Annotated[int, Field(ge=64, multiple_of=16)]
+    """Side of a training crop, pixels; the deep features need 64."""
+    train: TrainParams
+
+
+class DeepJsccParams(Section):
+    """DeepJSCC's convolutional network (Bourtsoulatze et al. 2019)."""
+
+    width: Positive
+    """Channels of the hidden layers."""
+
+
+class SwinParams(Section):
+    """SwinJSCC's network: every stage halves the resolution, four to 1/16."""
+
+    widths: Annotated[list[Positive], Field(min_length=4, max_length=4)]
+    depths: Annotated[list[Positive], Field(min_length=4, max_length=4)]
+    heads: Annotated[list[Positive], Field(min_length=4, max_length=4)]
+    window: Annotated[int, Field(ge=2)]
+    """Side of the attention windows, positions."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> SwinParams:
+        for width, heads in zip(self.widths, self.heads, strict=True):
+            if width % heads:
+                raise ValueError(f"a width must be a multiple of its number of heads, got {width} and {heads}")
+        return self
+
+
+class DiffComParams(Section):
+    """HiFi-DiffCom's sampling: the trained prior, guided by the received signal and by its reconstruction."""
+
+    steps: Positive
+    """From `start` down to 0; each is one network evaluation and its gradient."""
+    start: Annotated[float, Field(gt=0, le=1)]
+    """t at which the noisy reconstruction enters; 1: from pure noise."""
+    likelihood: Annotated[float, Field(ge=0)]
+    """Step length along the gradient of the received signal's misfit, relative to the noise that a step removes."""
+    reconstruction: Annotated[float, Field(ge=0)]
+    """The same for the distance to the codec's reconstruction."""
+
+
+class BaselineParams(Section):
+    """The competitors beside mambajscc_psnr (section codec) and diffjscc (section jscgc)."""
+
+    pixels: PixelParams
+    mamba_pixels: EncoderParams
+    """The Mamba codec's sizes on pixels."""
+    deepjscc: DeepJsccParams
+    swinjscc: SwinParams
+    perceptual: PerceptualParams
+    diffcom: DiffComParams
+
+    @model_validator(mode="after")
+    def _has_its_start(self) -> BaselineParams:
+        if self.perceptual.pixels and PIXEL_START not in self.pixels.codecs:
+            raise ValueError(f"perceptual.pixels are trained on from {PIXEL_START}, which pixels.codecs must list")
+        return self
+
+    @property
+    def codecs(self) -> list[str]:
+        """The methods that these parameters train."""
+        latents = [f"mambajscc_{distance}" for distance in self.perceptual.latents]
+        return [*self.pixels.codecs, *latents, *(f"mambajscc_{d}_pixels" for d in self.perceptual.pixels)]
 
 
 class EvaluateParams(Section):
@@ -363,7 +456,15 @@ class Params(Section):
     jscgc: JscgcParams
     few_step: FewStepParams
     sample: SampleParams
+    baselines: BaselineParams
     evaluate: EvaluateParams
+
+    @model_validator(mode="after")
+    def _evaluated_are_trained(self) -> Params:
+        for name in self.evaluate.methods:
+            if name in CODECS and name not in self.baselines.codecs:
+                raise ValueError(f"evaluate.methods: {name} is not trained; list it in section baselines")
+        return self
 
     @model_validator(mode="after")
     def _pretrained_latents(self) -> Params:

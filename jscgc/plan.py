@@ -13,21 +13,28 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from jscgc.channel.accounting import GRID
 from jscgc.channel.receiver import Received
 from jscgc.config import Params
-from jscgc.latent.autoencoder import LatentStatistics, architecture
+from jscgc.latent.autoencoder import Autoencoder, LatentStatistics, architecture
+from jscgc.latent.pixels import PixelVae
+from jscgc.methods import PIXEL
 from jscgc.systems.jscgc import JscgcNet
-from jscgc.systems.store import Architecture, build
+from jscgc.systems.mambajscc import Codec
+from jscgc.systems.store import Architecture, Kind, build, on_pixels
 
 PUBLISHED_PARAMETERS = 7725e6
 """Of the whole system, in Table I of the paper."""
+COMPARED: tuple[Kind, ...] = ("mambajscc_psnr", *PIXEL)
+"""Codecs whose costs stand beside the system's."""
 TRAINING_BYTES = 12
 """Beside a trained parameter: its gradient and Adam's two moments, float32; beside those, its average if there is one."""
 
 
 def plan(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]:
     """Rows of part, parameters, trained, weights_mb, training_mb (gradients, optimiser, averages), gflops (forward pass, one
-    photograph of height x width pixels; generator and adapter: of one evaluation); and their sum.
+    photograph of height x width pixels; generator and adapter: of one evaluation); their sum; and beside them the
+    reconstruction codecs.
 
     Raises:
         ValueError: sizes that do not fit together.
@@ -64,8 +71,28 @@ def plan(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]:
         "width": width,
         "rate": rate,
         "parts": rows,
+        "codecs": [_codec(name, params, vae, height, width) for name in COMPARED],
         "total": total,
         "published_parameters": PUBLISHED_PARAMETERS,
+    }
+
+
+def _codec(name: Kind, params: Params, vae: Autoencoder, height: int, width: int) -> dict[str, Any]:
+    """Method, parameters, and the operations of transmitter and receiver at the highest rate, the VAE's share included."""
+    with torch.device("meta"):
+        space: Autoencoder = PixelVae() if on_pixels(name) else vae
+        latents = LatentStatistics([0.0] * space.channels, [1.0] * space.channels, space.factor, "")
+        net = build(Architecture.of(name, params), latents)
+        assert isinstance(net, Codec)
+        rate, photo, snr_db = net.encoder.max_rate, torch.zeros(1, 3, height, width), torch.zeros(1)
+        symbols = torch.zeros(1, rate, height // GRID, width // GRID, dtype=torch.complex64)
+        received = Received(symbols, symbols.real, snr_db)
+    weights = sum(p.numel() for p in net.parameters())
+    return {
+        "method": name,
+        "parameters": weights + sum(p.numel() for p in space.parameters()),
+        "transmitter_gflops": _operations(lambda: net.symbols(space.encode(photo), snr_db, rate)) / 1e9,
+        "receiver_gflops": _operations(lambda: space.decode(net.reconstruct(received))) / 1e9,
     }
 
 

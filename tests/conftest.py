@@ -18,6 +18,8 @@ from jscgc.config import Params
 from jscgc.files import sha256
 from jscgc.latent.autoencoder import LatentStatistics, save_vae
 from jscgc.latent.nano_vae import NanoVae
+from jscgc.latent.pixels import PIXELS
+from jscgc.methods import CLASSICAL, SYSTEMS
 from jscgc.systems import store
 from jscgc.systems.store import Architecture
 
@@ -25,6 +27,8 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, databas
 settings.load_profile("repeatable")
 
 TRAIN = {"steps": 6, "batch_size": 3, "learning_rate": 0.003, "checkpoint_every": 2, "log_every": 1, "ema_decay": 0.5}
+
+TRAINED = ("flow", *(name for name in SYSTEMS if name not in CLASSICAL and "lpips" not in name))
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +65,26 @@ def params() -> Params:
             },
             "few_step": {"steps": 3, "substeps": 2, "guidance": 1.5, "train": TRAIN},
             "sample": {"steps": 2, "guidance": 1.5},
+            "baselines": {
+                "pixels": {"codecs": ["deepjscc", "swinjscc", "mambajscc_psnr_pixels"], "crop": 32, "train": TRAIN},
+                "mamba_pixels": {
+                    "widths": [8, 8, 8, 16],
+                    "depths": [1, 1, 1, 1],
+                    "downsample": [2, 2, 2, 2],
+                    "state": 4,
+                    "head": 4,
+                },
+                "deepjscc": {"width": 8},
+                "swinjscc": {"widths": [8, 8, 8, 16], "depths": [1, 1, 1, 2], "heads": [1, 1, 2, 2], "window": 2},
+                "perceptual": {
+                    "latents": ["feature"],
+                    "pixels": ["feature"],
+                    "distortion": 1.0,
+                    "crop": 64,
+                    "train": TRAIN,
+                },
+                "diffcom": {"steps": 2, "start": 0.5, "likelihood": 1.0, "reconstruction": 1.0},
+            },
             "evaluate": {
                 "methods": ["jscgc"],
                 "channels": ["awgn"],
@@ -94,12 +118,13 @@ def filled() -> Callable[[Module], Module]:
 
 @pytest.fixture(scope="session")
 def models(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the stages leave it: vae and three systems, their weights random (no layer left at zero)."""
+    """A folder as the stages leave it: vae and all systems, their weights random (no layer left at zero)."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     save_vae(folder / "vae", params.vae, fill(NanoVae(4, params.vae.width, params.vae.depth)))
     statistics = LatentStatistics([0.1, -0.1, 0.0, 0.2], [1.0, 0.5, 2.0, 1.5], 8, sha256(folder / "vae"))
-    for kind in ("flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"):
+    for kind in TRAINED:
         architecture = Architecture.of(kind, params)
-        store.save(folder / kind, architecture, statistics, fill(store.build(architecture, statistics)))
+        latents = PIXELS if store.on_pixels(kind) else statistics
+        store.save(folder / kind, architecture, latents, fill(store.build(architecture, latents)))
     return folder

@@ -113,9 +113,13 @@ def test_every_method_s_mean_and_uncertainty_are_in_the_row(picture, models, cap
     arguments = transmit(picture, models, "--cbr", "4/768", "--samples", "2", "--json")
     assert main([*arguments, "--method", "all", "--steps", "1"]) == 0
     document = json.loads(capsys.readouterr().out)
-    # The original, four methods, and of the three that sample a mean and an uncertainty map.
-    width = Image.open(document["files"]["side_by_side"]).size[0]
-    assert width == 8 + (1 + 4 + 3 * 2) * (250 + 8)
+    # The original, every method, and of those that sample a mean and an uncertainty map; six a row.
+    methods = [row["method"] for row in document["results"]]
+    sampled = {row["method"] for row in document["results"] if "samples" in row}
+    assert sampled == {"jscgc", "jscgc_fast", "diffjscc", "diffcom"} < set(methods)
+    rows = -(-(1 + len(methods) + 2 * len(sampled)) // 6)
+    width, height = Image.open(document["files"]["side_by_side"]).size
+    assert width == 8 + 6 * (250 + 8) and height == 29 + rows * (29 + 200 + 8)
 
 
 def test_the_solvers_are_the_same_everywhere():
@@ -210,3 +214,47 @@ def test_a_plan_names_every_part(capsys):
     assert "7,725 M parameters" in capsys.readouterr().out
     assert main(["plan", "--params", "nowhere.yaml"]) == 1
     assert "nowhere.yaml: no such file" in capsys.readouterr().err
+
+
+def test_classical_methods_need_no_models_and_say_when_they_cannot_operate(picture, models, tmp_path, capsys):
+    smooth = tmp_path / "smooth.png"
+    Image.fromarray(np.full((40, 50, 3), 90, np.uint8)).save(smooth)
+    out = ["--models", str(tmp_path / "none"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    both = [
+        "transmit",
+        str(smooth),
+        *out,
+        "--method",
+        "jp2k_capacity",
+        "jp2k_ldpc",
+        "--snr-db",
+        "15",
+        "--cbr",
+        "40/768",
+    ]
+    assert main([*both, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    ideal, real = document["results"]
+    assert ideal["format"]["budget_bits"] > real["format"]["budget_bits"] >= real["format"]["file_bits"] > 0
+    assert real["format"]["modulation"].endswith("QAM") and not real["failed"] and document["cannot_operate"] == {}
+    assert main(both) == 0
+    assert "jp2k_ldpc: modulation" in " ".join(capsys.readouterr().out.split())
+
+    alone = ["transmit", str(picture), *out, "--method", "jp2k_capacity", "--snr-db", "0", "--cbr", "1/768"]
+    assert main(alone) == 1
+    said = capsys.readouterr().err
+    assert "the smallest file" in said and "raise the CBR or the SNR" in said and said.count("\n") == 1
+    beside = [
+        "transmit",
+        str(picture),
+        "--models",
+        str(models),
+        *out[2:],
+        "--method",
+        "mambajscc_psnr",
+        "jp2k_capacity",
+    ]
+    assert main([*beside, "--cbr", "2/768", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["method"] for row in document["results"]] == ["mambajscc_psnr"]
+    assert "smallest file" in document["cannot_operate"]["jp2k_capacity"]

@@ -14,13 +14,14 @@ Measurements in one run, taking turns, medians of pairs.
   jscgc bench scan                     the state-space scan beside mamba-ssm's reference and mambapy
   jscgc bench encoder                  latency, multiply-adds, memory from 256x256 to 4096x4096, beside DeepJSCC's CNN
   jscgc bench rates --snr-db 0 10      one model for every SNR and rate beside models trained for one (minutes each)
+  jscgc bench published --images kodak HEVC with an ideal code and with 5G's, beside published figures (10 minutes)
 """
 
 
 def add_parser(commands: Any, formatter: Any) -> None:
-    """Add `bench` and its three benchmarks to the command line."""
+    """Add `bench` and its benchmarks to the command line."""
     bench = commands.add_parser(
-        "bench", help="measure scan, encoder, rates", description=DESCRIPTION, formatter_class=formatter
+        "bench", help="measure scan, encoder, rates, separation", description=DESCRIPTION, formatter_class=formatter
     )
     kinds = bench.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
 
@@ -57,10 +58,20 @@ def add_parser(commands: Any, formatter: Any) -> None:
     )
     rates.add_argument("--cnn-width", type=_whole, default=0, help="also DeepJSCC's CNN of this width; 0: not")
 
+    published = kind("published", "separation beside published figures, and 5G's LDPC codes beside the theory")
+    published.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="the 24 images of Kodak")
+    published.add_argument("--workers", type=_whole, default=0, help="Ray workers; 0: one per core")
+    published.add_argument("--out", type=Path, default=Path("published.csv"), metavar="CSV", help="the table")
+
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, and print a table or JSON."""
-    title, rows, summary = {"scan": _scan, "encoder": _encoder, "rates": _rates}[arguments.benchmark](arguments)
+    title, rows, summary = {
+        "scan": _scan,
+        "encoder": _encoder,
+        "rates": _rates,
+        "published": _published,
+    }[arguments.benchmark](arguments)
     shown = list(rows)
     found = summary(shown)
     if arguments.json:
@@ -162,6 +173,22 @@ def _rates(a: argparse.Namespace) -> Any:
     conditions = [Condition(canonical(a.channel), snr, rate) for snr in a.snr_db for rate in rates]
     rows = bench_rates(params, a.data / "latents", conditions, a.cnn_width)
     return "one model for all against one for each", rows, lambda _: {"machine": _machine()}
+
+
+def _published(a: argparse.Namespace) -> Any:
+    from jscgc.bench.published import bench_published, write_table
+    from jscgc.data import find_photos
+
+    photos = find_photos([a.images])
+    if not photos:
+        raise ValueError(f"{a.images}: no photographs here")
+
+    def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+        write_table(found, a.out)
+        beyond = [f"{row['figure']}, {row['setting']}" for row in found if abs(row["difference"]) > row["tolerance"]]
+        return {"beyond_tolerance": beyond, "out": str(a.out)}
+
+    return "beside published figures", bench_published(photos, a.workers), summary
 
 
 def _print(title: str, rows: Iterable[dict[str, Any]], found: dict[str, Any]) -> None:

@@ -15,15 +15,19 @@ from PIL import Image
 from torch import Tensor
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
+from jscgc.classical.codecs import CannotOperate
 from jscgc.config import SampleParams
 from jscgc.data import open_photo, reduce, to_photo, to_tensor
 from jscgc.metrics import PairMetric, SetMetric, available, pair_metric, set_metric
 from jscgc.metrics import info as metric_info
 from jscgc.metrics.patches import patches
-from jscgc.systems.base import Control, LatentSystem, Link, transmit
+from jscgc.systems.base import Control, LatentSystem, Link, SeparatedSystem, transmit
 from jscgc.systems.store import load_system
 
 log = logging.getLogger(__name__)
+CANNOT_OPERATE, DECODING_FAILED = "cannot_operate", "decoding_failed"
+"""Of separated systems: no file was small enough (there is then no other row), the channel decoder gave up."""
+SIZES = ("file_bits", "budget_bits")
 ORIGINAL = "original"
 """The pseudo-method whose "received" photo is the sent one: the reference of FID and KID."""
 
@@ -116,7 +120,7 @@ class Worker:
     def __init__(self, setup: Setup, threads: int = 1) -> None:
         torch.set_num_threads(threads)
         self._setup = setup
-        self._systems: dict[str, LatentSystem] = {}
+        self._systems: dict[str, LatentSystem | SeparatedSystem] = {}
         self._photos: dict[str, Tensor] = {}
 
     @cached_property
@@ -127,7 +131,7 @@ class Worker:
     def _sets(self) -> list[SetMetric]:
         return [set_metric(name, self._setup.device) for name in set_names()]
 
-    def system(self, name: str) -> LatentSystem:
+    def system(self, name: str) -> LatentSystem | SeparatedSystem:
         """A system, loaded at first use."""
         if name not in self._systems:
             if self._setup.device == "cuda":
@@ -167,18 +171,22 @@ class Worker:
         if job.method == ORIGINAL:
             return JobResult({}, self._features(photo), _png(photo) if job.picture else b"", height=height, width=width)
         system = self.system(job.method)
-        reception = transmit(
-            system,
-            photo,
-            Link(job.channel, job.snr_db, job.rate),
-            sample=self._sample(job),
-            seed=job.seed,
-            key=job.image,
-            control=job.control,
-            samples=max(job.dial, default=1),
-            information_points=job.information_points,
-            other=self._other(job.image) if job.control == "wrong_symbols" else None,
-        )
+        try:
+            reception = transmit(
+                system,
+                photo,
+                Link(job.channel, job.snr_db, job.rate),
+                sample=self._sample(job),
+                seed=job.seed,
+                key=job.image,
+                control=job.control,
+                samples=max(job.dial, default=1),
+                information_points=job.information_points,
+                other=self._other(job.image) if job.control == "wrong_symbols" else None,
+            )
+        except CannotOperate as error:
+            log.info("%s", error)
+            return JobResult({CANNOT_OPERATE: 1.0}, height=height, width=width)
         if job.dial:
             means = {count: reception.samples[:count].mean(0) for count in job.dial}
             spent = reception.nfe // len(reception.samples)
@@ -190,6 +198,9 @@ class Worker:
         received = reception.photo
         scores = score(self._pairs, photo, received)
         scores |= {"cbr_exact": reception.bandwidth.cbr, "nfe": float(reception.nfe)}
+        if isinstance(system, SeparatedSystem):
+            scores |= {CANNOT_OPERATE: 0.0, DECODING_FAILED: float(reception.failed)}
+            scores |= {key: float(value) for key, value in reception.details.items() if key in SIZES}
         if rate := reception.information:
             scores |= {"information_bits": rate.bits, "capacity_bits": rate.capacity_bits}
             scores |= {"information_bits_per_use": rate.bits_per_use, "information_efficiency": rate.efficiency}

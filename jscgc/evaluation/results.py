@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from jscgc.channel.spec import file_name
-from jscgc.evaluation.grid import ORIGINAL, Job, JobResult, nominal_cbr
+from jscgc.evaluation.grid import CANNOT_OPERATE, ORIGINAL, Job, JobResult, nominal_cbr
 from jscgc.files import atomic
 from jscgc.metrics import set_metric
 
@@ -53,7 +53,7 @@ def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
             rows += [(*condition, job.image, name, value) for name, value in scores.items()]
             for name, cut in cuts.items():
                 groups[condition][name][job.image] = cut
-        if job.dial:
+        if job.dial or result.scores.get(CANNOT_OPERATE):
             continue
         times[job.label, result.steps, result.height, result.width].append((result.encode_ms, result.decode_ms))
     for name, reference in references.items():
@@ -62,6 +62,8 @@ def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
             log.warning("%s needs at least two patches and the photos have one; it is left out", name)
             continue
         for condition, parts in groups.items():
+            if parts[name].keys() != reference.keys():
+                continue  # a photograph that could not be sent: no distance of the others stands for all
             rows += [(*condition, image, name, value) for image, value in _set_values(reference, parts[name], distance)]
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:-1], ignore_index=True)
     timing = [

@@ -82,6 +82,21 @@ def guided(
     return velocity, 2
 
 
+def towards(velocity: VelocityField, anchor: Tensor, weight: float) -> VelocityField:
+    """The field whose posterior mean is pulled to `anchor` (like x_t) by `weight`: 0 leaves it, 1 leads to the anchor itself.
+
+    From x_0(t) = x_t - t nu and x_0' = x_0 - weight (x_0 - anchor): nu' = nu + weight (x_0 - anchor) / t.
+    """
+    if weight == 0:
+        return velocity
+
+    def pulled(x_t: Tensor, t: Tensor) -> Tensor:
+        nu, s = velocity(x_t, t), expand(t, x_t)
+        return nu + weight * ((x_t - s * nu) - anchor) / s
+
+    return pulled
+
+
 def guidance_at(guidance: float | list[tuple[float, float]], snr_db: Tensor) -> float | Tensor:
     """The weight w for images of SNR snr_db [B]: a number, or linear between points (snr_db, w) and constant beyond them."""
     if isinstance(guidance, int | float):

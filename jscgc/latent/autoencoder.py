@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ class Autoencoder(Protocol):
 
     def encode(self, photos: Tensor) -> Tensor: ...
     def decode(self, latents: Tensor) -> Tensor: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
 
 
 class DiffusersVae(nn.Module):
@@ -212,9 +213,9 @@ class LatentSpace(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, vae: NanoVae | DiffusersVae, statistics: LatentStatistics) -> None:
+    def __init__(self, vae: Autoencoder, statistics: LatentStatistics) -> None:
         super().__init__()
-        self.vae = vae
+        self.vae = vae  # a module too, so that it moves with this one
         self.multiple = max(GRID, vae.factor)
         self.register_buffer("mean", torch.tensor(statistics.mean)[:, None, None])
         self.register_buffer("std", torch.tensor(statistics.std)[:, None, None])

@@ -8,13 +8,14 @@ Every metric looks at the image as a user would save it: clamped to [0,1] and ro
 anything; `available()` tells which can run here and what the others lack.
 """
 
-from jscgc.metrics.base import MetricInfo, PairMetric, SetMetric
+from jscgc.metrics.base import MetricInfo, PairMetric, SetMetric, Trainable
 from jscgc.metrics.registry import available, create, info, names, pair_metric, set_metric
 
 __all__ = [
     "MetricInfo",
     "PairMetric",
     "SetMetric",
+    "Trainable",
     "available",
     "create",
     "info",

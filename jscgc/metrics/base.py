@@ -62,6 +62,15 @@ class PairMetric(Protocol):
 
 
 @runtime_checkable
+class Trainable(PairMetric, Protocol):
+    """A pair metric that a network can be trained for."""
+
+    def loss(self, reference: Images, received: Images) -> Tensor:
+        """The same distances [B] of images as they are (neither clamped nor rounded), differentiable in `received`."""
+        ...
+
+
+@runtime_checkable
 class SetMetric(Protocol):
     """Compares the distribution of two sets of patches; which patch belongs to which does not matter."""
 

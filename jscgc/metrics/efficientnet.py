@@ -62,7 +62,7 @@ class EfficientNetLite0:
 
     def blocks(self, images: Images) -> tuple[Float32[Tensor, "b c h_c w_c"], ...]:
         """Outputs of `BLOCKS`, [B,24,H/4,W/4] to [B,320,H/32,W/32], at native resolution."""
-        return self._remember("blocks", images, self._blocks)
+        return self._remember("blocks", images, self.blocks_of)
 
     def recognise(self, images: Images) -> Recognition:
         """Pooled features and logits of the images resized to a shorter side of 224 pixels, uncropped."""
@@ -72,7 +72,8 @@ class EfficientNetLite0:
         """Spatial means of one block's output, [N,C], on the CPU; in batches, so N may be large."""
         return self._remember(f"mean {block}", images, lambda x: (self._means(x, block),))[0]
 
-    def _blocks(self, images: Tensor) -> tuple[Tensor, ...]:
+    def blocks_of(self, images: Tensor) -> tuple[Tensor, ...]:
+        """As `blocks`, of images as they are: neither rounded nor remembered, and differentiable."""
         return self._run(images, BLOCKS)[1]
 
     def _recognise(self, images: Tensor) -> tuple[Tensor, ...]:

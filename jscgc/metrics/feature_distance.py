@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from jscgc.metrics import catalogue
 from jscgc.metrics.base import MetricInfo
@@ -28,9 +29,19 @@ class FeatureDistance:
     def __call__(self, reference: Images, received: Images) -> Scores:
         """Distance of each pair; [B,3,H,W] in [0,1] twice -> [B]."""
         check_pair(reference, received)
-        levels = zip(self._network.blocks(reference), self._network.blocks(received), strict=True)
-        distances = [
-            (F.normalize(f, dim=1, eps=1e-10) - F.normalize(g, dim=1, eps=1e-10)).square().sum(1).mean(dim=(1, 2))
-            for f, g in levels
-        ]
-        return torch.stack(distances).sum(0).cpu()
+        return _distance(self._network.blocks(reference), self._network.blocks(received)).cpu()
+
+    def loss(self, reference: Images, received: Images) -> Tensor:
+        """As `Trainable.loss`."""
+        check_pair(reference, received)
+        with torch.no_grad():
+            wanted = self._network.blocks_of(reference)
+        return _distance(wanted, self._network.blocks_of(received))
+
+
+def _distance(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> Tensor:
+    distances = [
+        (F.normalize(f, dim=1, eps=1e-10) - F.normalize(g, dim=1, eps=1e-10)).square().sum(1).mean(dim=(1, 2))
+        for f, g in zip(first, second, strict=True)
+    ]
+    return torch.stack(distances).sum(0)

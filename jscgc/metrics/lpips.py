@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import lpips
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from jscgc.metrics import catalogue
 from jscgc.metrics.base import MetricInfo
@@ -34,6 +34,11 @@ class LPIPS:
         a, b = (as_saved(x.to(self._device)) for x in (reference, received))
         with torch.no_grad():
             return torch.as_tensor(self._network(a, b, normalize=True)).flatten().cpu()
+
+    def loss(self, reference: Images, received: Images) -> Tensor:
+        """As `Trainable.loss`."""
+        check_pair(reference, received)
+        return torch.as_tensor(self._network.requires_grad_(False)(reference, received, normalize=True)).flatten()
 
 
 def load_alex() -> nn.Module:

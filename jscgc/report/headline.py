@@ -37,12 +37,14 @@ class Cell:
     high: float | None
     best: bool
     """No other method has a better mean."""
+    note: str = ""
+    """In place of a value: why there is none."""
 
     @property
     def text(self) -> str:
         """`22.1 [21.8, 22.4]`; only the mean where there is no spread to tell."""
         if self.mean is None or self.low == self.high:
-            return number(self.mean)
+            return self.note or number(self.mean)
         return f"{number(self.mean)} [{number(self.low)}, {number(self.high)}]"
 
 
@@ -123,10 +125,10 @@ def _headline_row(metric: str, methods: list[str], found: Mapping[str, Mapping[s
     assert info is not None
     means = [r["mean"] for r in found.values() if r["mean"] is not None]
     best = (max if info.direction == "higher" else min)(means, default=None)
-    empty = {"mean": None, "low": None, "high": None}
+    empty: Mapping[str, Any] = {"mean": None, "low": None, "high": None}
     cells = []
     for method in methods:
         r = found.get(method, empty)
         is_best = r["mean"] is not None and r["mean"] == best and len(methods) > 1
-        cells.append(Cell(method, r["mean"], r["low"], r["high"], is_best))
+        cells.append(Cell(method, r["mean"], r["low"], r["high"], is_best, r.get("note", "")))
     return HeadlineRow(metric, info.label, ARROWS[info.direction], cells)

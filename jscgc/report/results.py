@@ -16,6 +16,8 @@ from jscgc.metrics import MetricInfo
 COLUMNS = ("method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value")
 SET = "*"
 """The `image` of a set metric's rows: one value for all photographs together; `*-NAME` is the value without one of them."""
+CANNOT_OPERATE = "cannot_operate"
+"""The metric whose mean is the share of photographs that a method could not send at all."""
 OURS = "jscgc"
 CONTROLS = ("jscgc_wrong_symbols", "jscgc_unconditional")
 FEW = ("jscgc", "jscgc_fast")
@@ -29,7 +31,20 @@ _METHODS = {
     "jscgc": "JSCGC",
     "jscgc_fast": "JSCGC, few steps",
     "diffjscc": "DiffJSCC",
+    "diffcom": "DiffCom",
     "mambajscc_psnr": "MambaJSCC (PSNR)",
+    "mambajscc_feature": "MambaJSCC (features)",
+    "mambajscc_lpips": "MambaJSCC (LPIPS)",
+    "mambajscc_psnr_pixels": "MambaJSCC (PSNR), pixels",
+    "mambajscc_feature_pixels": "MambaJSCC (features), pixels",
+    "mambajscc_lpips_pixels": "MambaJSCC (LPIPS), pixels",
+    "deepjscc": "DeepJSCC",
+    "swinjscc": "SwinJSCC",
+    **{
+        f"{codec}_{code}": f"{source} + {channel}"
+        for codec, source in (("hevc", "HEVC"), ("avif", "AVIF"), ("jp2k", "JPEG 2000"), ("jpeg", "JPEG"))
+        for code, channel in (("capacity", "capacity"), ("ldpc", "5G LDPC"))
+    },
     "jscgc_reference": "JSCGC, many steps",
     "jscgc_wrong_symbols": "JSCGC, wrong symbols",
     "jscgc_unconditional": "JSCGC, no symbols",

@@ -1,4 +1,4 @@
-"""The labelled row of pictures that `jscgc transmit` saves."""
+"""The labelled rows of pictures that `jscgc transmit` saves."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from jscgc.data.images import Pixels
 GAP = 8
 PAPER, INK = (255, 255, 255), (30, 30, 30)
 NARROWEST = 220
-"""Pictures narrower than this are enlarged in the row (nearest neighbour), or their labels would not fit."""
+"""Pictures narrower than this are enlarged (nearest neighbour), or their labels would not fit."""
+COLUMNS = 6
+"""Pictures in a row at most."""
 
 
 def side_by_side(pictures: Mapping[str, Pixels], title: str) -> Pixels:
-    """Equal-sized pictures uint8 [H,W,3] in one row, each under its label, all under the title; uint8."""
+    """Equal-sized pictures uint8 [H,W,3] in rows, each under its label, all under the title; uint8."""
     first = next(iter(pictures.values()))
     zoom = max(1, -(-NARROWEST // first.shape[1]))
     height, width = first.shape[0] * zoom, first.shape[1] * zoom
@@ -25,13 +27,15 @@ def side_by_side(pictures: Mapping[str, Pixels], title: str) -> Pixels:
     size = max(13, width // 26)
     font = ImageFont.load_default(size)
     line = size + 2 * GAP
-    canvas = Image.new("RGB", (GAP + len(pictures) * (width + GAP), 2 * line + height + GAP), PAPER)
+    rows, columns = -(-len(pictures) // COLUMNS), min(len(pictures), COLUMNS)
+    canvas = Image.new("RGB", (GAP + columns * (width + GAP), line + rows * (line + height + GAP)), PAPER)
     draw = ImageDraw.Draw(canvas)
     draw.text((GAP, GAP), title, INK, font)
     for i, (label, picture) in enumerate(pictures.items()):
-        left = GAP + i * (width + GAP)
-        draw.text((left, line + GAP // 2), label, INK, font)
-        canvas.paste(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST), (left, 2 * line))
+        left = GAP + i % COLUMNS * (width + GAP)
+        top = line + i // COLUMNS * (line + height + GAP)
+        draw.text((left, top + GAP // 2), label, INK, font)
+        canvas.paste(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST), (left, top + line))
     return np.asarray(canvas)
 
 

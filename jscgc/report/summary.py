@@ -10,7 +10,16 @@ import pandas as pd
 
 from jscgc.evaluation.statistics import Interval, hierarchical_interval
 from jscgc.report.checks import controls, few_steps, monotonic
-from jscgc.report.results import SET, Condition, checked, order_channels, order_methods, order_metrics
+from jscgc.report.results import (
+    CANNOT_OPERATE,
+    SET,
+    Condition,
+    checked,
+    metric_info,
+    order_channels,
+    order_methods,
+    order_metrics,
+)
 
 _KEY = ["method", "channel", "snr_db", "cbr", "steps", "metric"]
 
@@ -20,11 +29,10 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         {"rows": [{method, channel, snr_db, cbr, steps, metric, mean, low, high, images, draws, values, dropped,
-        interval_over}], "checks": {"monotonic": see `checks.monotonic`, "controls": see `checks.controls`, "few_steps":
-        see `checks.few_steps`}}. `mean`,
-        `low` and `high` are null where no value is finite; `draws` are the seeds. A set metric has its interval over
-        photographs by the jackknife's influences (see `influences`); where results hold no values without a photograph, over
-        draws only.
+        interval_over, and note where a method cannot operate}], "checks": {"monotonic", "controls", "few_steps": see the
+        functions of `checks`}}. `mean`, `low` and `high` are null where no value is finite; `draws` are the seeds. A set
+        metric has its interval over photographs by the jackknife's influences (see `influences`); where results hold no
+        values without a photograph, over draws only.
 
     Raises:
         ValueError: results without the contract's columns, or with a row twice.
@@ -32,6 +40,7 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
     results = checked(results)
     cells = matrices(results)
     intervals = {condition: hierarchical_interval(cell.to_numpy()) for condition, cell in cells.items()}
+    stuck = {c[:4]: i.mean for c, i in intervals.items() if c.metric == CANNOT_OPERATE and i.mean > 0}
     single = results[~results["image"].str.startswith(SET)]
     photos = cast(
         "Mapping[Hashable, int]", single.groupby([c for c in _KEY if c != "metric"])["image"].nunique().to_dict()
@@ -39,14 +48,31 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
     rows = [
         _row(condition, cell, intervals[condition], photos.get(condition[:5], 1)) for condition, cell in cells.items()
     ]
+    # What a method makes of the photographs that it can send is no statement about the others.
+    whole = {c: i for c, i in intervals.items() if c[:4] not in stuck}
     return {
-        "rows": rows,
+        "rows": [r for r in rows if not (metric_info(r["metric"]) and _place(r) in stuck)] + _stuck_rows(rows, stuck),
         "checks": {
-            "monotonic": monotonic(cells, intervals),
-            "controls": controls(cells, intervals),
-            "few_steps": few_steps(cells, intervals),
+            "monotonic": monotonic(cells, whole),
+            "controls": controls(cells, whole),
+            "few_steps": few_steps(cells, whole),
         },
     }
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["method"], row["channel"], row["snr_db"], row["cbr"]
+
+
+def _stuck_rows(rows: list[dict[str, Any]], stuck: Mapping[tuple[Any, ...], float]) -> list[dict[str, Any]]:
+    """A row without a value for every metric that others have where a method could not send all photographs."""
+    empty = dict.fromkeys(("mean", "low", "high"))
+    found = []
+    for row in (r for r in rows if r["metric"] == CANNOT_OPERATE and _place(r) in stuck):
+        note = f"cannot operate ({round(row['mean'] * row['images'])} of {row['images']} photographs)"
+        there = order_metrics(r["metric"] for r in rows if _place(r)[1:] == _place(row)[1:])
+        found += [{**row, **empty, "metric": metric, "note": note} for metric in there]
+    return found
 
 
 def matrices(results: pd.DataFrame) -> dict[Condition, pd.DataFrame]:

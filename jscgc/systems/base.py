@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -69,6 +69,40 @@ class System(Protocol):
         """Estimate of I(X; Y_hat) in bits, float [B]; None for a system whose receiver has no velocity fields.
 
         It looks at the photos themselves: a measurement, of which the receiver learns nothing.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """What a separated system makes of one transmission.
+
+    photo: [3,H,W] in [0,1]. failed: the channel decoder gave up and the photo is what is then shown. details: the format
+    that was chosen (modulation, rates, sizes). Times in milliseconds.
+    """
+
+    photo: Tensor
+    failed: bool
+    details: dict[str, float | str]
+    encode_ms: float
+    decode_ms: float
+
+
+@runtime_checkable
+class SeparatedSystem(Protocol):
+    """Source code and channel code apart: the format depends on the link, and the code may be an ideal one."""
+
+    name: str
+    rates: tuple[int, ...]
+    generative: bool
+    multiple: int
+    own_steps: int | None
+
+    def exchange(self, photo: Tensor, link: Link, symbols: int, generator: torch.Generator) -> Exchanged:
+        """Photo [3,H,W] over `symbols` data symbols of the link; the generator draws the channel.
+
+        Raises:
+            CannotOperate: no file of the photo is small enough for what the link can be trusted to carry.
         """
         ...
 
@@ -144,7 +178,7 @@ def check_photos(photos: Tensor, layout: str) -> None:
         raise ValueError(f"an image needs at least one pixel, got shape {list(photos.shape)}")
 
 
-def check_rate(system: System, rate: int) -> None:
+def check_rate(system: System | SeparatedSystem, rate: int) -> None:
     """Whether the system can send `rate` symbols per 1/16 position; a ValueError says what it can."""
     if rate not in system.rates:
         allowed = ", ".join(f"{allowed}/768" for allowed in system.rates)
@@ -175,6 +209,10 @@ class Reception:
     nfe: int
     encode_ms: float
     decode_ms: float
+    failed: bool = False
+    """The channel decoder gave up; the photo is what is then shown."""
+    details: dict[str, float | str] = field(default_factory=dict)
+    """The format that a separated system chose."""
     information: InformationRate | None = None
     """Estimate of the information that arrived, if it was asked for and the system has an estimator."""
 
@@ -212,7 +250,7 @@ def _milliseconds(start: float, device: torch.device) -> float:
 
 @torch.no_grad()
 def transmit(
-    system: System,
+    system: System | SeparatedSystem,
     photo: Tensor,
     link: Link,
     *,
@@ -240,7 +278,7 @@ def transmit(
 
     Raises:
         ValueError: not a photo, a rate that the model does not send, an unknown channel, an SNR that is not finite,
-            fewer samples than one.
+            fewer samples than one; CannotOperate, if no file of a separated system fits into the link.
     """
     check_photos(photo, "3HW")
     if samples < 1:
@@ -258,13 +296,18 @@ def transmit(
         assert other is not None and other.shape == photo.shape
         source = other
 
+    names = (key, canonical(link.channel), float(link.snr_db), link.rate)
+    noise = torch.Generator().manual_seed(derive(seed, "channel", *names))
+    if isinstance(system, SeparatedSystem):
+        sent = system.exchange(source, link, spent.data, noise)
+        arrived, times = sent.photo[None].to(device), (sent.encode_ms, sent.decode_ms)
+        return Reception(arrived, spent, 0, 0, *times, failed=sent.failed, details=sent.details)
     start = time.perf_counter()
     symbols = system.encode(source[None], snr_db, link.rate)
     encode_ms = _milliseconds(start, device)
     assert symbols.numel() == spent.data
 
-    names = (key, canonical(link.channel), float(link.snr_db), link.rate)
-    received = equalise(channel(symbols, snr_db, torch.Generator().manual_seed(derive(seed, "channel", *names))))
+    received = equalise(channel(symbols, snr_db, noise))
     sampling = Sampling(sample, torch.Generator().manual_seed(derive(seed, "sampler", *names)))
     start = time.perf_counter()
     # One after another: the memory of one, and the first is the same however many follow.
@@ -280,4 +323,5 @@ def transmit(
         bits = system.information(source[None], received, information_points, generator)
         information = None if bits is None else information_rate(bits.item(), spent, link.channel, link.snr_db)
     steps = sample.steps if system.own_steps is None else system.own_steps
-    return Reception(photos, spent, steps, sum(d.nfe for d in decoded), encode_ms, decode_ms, information)
+    nfe = sum(d.nfe for d in decoded)
+    return Reception(photos, spent, steps, nfe, encode_ms, decode_ms, information=information)

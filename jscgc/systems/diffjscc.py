@@ -64,7 +64,8 @@ class DiffJsccNet(nn.Module):
         """The receiver: reconstruct, then sample latents given the reconstruction."""
         condition = self.condition(received)
         size = (condition.shape[-2], condition.shape[-1])
-        return self.receiver.sample(condition, received, size, sampling, conditioned)
+        reconstruction = condition[:, : self.receiver.channels]
+        return self.receiver.sample(condition, received, size, sampling, conditioned, reconstruction)
 
     def information(self, latents: Tensor, received: Received, points: int, generator: torch.Generator) -> Information:
         """Estimate of I(X; Y_hat) for latents and what was received of them."""

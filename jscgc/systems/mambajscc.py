@@ -62,8 +62,11 @@ class Codec(nn.Module):
         latents: Tensor = self.decoder(features(received, self.encoder.max_rate), received.snr_db)
         return latents
 
+    def over(self, latents: Tensor, params: LinkParams, generator: torch.Generator) -> Tensor:
+        """Latents as they arrive over a drawn link."""
+        link = draw_link(params, len(latents), generator, latents.device)
+        return self.reconstruct(link.send(self.encoder.nested(latents, link.snr_db, link.rates), generator))
+
     def loss(self, latents: Tensor, params: LinkParams, generator: torch.Generator) -> dict[str, Tensor]:
         """Mean squared error of the latents over a drawn link."""
-        link = draw_link(params, len(latents), generator, latents.device)
-        received = link.send(self.encoder.nested(latents, link.snr_db, link.rates), generator)
-        return {"loss": torch.mean((self.reconstruct(received) - latents) ** 2)}
+        return {"loss": torch.mean((self.over(latents, params, generator) - latents) ** 2)}

@@ -12,7 +12,7 @@ from jscgc.config import AdapterParams, GeneratorParams, JscgcParams, ObjectiveP
 from jscgc.flow.information import Information, mutual_information
 from jscgc.flow.objective import flow_matching_loss, lagrangian_weights
 from jscgc.flow.path import VelocityField
-from jscgc.flow.samplers import Grid, Samples, guidance_at, guided, sample
+from jscgc.flow.samplers import Grid, Samples, guidance_at, guided, sample, towards
 from jscgc.flow.times import Times
 from jscgc.generator.adapter import CaAdapter, LinkState
 from jscgc.generator.backbones import build_backbone
@@ -75,13 +75,24 @@ class GenerativeReceiver(nn.Module):
         return velocity
 
     def sample(
-        self, condition: Tensor, link: LinkState, size: tuple[int, int], sampling: Sampling, conditioned: bool = True
+        self,
+        condition: Tensor,
+        link: LinkState,
+        size: tuple[int, int],
+        sampling: Sampling,
+        conditioned: bool = True,
+        reconstruction: Tensor | None = None,
     ) -> Samples:
-        """Latents [B,C,h,w] of `size` (h, w): from noise, guided; not conditioned, the prior alone."""
+        """Latents [B,C,h,w] of `size` (h, w): from noise, guided; not conditioned, the prior alone.
+
+        `reconstruction`, where there is one, pulls as `sampling.params.reconstruction_guidance` says.
+        """
         params, generator = sampling.params, sampling.generator
         noise = torch.randn((len(condition), self.channels, *size), generator=generator).to(condition)
         guidance = guidance_at(params.guidance, link.snr_db) if conditioned else 0.0
         velocity, evaluations = guided(self.conditional(condition, link), self.prior.backbone, guidance)
+        if reconstruction is not None and conditioned:
+            velocity = towards(velocity, reconstruction, params.reconstruction_guidance)
         grid = Grid(params.steps, params.time_shift)
         return sample(velocity, noise, grid, params.solver, evaluations, generator)
 

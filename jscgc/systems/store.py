@@ -5,24 +5,40 @@ from __future__ import annotations
 import difflib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
-from jscgc.config import EncoderParams, FewStepParams, GeneratorParams, JscgcParams, Params, Rate, Section, SystemName
+from jscgc.channel.accounting import GRID
+from jscgc.config import (
+    BaselineParams,
+    EncoderParams,
+    FewStepParams,
+    GeneratorParams,
+    JscgcParams,
+    Params,
+    Rate,
+    Section,
+)
+from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
+from jscgc.encoder.swin import SwinDecoder, SwinEncoder
 from jscgc.files import atomic, read_json, write_json
 from jscgc.generator.lora import add_lora
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_weights, save_weights
-from jscgc.systems.base import LatentSystem
+from jscgc.latent.pixels import PIXELS, PixelVae
+from jscgc.methods import CLASSICAL, CODECS, PIXEL, PIXEL_START, SYSTEMS, CodecName
+from jscgc.systems.base import LatentSystem, SeparatedSystem
+from jscgc.systems.diffcom import DiffComNet
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.jscgc_fast import FastJscgcNet
 from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
+from jscgc.systems.separation import Separation
 
-Kind = Literal["flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]
+Kind = Literal["flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", "diffcom"] | CodecName
 MODELS = Path("data/models")
 
 
@@ -37,6 +53,7 @@ class Architecture(Section):
     generator: GeneratorParams
     jscgc: JscgcParams
     few_step: FewStepParams
+    baselines: BaselineParams
 
     @model_validator(mode="after")
     def _has_the_planes(self) -> Architecture:
@@ -54,6 +71,7 @@ class Architecture(Section):
             generator=params.generator,
             jscgc=params.jscgc,
             few_step=params.few_step,
+            baselines=params.baselines,
         )
 
     def elsewhere(self, name: str) -> bool:
@@ -62,15 +80,32 @@ class Architecture(Section):
         return self.generator.source == "pretrained" and not changed and "backbone.net." in name and "lora_" not in name
 
 
+def on_pixels(name: str) -> bool:
+    """Whether a method sends pixels and no VAE's latents."""
+    return name in PIXEL or name.endswith("_pixels")
+
+
+def perceptual_start(name: str) -> str:
+    """The codec for least squared error that one for a perceptual distance is trained on from."""
+    return PIXEL_START if on_pixels(name) else "mambajscc_psnr"
+
+
 def build(
     architecture: Architecture, latents: LatentStatistics
-) -> Generator | Codec | JscgcNet | FastJscgcNet | DiffJsccNet:
-    """A randomly initialised network."""
+) -> Generator | Codec | JscgcNet | FastJscgcNet | DiffJsccNet | DiffComNet:
+    """A randomly initialised network; `latents` are those of `PIXELS` for codecs on pixels."""
     a, channels, factor, max_rate = architecture, latents.channels, latents.factor, architecture.max_rate
     if a.kind == "flow":
         return Generator(channels, a.generator)
-    if a.kind == "mambajscc_psnr":
-        return Codec.mamba(channels, a.encoder, max_rate, factor)
+    if a.kind == "deepjscc":
+        width = a.baselines.deepjscc.width
+        return Codec(CnnEncoder(channels, width, max_rate, GRID), CnnDecoder(channels, width, max_rate, GRID))
+    if a.kind == "swinjscc":
+        swin = a.baselines.swinjscc
+        return Codec(SwinEncoder(channels, swin, max_rate), SwinDecoder(channels, swin, max_rate))
+    if a.kind == "mambajscc_psnr" or a.kind in CODECS:
+        sizes = a.baselines.mamba_pixels if on_pixels(a.kind) else a.encoder
+        return Codec.mamba(channels, sizes, max_rate, factor)
     prior = Generator(channels, a.generator)
     if a.jscgc.tuning == "lora":
         add_lora(prior.backbone, a.jscgc.lora_rank)
@@ -78,6 +113,8 @@ def build(
         net = JscgcNet(channels, a.encoder, prior, a.jscgc, max_rate, factor)
         return net if a.kind == "jscgc" else FastJscgcNet(net, a.few_step)
     codec = Codec.mamba(channels, a.encoder, max_rate, factor)
+    if a.kind == "diffcom":
+        return DiffComNet(codec, prior, a.baselines.diffcom)
     return DiffJsccNet(channels, codec, prior, a.jscgc)
 
 
@@ -88,6 +125,15 @@ def save(folder: Path, architecture: Architecture, latents: LatentStatistics, ne
         content = {"architecture": architecture.model_dump(mode="json"), "latents": asdict(latents)}
         write_json(temporary / "model.json", content)
         save_weights(net, temporary / "weights.safetensors", architecture.elsewhere)
+
+
+def latent_space(vae: Path, latents: LatentStatistics) -> LatentSpace:
+    """The space that a model's latents belong to: the VAE's in a folder, or the pixels themselves.
+
+    Raises:
+        ValueError: the model was trained on another VAE.
+    """
+    return LatentSpace(PixelVae(), PIXELS) if latents == PIXELS else LatentSpace.load(vae, latents)
 
 
 @dataclass(frozen=True)
@@ -120,19 +166,22 @@ def load(folder: Path) -> Trained:
 
 def trained_systems(models: Path) -> list[str]:
     """Names of the systems that lie trained in a folder of models."""
-    return [name for name in get_args(SystemName) if (models / name / "model.json").exists()]
+    return [name for name in SYSTEMS if (models / name / "model.json").exists()]
 
 
-def load_system(name: str, models: Path = MODELS, device: torch.device | str = "cpu") -> LatentSystem:
-    """A trained system by name.
+def load_system(name: str, models: Path = MODELS, device: torch.device | str = "cpu") -> LatentSystem | SeparatedSystem:
+    """A system by name; the classical ones need no models.
 
     Raises:
         ValueError: no such method (suggests the nearest), or it is not trained.
     """
-    if name not in get_args(SystemName):
-        near = difflib.get_close_matches(name, get_args(SystemName), n=1, cutoff=0.4)
+    if name not in SYSTEMS:
+        near = difflib.get_close_matches(name, SYSTEMS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown method {name!r}: {hint}available: {', '.join(get_args(SystemName))}")
+        raise ValueError(f"unknown method {name!r}: {hint}available: {', '.join(SYSTEMS)}")
+    if name in CLASSICAL:
+        codec, code = name.split("_")
+        return Separation(codec, "capacity" if code == "capacity" else "ldpc")
     trained = load(models / name)
-    space = LatentSpace.load(models / "vae", trained.latents)
+    space = latent_space(models / "vae", trained.latents)
     return LatentSystem(name, space.to(device), trained.net.to(device), tuple(trained.architecture.rates))

@@ -21,10 +21,14 @@ from jscgc.data import CropSampler, scenes, split_files
 from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.generator.lora import load_base, set_trained
 from jscgc.generator.zimage import empty_prompt, start_from_controlnet
-from jscgc.latent.autoencoder import LatentStatistics, load_vae
+from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_vae
 from jscgc.latent.nano_vae import NanoVae
+from jscgc.latent.pixels import PIXELS, PixelVae
+from jscgc.methods import PerceptualCodecName, PixelCodecName
+from jscgc.metrics import Trainable, pair_metric
 from jscgc.seeding import derive, stream
 from jscgc.systems import store
+from jscgc.systems.diffcom import DiffComNet
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.jscgc_fast import FastJscgcNet
@@ -36,6 +40,10 @@ from jscgc.training.loop import MetricLog, resolve_device, train
 log_ = logging.getLogger(__name__)
 KLT_CROPS = 1000
 """Latent crops from which a codec's linear start is computed."""
+PIXEL_KLT_CROPS = 300
+"""Crops of photographs, the same for a codec on pixels."""
+LPIPS, FEATURE_DISTANCE = "lpips", "feature_distance_efficientnet_lite0"
+"""The distances that perceptual codecs are trained for."""
 Placed = TypeVar("Placed", bound=Tensor | nn.Module)
 
 
@@ -264,6 +272,72 @@ def train_diffjscc(params: Params, latents: Path, flow: Path, codec: Path, folde
     net.codec.load_state_dict(store.load(codec).net.state_dict())
     _train_receiver(net, params, latents, folder, log, "diffjscc")
     return net
+
+
+def compose_diffcom(params: Params, latents: Path, flow: Path, codec: Path) -> DiffComNet:
+    """DiffCom learns nothing of its own: the codec and the prior as they are."""
+    net = store.build(Architecture.of("diffcom", params), read_statistics(latents))
+    assert isinstance(net, DiffComNet)
+    if params.generator.source == "scratch":
+        net.prior.load_state_dict(store.load(flow).net.state_dict())
+    else:
+        net.prior.backbone.caption.load_state_dict(store.load(flow).net.backbone.caption.state_dict())
+    net.codec.load_state_dict(store.load(codec).net.state_dict())
+    return net.eval()
+
+
+def train_pixel_codec(params: Params, kind: PixelCodecName, photos: Path, folder: Path, log: MetricLog) -> Codec:
+    """A reconstruction codec on pixels, for least squared error on random crops of the training photographs."""
+    device = resolve_device(params.device)
+    seeded(params, kind)
+    codec = store.build(Architecture.of(kind, params), PIXELS)
+    assert isinstance(codec, Codec)
+    own, space = params.baselines.pixels, LatentSpace(PixelVae(), PIXELS).to(device)
+    crops = _photo_crops(params, photos, own.crop)
+    codec.start(space.encode(_place(crops.batch(PIXEL_KLT_CROPS, params.seed, kind, "start"), device)).cpu())
+    _place(codec, device)
+
+    def loss(step: int) -> dict[str, Tensor]:
+        images = _place(crops.batch(own.train.batch_size, params.seed, kind, step), device)
+        return codec.loss(space.encode(images), params.link, stream(params.seed, kind, step))
+
+    train(codec, loss, own.train, folder, log, kind, precision=params.precision)
+    return codec
+
+
+def train_perceptual_codec(
+    params: Params, kind: PerceptualCodecName, photos: Path, models: Path, folder: Path, log: MetricLog
+) -> Codec:
+    """MambaJSCC trained on from the one for least squared error, for LPIPS or the deep-feature distance of whole photos.
+
+    On latents the loss is seen through the VAE's decoder, which does not learn.
+
+    Raises:
+        ValueError: the codec that it starts from is not trained, or the distance's weights are not there.
+    """
+    device = resolve_device(params.device)
+    started = store.load(models / store.perceptual_start(kind))
+    codec: Codec = _place(started.net, device).requires_grad_(True)
+    space = store.latent_space(models / "vae", started.latents).to(device)
+    own = params.baselines.perceptual
+    crops = _photo_crops(params, photos, own.crop)
+    metric = pair_metric(LPIPS if "lpips" in kind else FEATURE_DISTANCE, device.type)
+    assert isinstance(metric, Trainable)
+
+    def loss(step: int) -> dict[str, Tensor]:
+        images = _place(crops.batch(own.train.batch_size, params.seed, kind, step), device)
+        generator = stream(params.seed, kind, step)
+        decoded = space.decode(codec.over(space.encode(images), params.link, generator), own.crop, own.crop)
+        perceived, squared = metric.loss(images, decoded).mean(), torch.mean((decoded - images) ** 2)
+        return {"loss": perceived + own.distortion * squared, "perceived": perceived, "squared": squared}
+
+    train(codec, loss, own.train, folder, log, kind, precision=params.precision)
+    return codec
+
+
+def _photo_crops(params: Params, photos: Path, crop: int) -> CropSampler:
+    own = params.latents
+    return CropSampler(split_files(photos, "train"), crop, own.min_scale, scenes(photos), colour=own.colour)
 
 
 def _train_receiver(

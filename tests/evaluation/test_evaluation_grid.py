@@ -125,3 +125,25 @@ def test_one_patch_leaves_the_set_metrics_out(caplog: pytest.LogCaptureFixture):
     done = [(job(ORIGINAL, "a"), JobResult({}, features)), (job("jscgc", "a"), JobResult({"psnr": 20.0}, features))]
     assert tabulate(done).table["metric"].tolist() == ["psnr"]
     assert "left out" in caplog.text
+
+
+def test_what_cannot_operate_has_a_row_that_says_so_and_no_value(models, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "hard.png")
+    Image.fromarray(np.full_like(pixels, 90)).save(tmp_path / "easy.png")
+    names = (("easy", tmp_path / "easy.png"), ("hard", tmp_path / "hard.png"))
+    worker = Worker(Setup(models, names, 0, SampleParams(steps=1, guidance=1.0), 64, "cpu"))
+    jobs = [
+        Job(method, "none", "awgn", 5.0, 24, image, 0, False)
+        for method in ("jpeg_capacity",)
+        for image in ("easy", "hard")
+    ]
+    originals = [replace(jobs[0], method=ORIGINAL, image=image) for image in ("easy", "hard")]
+    done = [(one, worker.run(one)) for one in (*originals, *jobs)]
+    table = tabulate(done).table.set_index(["image", "metric"])["value"]
+    assert table["easy", "cannot_operate"] == 0 and table["hard", "cannot_operate"] == 1
+    assert table["easy", "decoding_failed"] == 0 and table["easy", "psnr"] > 30
+    assert table["easy", "file_bits"] <= table["easy", "budget_bits"]
+    assert set(table["hard"].index) == {"cannot_operate"}
+    # No distance of half the set stands for the whole.
+    assert "*" not in table.index.get_level_values("image")

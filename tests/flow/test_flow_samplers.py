@@ -14,7 +14,7 @@ from torch import Tensor
 
 from jscgc.flow.gaussian import gaussian_flow, gaussian_velocity
 from jscgc.flow.path import expand
-from jscgc.flow.samplers import SOLVERS, Grid, _euler_maruyama, guidance_at, guided, sample
+from jscgc.flow.samplers import SOLVERS, Grid, _euler_maruyama, guidance_at, guided, sample, towards
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -177,3 +177,14 @@ def test_guidance_by_snr_is_linear_between_its_points_and_constant_beyond():
 
 def test_expand_is_per_image():
     assert expand(torch.arange(3.0), torch.zeros(3, 4, 5)).shape == (3, 1, 1)
+
+
+@given(weight=st.floats(0, 1))
+def test_a_pulled_field_has_the_pulled_posterior_mean(weight):
+    x_t, anchor, t = torch.randn(2, 3), torch.randn(2, 3), torch.tensor([0.3, 0.9])
+
+    def velocity(x, s):
+        return 0.4 * x - 0.1
+
+    mean, pulled = (x_t - t[:, None] * field(x_t, t) for field in (velocity, towards(velocity, anchor, weight)))
+    assert torch.allclose(pulled, (1 - weight) * mean + weight * anchor, atol=1e-5)

@@ -14,7 +14,7 @@ from pytorch_msssim import ms_ssim
 from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
-from jscgc.metrics import pair_metric
+from jscgc.metrics import Trainable, pair_metric
 from jscgc.metrics.images import as_bytes
 from jscgc.metrics.lpips import LPIPS, load_alex
 from jscgc.metrics.ms_ssim import WEIGHTS, _few_scales, scales
@@ -124,3 +124,25 @@ def test_user_mistakes_are_named() -> None:
         psnr(torch.zeros(3, 8, 8), torch.zeros(3, 8, 8))
     with pytest.raises(ValueError, match="not finite"):
         psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), math.nan))
+
+
+@pytest.mark.parametrize("name", ["feature_distance_efficientnet_lite0", "lpips"])
+@pytest.mark.filterwarnings(OLD_SPELLING)
+def test_what_is_trained_for_is_what_is_measured(name: str, chelsea: Tensor, pictures: SimpleNamespace) -> None:
+    torch.manual_seed(0)
+    if name == "lpips":
+        metric: Trainable = LPIPS(network=lpips.LPIPS(net="alex", pnet_rand=True, verbose=False))
+    else:
+        found = pair_metric(name)
+        assert isinstance(found, Trainable)
+        metric = found
+    reference = as_bytes(chelsea[..., :96, :96]).float() / 255
+    received = (as_bytes(pictures.noise(reference, 0.05)).float() / 255).requires_grad_()
+    loss = metric.loss(reference, received)
+    assert loss.detach() == pytest.approx(metric(reference, received.detach()), abs=1e-5)
+    (gradient,) = torch.autograd.grad(loss.sum(), received)
+    with torch.no_grad():
+        size = 0.02 * gradient / gradient.norm()
+        moved = [metric.loss(reference, received + sign * size).item() for sign in (1, -1)]
+    slope = (size * gradient).sum().item()
+    assert (moved[0] - moved[1]) / 2 == pytest.approx(slope, rel=0.05) and slope > 0

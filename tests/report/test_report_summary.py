@@ -179,3 +179,27 @@ def test_broken_results_are_named(make: Maker, tmp_path: Path) -> None:
 def test_the_report_needs_no_torch() -> None:
     code = "import sys, jscgc.report, jscgc.evaluation.statistics; sys.exit('torch' in sys.modules)"
     assert run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+def test_a_method_that_cannot_send_every_photograph_has_no_mean_and_says_why(make: Maker) -> None:
+    results = make()
+    classical = results[results["method"] == "mambajscc_psnr"].assign(method="hevc_ldpc", steps=0)
+    stuck = (classical["snr_db"] == 0.0) & (abs(classical["cbr"] - 8 / 768) < 1e-9)
+    # At one condition photograph b can't be sent; the set has no distance there.
+    left = classical[~(stuck & classical["image"].isin(["b", "*"]))]
+    share = classical[classical["metric"] == "psnr"].assign(metric="cannot_operate")
+    share["value"] = (stuck & (classical["image"] == "b")).loc[share.index].astype(float)
+    summary = summarise(pd.concat([results, left, share]))
+    at = {"method": "hevc_ldpc", "snr_db": 0.0, "cbr": 8 / 768}
+    found = row(summary, **at, metric="psnr")
+    assert found["mean"] is None and found["note"] == "cannot operate (1 of 2 photographs)"
+    assert row(summary, **at, metric="fid_efficientnet_lite0")["mean"] is None
+    assert row(summary, **at, metric="cannot_operate")["mean"] == pytest.approx(0.5)
+    assert row(summary, method="hevc_ldpc", snr_db=5.0, cbr=8 / 768, metric="psnr")["mean"] is not None
+    # The easier photograph alone is no step of a curve either.
+    assert summary["checks"]["monotonic"]["passed"]
+    headline = headline_table(summary)
+    assert headline is not None and headline.snr_db == 0.0
+    cells = {cell.method: cell for cell in headline.rows[0].cells}
+    assert cells["hevc_ldpc"].text.startswith("cannot operate") and not cells["hevc_ldpc"].best
+    json.dumps(summary, allow_nan=False)

@@ -14,7 +14,16 @@ from jscgc.config import SampleParams
 from jscgc.systems.base import LatentSystem, Link, transmit
 from jscgc.systems.store import load_system
 
-METHODS = ["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]
+METHODS = [
+    "jscgc",
+    "jscgc_fast",
+    "mambajscc_psnr",
+    "diffjscc",
+    "diffcom",
+    "deepjscc",
+    "swinjscc",
+    "mambajscc_psnr_pixels",
+]
 LINK = Link("awgn", 5.0, 4)
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from jscgc.config import WarmStart
+from jscgc.config import DataParams, WarmStart
+from jscgc.data import prepare
 from jscgc.files import sha256, write_json
+from jscgc.latent.autoencoder import load_vae
+from jscgc.latent.pixels import PIXELS
+from jscgc.methods import PIXEL
 from jscgc.systems import store
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.store import Architecture
@@ -236,3 +242,57 @@ def test_a_pretrained_generator_is_passed_through_and_stays_where_it_is(params, 
         stored = load_file(tmp_path / tuning / "weights.safetensors")
         assert any("backbone.net." in name and "lora_" not in name for name in stored) is (tuning == "full")
         assert same(state(store.load(tmp_path / tuning).net), state(net))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two training photographs as prepare leaves them."""
+    root = tmp_path_factory.mktemp("source")
+    sampled = np.random.default_rng(0)
+    for name in ("a", "b", "c", "d"):
+        pixels = np.kron(sampled.integers(0, 255, (8, 10, 3)), np.ones((12, 12, 1))).astype(np.uint8)
+        Image.fromarray(pixels).save(root / f"{name}.png")
+    out = tmp_path_factory.mktemp("photos") / "photos"
+    prepare(DataParams(source="folder", train=[str(root)], validation_fraction=0.25, test_fraction=0.25), 0, out)
+    return out
+
+
+@pytest.mark.parametrize("kind", PIXEL)
+def test_codecs_on_pixels_are_trained_and_stored(kind, params, photos, tmp_path):
+    net = recipes.train_pixel_codec(params, kind, photos, tmp_path / "run", ignore)
+    again = recipes.train_pixel_codec(params, kind, photos, tmp_path / "again", ignore)
+    assert same(state(net), state(again))
+    store.save(tmp_path / kind, Architecture.of(kind, params), PIXELS, net)
+    system = store.load_system(kind, tmp_path)  # no VAE lies there, and none is needed
+    assert system.encode(torch.rand(1, 3, 20, 30), torch.zeros(1), 4).shape == (1, 4, 2, 2)
+    assert same(state(system.codec), state(net))
+
+
+@pytest.mark.parametrize(("kind", "start"), [("mambajscc_feature", ""), ("mambajscc_feature_pixels", "_pixels")])
+def test_perceptual_codecs_go_on_from_those_for_least_squared_error(kind, start, params, photos, models, tmp_path):
+    before = state(store.load(models / f"mambajscc_psnr{start}").net)
+    vae = state(load_vae(models / "vae"))
+    losses = []
+    net = recipes.train_perceptual_codec(
+        params, kind, photos, models, tmp_path, lambda step, metrics: losses.append(metrics)
+    )
+    assert {name for name in before if not torch.equal(before[name], net.state_dict()[name])} > {
+        "encoder.linear.1.weight"
+    }
+    assert same(state(load_vae(models / "vae")), vae)
+    assert all(0 < m["perceived"] < 16 and m["loss"] >= m["perceived"] for m in losses)
+    assert losses[-1]["loss"] == pytest.approx(
+        losses[-1]["perceived"] + params.baselines.perceptual.distortion * losses[-1]["squared"], rel=1e-5
+    )
+
+
+def test_without_lpips_weights_its_codec_says_what_is_missing(params, photos, models, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="AlexNet"):
+        recipes.train_perceptual_codec(params, "mambajscc_lpips", photos, models, tmp_path, ignore)
+
+
+def test_diffcom_is_composed_of_what_was_trained(params, latents, trained):
+    net = recipes.compose_diffcom(params, latents, trained / "flow", trained / "codec")
+    assert same(state(net.prior), load_file(trained / "flow" / "weights.safetensors"))
+    assert same(state(net.codec), load_file(trained / "codec" / "weights.safetensors"))

@@ -1,0 +1,108 @@
+"""Separation (Shannon): an image codec's file, and a channel code that carries it or does not.
+
+`CODEC_capacity`: an ideal code; so many bits arrive without error as the channel's capacity allows. Where every symbol of an
+image meets another h, that is the ergodic capacity; where one h holds for an image, the rate is what fails for a share
+`OUTAGE` of the images, and it fails for those. `CODEC_ldpc`: 5G's LDPC codes and QAM, real bits and real failures; the
+scheme is chosen by the link's law and average SNR, which the transmitter knows, and is a constant of the session.
+
+A receiver whose channel decoder fails shows mid-gray: a file with errors is no picture.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from math import floor
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from jscgc.channel.accounting import GRID
+from jscgc.channel.capacity import outage_capacity
+from jscgc.channel.channels import get_channel
+from jscgc.channel.receiver import equalise
+from jscgc.channel.spec import parse_channel
+from jscgc.classical.codecs import CannotOperate, decode, fit, get_codec
+from jscgc.classical.ldpc import transport_block
+from jscgc.classical.mcs import choose
+from jscgc.data.images import to_photo, to_tensor
+from jscgc.systems.base import Exchanged, Link
+
+RATES = tuple(range(1, 61))
+"""A file can have any length: every whole number of symbols per position."""
+GRAY = 0.5
+"""What a receiver shows that has no file."""
+ROUNDING = 1e-6
+"""Bits per symbol by which an ideal code may miss the capacity, which is computed in single precision."""
+
+
+class Separation:
+    """A SeparatedSystem.
+
+    Args:
+        codec: name of an image codec, see `classical.codecs`.
+        code: the channel code.
+    """
+
+    generative = False
+    own_steps: int | None = 0
+    multiple = GRID
+    rates = RATES
+
+    def __init__(self, codec: str, code: Literal["capacity", "ldpc"]) -> None:
+        self.name = f"{codec}_{code}"
+        self._codec = get_codec(codec)
+        self._ideal = code == "capacity"
+
+    def exchange(self, photo: Tensor, link: Link, symbols: int, generator: torch.Generator) -> Exchanged:
+        """As `SeparatedSystem.exchange`."""
+        height, width = photo.shape[-2:]
+        start = time.perf_counter()
+        carry = self._carry_ideally if self._ideal else self._carry
+        bits, format_, over_the_air = carry(link, symbols)
+        fitted = fit(self._codec, to_photo(photo), bits)
+        encode_ms = 1000 * (time.perf_counter() - start)
+        start = time.perf_counter()
+        file = over_the_air(fitted.packed, generator)
+        shown = torch.full(photo.shape, GRAY) if file is None else to_tensor(decode(self._codec, file, height, width))
+        details = {**format_, "quality": fitted.quality, "file_bits": 8 * len(fitted.packed), "budget_bits": bits}
+        return Exchanged(shown, file is None, details, encode_ms, 1000 * (time.perf_counter() - start))
+
+    def _carry_ideally(self, link: Link, symbols: int) -> _Carrier:
+        rate = outage_capacity(link.channel, link.snr_db)
+        spec = parse_channel(link.channel)
+        known = get_channel(str(replace(spec, csi="perfect", snr="told")))
+
+        def over_the_air(file: bytes, generator: torch.Generator) -> bytes | None:
+            if spec.name == "awgn" or spec.name.endswith("_fast"):
+                return file
+            sounding = torch.ones(1, 1, 1, symbols, dtype=torch.complex64)
+            held = equalise(known(sounding, torch.tensor([link.snr_db]), generator)).bits.item()
+            return file if held >= rate - ROUNDING else None
+
+        format_: dict[str, float | str] = {"bits_per_symbol": rate}
+        return floor(symbols * rate), format_, over_the_air
+
+    def _carry(self, link: Link, symbols: int) -> _Carrier:
+        scheme = choose(link.channel, link.snr_db, symbols)
+        if scheme is None:
+            raise CannotOperate(
+                f"{self.name}: no modulation and code rate of 5G is expected to arrive with {symbols} symbols over "
+                f"{link.channel} at {link.snr_db:g} dB; raise the SNR or the CBR"
+            )
+        block = transport_block(scheme, symbols)
+        channel = get_channel(link.channel)
+
+        def over_the_air(file: bytes, generator: torch.Generator) -> bytes | None:
+            sent = block.encode(file).reshape(1, 1, 1, symbols)
+            received = equalise(channel(sent, torch.tensor([link.snr_db]), generator))
+            return block.decode(received.estimate.flatten(), received.reliability.flatten())
+
+        format_: dict[str, float | str] = {"modulation": f"{2**scheme.order}QAM", "code_rate": scheme.code_rate}
+        return block.payload_bits, format_, over_the_air
+
+
+_Carrier = tuple[int, dict[str, float | str], Callable[[bytes, torch.Generator], bytes | None]]
+"""Bits that can be sent, the format they are sent in, and the way of a file over the channel (None: it is lost)."""
