@@ -52,7 +52,7 @@ class TransportBlock:
             warnings.filterwarnings("ignore", "Effective coderate", UserWarning)
             self._encoder = TBEncoder(
                 target_tb_size=cut.payload_bits,
-                num_coded_bits=_coded_bits(scheme, symbols),
+                num_coded_bits=cut.coded_bits,
                 target_coderate=scheme.code_rate,
                 num_bits_per_symbol=scheme.order,
                 channel_type="PDSCH",
@@ -142,12 +142,3 @@ class TransportBlock:
 def transport_block(scheme: Mcs, symbols: int) -> TransportBlock:
     """The transport block of a scheme on so many symbols; it takes a second to build, so the last few are kept."""
     return TransportBlock(scheme, symbols)
-
-
-def _coded_bits(scheme: Mcs, symbols: int) -> int:
-    """Coded bits before repetition. The base graphs' rates end at 1/3 and 1/5; below, 5G sends coded bits again."""
-    cut = segments(scheme, symbols)
-    # Which base graph: TS 38.212, section 7.2.2.
-    expansion = 3 if cut.block_bits > 3824 and scheme.code_rate > 0.25 else 5
-    per_block = expansion * cut.block_bits // scheme.order * scheme.order
-    return min(scheme.order * symbols, cut.blocks * per_block)

@@ -41,12 +41,15 @@ class Mcs:
 class Segments:
     """How 5G cuts a transport block (TS 38.214, section 5.1.3.2, and TS 38.212, section 5.2.2).
 
-    payload_bits: what it carries. blocks: code blocks. block_bits: information bits of each, checksums included.
+    payload_bits: what it carries. blocks: code blocks. block_bits: information bits of each, checksums included. coded_bits: of
+    all blocks, before repetition. copies: how often each of them is sent, on average; 1 for all but the lowest code rates.
     """
 
     payload_bits: int
     blocks: int
     block_bits: int
+    coded_bits: int
+    copies: float
 
 
 _CODE_RATES_1024 = {
@@ -94,7 +97,11 @@ def segments(scheme: Mcs, symbols: int) -> Segments:
         device="cpu",
     )
     payload_bits, block_bits, blocks = (int(size) for size in sizes[:3])
-    return Segments(payload_bits, blocks, block_bits)
+    # The rates of base graphs 1 and 2 (TS 38.212, section 7.2.2) end at 1/3 and 1/5; below, 5G sends coded bits again.
+    expansion = 3 if block_bits > 3824 and scheme.code_rate > 0.25 else 5
+    longest = expansion * block_bits // scheme.order * scheme.order * blocks
+    coded_bits = min(scheme.order * symbols, longest)
+    return Segments(payload_bits, blocks, block_bits, coded_bits, scheme.order * symbols / coded_bits)
 
 
 @lru_cache(maxsize=1024)
@@ -113,16 +120,20 @@ def choose(channel: str, snr_db: float, symbols: int) -> Mcs | None:
         ValueError: an unknown channel, or sionna is not installed.
     """
     snrs = _snrs(channel, snr_db) * 10 ** (-GAP_DB / 10)
-    moments = {}
-    for order in _CODE_RATES_1024:
-        information, dispersion = bicm(order, snrs)
-        moments[order] = information.mean(1), dispersion.mean(1) + information.var(1)
+
+    @cache
+    def moments(order: int, copies: float) -> tuple[Floats, Floats]:
+        # Ratios of a bit's copies add up, and so do their SNRs.
+        information, dispersion = bicm(order, copies * snrs)
+        return information.mean(1), dispersion.mean(1) + information.var(1)
+
     for scheme in reversed(SCHEMES):
         cut = segments(scheme, symbols)
-        length, needed = symbols / cut.blocks, cut.block_bits * cut.blocks / symbols
+        length = cut.coded_bits / scheme.order / cut.blocks
+        needed = cut.block_bits / length
         if needed > _HIGHEST_RATE * scheme.order:
             continue
-        reachable = normal_approximation(*moments[scheme.order], length, IMAGE_ERROR / cut.blocks)
+        reachable = normal_approximation(*moments(scheme.order, cut.copies), length, IMAGE_ERROR / cut.blocks)
         if np.mean(reachable >= needed) >= 1 - OUTAGE:
             return scheme
     return None

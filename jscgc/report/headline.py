@@ -24,6 +24,8 @@ from jscgc.report.results import (
     order_metrics,
 )
 
+LABEL_WIDTH, COLUMN_WIDTH = 18, 15
+"""Characters of the printed table: of the metrics' names, and of each method."""
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
@@ -108,16 +110,34 @@ def print_headline(summary: Mapping[str, Any], console: Console | None = None) -
     standins = any(is_standin(row.metric) for row in headline.rows)
     caption = "* stand-in on EfficientNet-Lite0: its own scale" if standins else None
     title = f"{headline.condition}; mean [95% interval]"
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", padding=(0, 0))
-    table.add_column("metric", min_width=14)
-    for method in headline.methods:
-        table.add_column(Text(method_label(method)), justify="right")
-    for row in headline.rows:
-        label = row.label.replace(" (EfficientNet-Lite0)", "*") if is_standin(row.metric) else row.label
-        # The interval on a line of its own: four methods then fit into 80 columns.
-        cells = [Text(cell.text.replace(" [", "\n[", 1), style="bold" if cell.best else "") for cell in row.cells]
-        table.add_row(Text(f"{label} {row.arrow}"), *cells)
-    console.print(table)
+    notes = {cell.method: cell.note for row in headline.rows for cell in row.cells if cell.note}
+    places = [i for i, method in enumerate(headline.methods) if method not in notes]
+    columns = max(1, (console.width - LABEL_WIDTH) // COLUMN_WIDTH)
+    for start in range(0, len(places), columns):
+        shown = places[start : start + columns]
+        last = start + columns >= len(places)
+        table = Table(
+            title=None if start else title,
+            title_justify="left",
+            caption=caption if last else None,
+            caption_justify="left",
+            padding=(0, 0),
+        )
+        table.add_column("metric", min_width=14)
+        for place in shown:
+            label = method_label(headline.methods[place])
+            table.add_column(Text(label), justify="right", min_width=COLUMN_WIDTH - 2)
+        for row in headline.rows:
+            label = row.label.replace(" (EfficientNet-Lite0)", "*") if is_standin(row.metric) else row.label
+            # The interval on a line of its own.
+            cells = [
+                Text(cell.text.replace(" [", "\n[", 1), style="bold" if cell.best else "")
+                for cell in (row.cells[place] for place in shown)
+            ]
+            table.add_row(Text(f"{label} {row.arrow}"), *cells)
+        console.print(table)
+    for method, note in notes.items():
+        console.print(f"{method_label(method)}: {note}", markup=False, highlight=False)
 
 
 def _headline_row(metric: str, methods: list[str], found: Mapping[str, Mapping[str, Any]]) -> HeadlineRow:

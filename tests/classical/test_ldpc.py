@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
 
@@ -35,8 +36,8 @@ def send(block: TransportBlock, file: bytes, channel: str, snr_db: float, seed: 
 def threshold(scheme, symbols: int) -> float:
     """SNR in dB at which the best codes of the length of the code blocks lose IMAGE_ERROR of the images."""
     cut = segments(scheme, symbols)
-    rate = cut.block_bits * cut.blocks / symbols / scheme.order
-    return required_snr_db(scheme.order, rate, symbols / cut.blocks, IMAGE_ERROR / cut.blocks)
+    rate, length = cut.block_bits * cut.blocks / cut.coded_bits, cut.coded_bits / scheme.order / cut.blocks
+    return required_snr_db(scheme.order, rate, length, IMAGE_ERROR / cut.blocks) - 10 * math.log10(cut.copies)
 
 
 def arrived(scheme, symbols: int, snr_db: float, trials: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -36,6 +37,8 @@ def test_segments_carry_about_the_code_rate(symbols):
         cut = segments(scheme, symbols)
         assert cut.payload_bits % 8 == 0 and cut.block_bits <= 8448
         assert cut.payload_bits < cut.blocks * cut.block_bits
+        assert cut.copies * cut.coded_bits == pytest.approx(scheme.order * symbols)
+        assert cut.copies == 1 or scheme.code_rate < 1 / 3
         if symbols >= 3072:
             assert cut.payload_bits == pytest.approx(scheme.efficiency * symbols, rel=0.05)
 
@@ -46,9 +49,9 @@ def test_over_awgn_it_is_the_best_that_the_threshold_allows(snr_db):
 
     def arrives(scheme):
         cut = segments(scheme, SYMBOLS)
-        rate = cut.block_bits * cut.blocks / SYMBOLS / scheme.order
-        needed = required_snr_db(scheme.order, rate, SYMBOLS / cut.blocks, IMAGE_ERROR / cut.blocks)
-        return needed + GAP_DB <= snr_db
+        rate, length = cut.block_bits * cut.blocks / cut.coded_bits, cut.coded_bits / scheme.order / cut.blocks
+        needed = required_snr_db(scheme.order, rate, length, IMAGE_ERROR / cut.blocks)
+        return needed - 10 * math.log10(cut.copies) + GAP_DB <= snr_db
 
     assert chosen == max(filter(arrives, SCHEMES), key=SCHEMES.index)
 
