@@ -1,6 +1,6 @@
 """A transport block of 5G NR on complex symbols, by sionna: checksums, LDPC code, rate matching, scrambling, QAM.
 
-    file -> bits -> TBEncoder -> repetition -> QAM -> interleaver -> symbols of unit power
+    file -> bits -> TBEncoder -> QAM -> repetition -> interleaver -> symbols of unit power
     estimate, reliability -> deinterleaver -> log-likelihood ratios -> code blocks -> belief propagation -> checksums -> file
 
 Bits are float 0 and 1, and log-likelihood ratios are log P(1) / P(0), as sionna has them.
@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from jscgc.channel.accounting import normalise_power
@@ -43,7 +44,7 @@ class TransportBlock:
         from sionna.phy.mapping import Demapper, Mapper
         from sionna.phy.nr import TBEncoder
 
-        self._order, self._symbols = scheme.order, symbols
+        self._order = scheme.order
         cut = segments(scheme, symbols)
         self.payload_bits = cut.payload_bits
         """What a file may have."""
@@ -66,6 +67,8 @@ class TransportBlock:
         self._tb_check = CRCDecoder(self._encoder.tb_crc_encoder, device="cpu")
         block_crc = self._encoder.cb_crc_encoder
         self._block_check = None if block_crc is None else CRCDecoder(block_crc, device="cpu")
+        # Copies are spread evenly over the code blocks.
+        self._repetition = torch.arange(symbols) * (self._encoder.n // scheme.order) // symbols
         self._permutation = torch.randperm(symbols, generator=stream(0, "interleaver", symbols))
 
     @torch.no_grad()
@@ -80,9 +83,8 @@ class TransportBlock:
             raise ValueError(f"a file of {len(given)} bits does not fit into {self.payload_bits}")
         bits = torch.zeros(1, self.payload_bits)
         bits[0, : len(given)] = torch.from_numpy(given)
-        coded = self._encoder(bits)
-        sent: Tensor = self._mapper(coded[:, torch.arange(self._order * self._symbols) % self._encoder.n])
-        return normalise_power(sent)[0, self._permutation]
+        sent: Tensor = self._mapper(self._encoder(bits))
+        return normalise_power(sent[:, self._repetition])[0, self._permutation]
 
     @torch.no_grad()
     def decode(self, estimate: Tensor, reliability: Tensor) -> bytes | None:
@@ -90,8 +92,7 @@ class TransportBlock:
 
         The payload is the file and its padding.
         """
-        coded = self._combine(self._ratios(estimate, reliability))
-        bits = self._decode_blocks(self._blocks(coded))
+        bits = self._decode_blocks(self._blocks(self._ratios(estimate, reliability)))
         if bits is None:
             return None
         if self._block_check is not None:
@@ -100,19 +101,20 @@ class TransportBlock:
         return np.packbits(payload[0].numpy().astype(np.uint8)).tobytes() if holds.all() else None
 
     def _ratios(self, estimate: Tensor, reliability: Tensor) -> Tensor:
-        """[order * symbols]. With rho the reliability, estimate / rho is the symbol and noise of variance (1 - rho) / rho."""
+        """Log-likelihood ratios of the coded bits, float [n]; those of a bit's copies add up.
+
+        With rho the reliability, estimate / rho is the symbol and noise of variance (1 - rho) / rho.
+        """
         inverse = torch.argsort(self._permutation)
         estimate, reliability = estimate[inverse], reliability[inverse].clamp(_LEAST, 1 - _LEAST)
         unbiased, noise_var = estimate / reliability, (1 - reliability) / reliability
-        # PAM of unit power: an axis of the QAM scaled by sqrt(2). [axis, symbols]
+        # PAM of unit power: an axis of the QAM scaled by sqrt(2). [part, symbols]
         axes = 2**0.5 * torch.stack([unbiased.real, unbiased.imag])
         ratios: Tensor = self._demapper(axes.to(torch.complex64), 2 * noise_var.expand_as(axes))
-        return ratios.reshape(2, self._symbols, -1).permute(1, 2, 0).reshape(-1)
-
-    def _combine(self, ratios: Tensor) -> Tensor:
-        """Sum over the repetitions of each coded bit."""
-        where = torch.arange(len(ratios)) % self._encoder.n
-        return torch.zeros(self._encoder.n).index_add_(0, where, ratios)
+        ratios = rearrange(ratios, "part (symbol bit) -> symbol (bit part)", part=2, symbol=len(estimate))
+        return (
+            torch.zeros(self._encoder.n // self._order, self._order).index_add_(0, self._repetition, ratios).flatten()
+        )
 
     def _blocks(self, ratios: Tensor) -> Tensor:
         """Descrambled and cut into code blocks [C, n]; what was not sent is 0. As sionna's TBDecoder."""

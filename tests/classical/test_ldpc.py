@@ -114,6 +114,14 @@ def test_the_threshold_is_the_expected_one_within_the_gap(scheme):
     assert arrived(scheme, SYMBOLS, threshold(scheme, SYMBOLS) - 0.5, 6) <= 3
 
 
+def test_repeated_bits_are_spread_over_the_code_blocks():
+    """Copies in the first code blocks alone would leave the last ones without."""
+    for scheme in (SCHEMES[0], SCHEMES[4]):
+        cut = segments(scheme, 40_000)
+        assert cut.blocks >= 3 and cut.copies > 1.1
+        assert arrived(scheme, 40_000, threshold(scheme, 40_000) + GAP_DB, 3) == 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES[::4])
 def test_the_waterfall_of_a_large_image(scheme):
