@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jscgc.channel.channels import get_channel
+from jscgc.channel.channels import Channel, get_channel
 from jscgc.channel.receiver import equalise
-from jscgc.channel.spec import ChannelSpec, parse_channel
+from jscgc.channel.spec import DEFAULTS, ChannelSpec, parse_channel
 
 DRAWS, SYMBOLS = 200, 3000
 """Channels drawn for the ergodic mean of a multipath profile, and symbols sent over each."""
@@ -78,12 +78,16 @@ def power_gains(channel: str) -> Tensor:
     if spec.name == "awgn":
         return torch.ones(1, 1, dtype=torch.float64)
     if spec.multipath:
-        known = get_channel(str(replace(spec, csi="perfect", snr="told")))
         symbols = torch.ones(DRAWS, 1, 1, SYMBOLS, dtype=torch.complex64)
-        gain = known(symbols, torch.zeros(DRAWS), torch.Generator().manual_seed(0)).gain
+        gain = known(spec)(symbols, torch.zeros(DRAWS), torch.Generator().manual_seed(0)).gain
         return gain.flatten(1)[:, :: -(-SYMBOLS // LEVELS)].abs().square().double()
     levels = torch.from_numpy(_law(spec).ppf((torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS))
     return levels[:, None] if spec.name.endswith("_block") else levels[None]
+
+
+def known(spec: ChannelSpec) -> Channel:
+    """The same air and the same draws, with a receiver that knows h and the SNR."""
+    return get_channel(str(replace(spec, csi="perfect", pilots=DEFAULTS["pilots"], snr="told")))
 
 
 def _law(spec: ChannelSpec) -> Any:
@@ -104,7 +108,6 @@ def _faded(spec: ChannelSpec, snr: float) -> float:
 
 
 def _drawn(spec: ChannelSpec, snr_db: float) -> float:
-    known = get_channel(str(replace(spec, csi="perfect", snr="told")))
     symbols = torch.ones(DRAWS, 1, 1, SYMBOLS, dtype=torch.complex64)
-    output = known(symbols, torch.full((DRAWS,), snr_db), torch.Generator().manual_seed(0))
+    output = known(spec)(symbols, torch.full((DRAWS,), snr_db), torch.Generator().manual_seed(0))
     return equalise(output).bits.mean().item()

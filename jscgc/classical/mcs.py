@@ -10,9 +10,8 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from jscgc.channel.capacity import DRAWS, LEVELS, OUTAGE, power_gains
+from jscgc.channel.capacity import DRAWS, LEVELS, OUTAGE, known, power_gains
 from jscgc.channel.channels import get_channel
-from jscgc.channel.receiver import equalise
 from jscgc.channel.spec import parse_channel
 from jscgc.classical.finite_length import Floats, bicm, normal_approximation
 
@@ -140,12 +139,14 @@ def choose(channel: str, snr_db: float, symbols: int) -> Mcs | None:
 
 
 def _snrs(channel: str, snr_db: float) -> Floats:
-    """SNRs after equalisation, linear, [D, S] as `power_gains`; where h is estimated, what is left of it on average."""
+    """SNRs after equalisation, linear, [D, S] as `power_gains`; an error in h is noise to the receiver."""
     spec = parse_channel(channel)
     if not spec.estimated:
         return 10 ** (snr_db / 10) * power_gains(channel).numpy()
-    sent = torch.ones(DRAWS, 1, 1, LEVELS, dtype=torch.complex64)
     told = get_channel(str(replace(spec, snr="told")))
-    received = equalise(told(sent, torch.full((DRAWS,), snr_db), torch.Generator().manual_seed(0)))
-    share = received.reliability.flatten(1).double().clamp(max=1 - 1e-9)
-    return (share / (1 - share)).numpy()
+    sent, snrs_db = torch.ones(DRAWS, 1, 1, LEVELS, dtype=torch.complex64), torch.full((DRAWS,), snr_db)
+    true, estimated = (link(sent, snrs_db, torch.Generator().manual_seed(0)) for link in (known(spec), told))
+    # The same draw. Least squares overrates |h|^2 by its own error, where h is weak.
+    power = torch.minimum(true.gain.abs(), estimated.gain.abs()).square().flatten(1)
+    noise_var = estimated.noise_var[:, None] + estimated.gain_var.flatten(1)
+    return (power / noise_var).double().numpy()

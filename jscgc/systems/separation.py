@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from math import floor
 from typing import Literal
 
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from jscgc.channel.accounting import GRID
-from jscgc.channel.capacity import outage_capacity
+from jscgc.channel.capacity import known, outage_capacity
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise
 from jscgc.channel.spec import parse_channel
@@ -73,13 +72,13 @@ class Separation:
     def _carry_ideally(self, link: Link, symbols: int) -> _Carrier:
         rate = outage_capacity(link.channel, link.snr_db)
         spec = parse_channel(link.channel)
-        known = get_channel(str(replace(spec, csi="perfect", snr="told")))
+        channel = known(spec)
 
         def over_the_air(file: bytes, generator: torch.Generator) -> bytes | None:
             if spec.name == "awgn" or spec.name.endswith("_fast"):
                 return file
             sounding = torch.ones(1, 1, 1, symbols, dtype=torch.complex64)
-            held = equalise(known(sounding, torch.tensor([link.snr_db]), generator)).bits.item()
+            held = equalise(channel(sounding, torch.tensor([link.snr_db]), generator)).bits.item()
             return file if held >= rate - ROUNDING else None
 
         format_: dict[str, float | str] = {"bits_per_symbol": rate}

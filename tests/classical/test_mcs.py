@@ -78,8 +78,15 @@ def test_fading_costs_and_diversity_helps():
 
 
 def test_a_receiver_that_must_estimate_h_gets_less():
-    known, estimated = (choose(f"tdl_a:csi={csi}", 15.0, SYMBOLS).efficiency for csi in ("perfect", "ls"))
-    assert estimated < known
+    for channel, options in (("tdl_a", "csi=ls"), ("tdl_c", "csi=lmmse"), ("rayleigh_block", "csi=ls,pilots=1")):
+        for snr_db in (0.0, 8.0, 15.0, 25.0):
+            known, estimated = (choose(name, snr_db, SYMBOLS) for name in (channel, f"{channel}:{options}"))
+            assert (
+                (estimated is None)
+                if known is None
+                else (estimated is None or estimated.efficiency <= known.efficiency)
+            )
+        assert estimated.efficiency < known.efficiency
 
 
 def test_nothing_is_chosen_where_nothing_arrives():

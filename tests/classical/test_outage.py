@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from jscgc.channel.capacity import OUTAGE, ergodic_capacity, outage_capacity, power_gains
+from jscgc.channel.capacity import OUTAGE, ergodic_capacity, known, outage_capacity, power_gains
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise
+from jscgc.channel.spec import parse_channel
 
 SNRS = [-10.0, 0.0, 13.0]
 
@@ -59,6 +60,16 @@ def test_multipath_averages_within_an_image_and_fades_between_images():
     assert torch.log2(1 + 10**0.5 * gains).mean().item() == pytest.approx(ergodic_capacity("tdl_a", 5.0), rel=0.01)
     assert outage_capacity("rayleigh_block", 5.0) < outage_capacity("tdl_a", 5.0) < ergodic_capacity("tdl_a", 5.0)
     assert outage_capacity("tdl_a:csi=ls,snr=+3", 5.0) == outage_capacity("tdl_a", 5.0)
+
+
+def test_the_known_channel_is_the_same_air():
+    spec = parse_channel("rayleigh_block:csi=ls,pilots=3,snr=+3")
+    symbols, snr_db = torch.ones(4, 1, 1, 5, dtype=torch.complex64), torch.full((4,), 5.0)
+    told, other = (
+        link(symbols, snr_db, torch.Generator().manual_seed(2)) for link in (known(spec), get_channel(str(spec)))
+    )
+    assert torch.equal(told.received, other.received)
+    assert not told.gain_var.any() and other.gain_var.all()
 
 
 def test_a_channel_that_does_not_exist_is_an_error():

@@ -66,6 +66,15 @@ def test_an_ideal_code_fails_in_a_tenth_of_the_blocks_and_shows_gray():
         assert (reception.photo == GRAY).all().item() is reception.failed
 
 
+def test_an_ideal_code_does_not_care_how_h_would_be_estimated():
+    for channel in ("rayleigh_block:csi=ls,pilots=4", "rayleigh_block"):
+        reception = send("jp2k_capacity", Link(channel, 15.0, 60), seed=1)
+        assert reception.details["bits_per_symbol"] == pytest.approx(
+            math.log2(1 - 10**1.5 * math.log(1 - OUTAGE)), rel=1e-3
+        )
+        assert reception.bandwidth.overhead == (4 if "pilots" in channel else 0)
+
+
 def test_an_ideal_code_over_one_h_per_symbol_never_fails():
     assert not any(send("jp2k_capacity", Link("rayleigh_fast", 10.0, 60), seed).failed for seed in range(20))
 
