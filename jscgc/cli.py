@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jscgc import __version__
 from jscgc.bench import command as bench
 from jscgc.channel import spec
-from jscgc.methods import SYSTEMS
+from jscgc.methods import CLASSICAL, SYSTEMS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -542,6 +542,13 @@ def _plan(a: argparse.Namespace) -> None:
     print(f"The paper's Table I: {found['published_parameters'] / 1e6:,.0f} M parameters in all.")
 
 
+def _lacks(method: str, models: Path, sionna: str | None) -> str | None:
+    """What a method needs and has not; None if it can run."""
+    if method in CLASSICAL:
+        return sionna if method.endswith("_ldpc") else None
+    return None if (models / method / "model.json").exists() else "not trained here"
+
+
 def _info(a: argparse.Namespace) -> None:
     import torch
 
@@ -567,6 +574,7 @@ def _info(a: argparse.Namespace) -> None:
         "device": str(device),
         "scan": {"implementation": scan, "why": why},
         "models": models,
+        "methods": [{"name": name, "missing": _lacks(name, a.models, missing())} for name in SYSTEMS],
         "channels": [
             {
                 "name": name,
@@ -596,6 +604,10 @@ def _info(a: argparse.Namespace) -> None:
         console.print(table)
     else:
         console.print(f"no trained models in {a.models}: `make reproduce` trains them")
+    table = Table("method", "can run")
+    for method in document["methods"]:
+        table.add_row(method["name"], f"no: {method['missing']}" if method["missing"] else "yes")
+    console.print(table)
     table = Table("channel", "options with defaults and ranges", "available")
     for channel in document["channels"]:
         table.add_row(channel["name"], channel["options"], f"no: {channel['missing']}" if channel["missing"] else "yes")

@@ -258,3 +258,10 @@ def test_classical_methods_need_no_models_and_say_when_they_cannot_operate(pictu
     document = json.loads(capsys.readouterr().out)
     assert [row["method"] for row in document["results"]] == ["mambajscc_psnr"]
     assert "smallest file" in document["cannot_operate"]["jp2k_capacity"]
+
+
+def test_info_says_which_methods_can_run(models, capsys):
+    assert main(["info", "--models", str(models), "--json"]) == 0
+    methods = {row["name"]: row["missing"] for row in json.loads(capsys.readouterr().out)["methods"]}
+    assert methods["jscgc"] is methods["hevc_ldpc"] is methods["jpeg_capacity"] is None
+    assert methods["mambajscc_lpips"] == "not trained here"

@@ -1,7 +1,8 @@
 """`jscgc bench rates`: one model for every SNR and rate, beside a model trained for each condition alone.
 
-All are reconstruction codecs on the same latents with the same number of training steps and the same architecture; what
-differs is what they were trained for. Beside them, DeepJSCC's CNN trained for the condition alone, as it was published.
+All are reconstruction codecs of the same architecture on the same latents. What differs is what they were trained for, and, if
+asked for, how long: with as many times the steps as there are rates, the universal model sees as many images at each rate
+as the model that has only that one. Beside them, DeepJSCC's CNN trained for the condition alone, as it was published.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Condition:
 
 
 def bench_rates(
-    params: Params, latents: Path, conditions: Sequence[Condition], cnn_width: int
+    params: Params, latents: Path, conditions: Sequence[Condition], cnn_width: int, universal_steps: int
 ) -> Iterator[dict[str, Any]]:
     """Train the universal codec (params.link), and one codec and one CNN per condition (params.codec); compare them.
 
@@ -54,6 +55,7 @@ def bench_rates(
         latents: what `extract_latents` wrote; its last `HELD_OUT` crops train nothing and are what errors are measured on.
         conditions: where to compare.
         cnn_width: channels of DeepJSCC's hidden layers; 0 leaves it out.
+        universal_steps: training steps of the universal model; the others take params.codec's.
 
     Returns:
         Rows of channel, snr_db, cbr, model (universal | single | deepjscc), latent_mse, loss_db: what the model loses to
@@ -68,7 +70,8 @@ def bench_rates(
     def mamba(rate: int) -> Codec:
         return Codec.mamba(statistics.channels, params.encoder, rate, factor)
 
-    universal = _trained(lambda: mamba(max_rate), crops, params.link, params.codec, params.seed, "universal")
+    longer = params.codec.model_copy(update={"steps": universal_steps})
+    universal = _trained(lambda: mamba(max_rate), crops, params.link, longer, params.seed, "universal")
     for condition in conditions:
         single = _trained(
             lambda c=condition: mamba(c.rate), crops, condition.link, params.codec, params.seed, f"{condition}"
@@ -90,7 +93,7 @@ def bench_rates(
                 "snr_db": condition.snr_db,
                 "cbr": f"{condition.rate}/768",
                 "model": name,
-                "steps": params.codec.steps,
+                "steps": universal_steps if name == "universal" else params.codec.steps,
                 "latent_mse": error,
                 "loss_db": 10 * log10(error / errors["single"]),
             }
