@@ -26,7 +26,8 @@ with stage("report") as running:
             f"Trained on {counts['train']} photographs and tested on {counts['test']} others: intervals over so few "
             "photographs are too narrow, and say little about other photographs.",
             "DiffJSCC here is our two-stage system on the same generator and adapter, not its authors' code; "
-            "MambaJSCC works on the VAE's latents, so that all methods share the VAE's error.",
+            "MambaJSCC works on the VAE's latents, so that all methods share the VAE's error (but those named pixels, DeepJSCC, "
+            "SwinJSCC and the image codecs, which know no VAE). Deviations from the papers: docs/baselines.md.",
         ],
     )
     for name in ("summary.json", "grid.png", "index.html"):

@@ -14,7 +14,7 @@ Measurements in one run, taking turns, medians of pairs.
   jscgc bench scan                     the state-space scan beside mamba-ssm's reference and mambapy
   jscgc bench encoder                  latency, multiply-adds, memory from 256x256 to 4096x4096, beside DeepJSCC's CNN
   jscgc bench rates --snr-db 0 10      one model for every SNR and rate beside models trained for one (minutes each)
-  jscgc bench published --images kodak HEVC with an ideal code and with 5G's, beside published figures (10 minutes)
+  jscgc bench published --images kodak HEVC with an ideal code and with 5G's, beside published figures (15 minutes)
 """
 
 

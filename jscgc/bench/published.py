@@ -6,12 +6,12 @@ the learned methods.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from jscgc import cluster
@@ -177,7 +177,5 @@ def block_error(scheme: Mcs, snr_db: float, trials: int) -> float:
 
 def write_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """The rows as CSV, whole or not at all."""
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    with atomic(path) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")

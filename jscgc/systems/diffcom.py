@@ -57,7 +57,7 @@ class DiffComNet(nn.Module):
         reconstruction = self.codec.reconstruct(received)
         noise = torch.randn(reconstruction.shape, generator=sampling.generator).to(reconstruction)
         start = p.start if conditioned else 1.0
-        x = interpolate(reconstruction, noise, torch.full((len(noise),), start).to(noise)) if conditioned else noise
+        x = interpolate(reconstruction, noise, torch.full((len(noise),), start).to(noise))
         times = torch.linspace(start, 0, p.steps + 1).tolist()
         for t, following in pairwise(times):
             with torch.enable_grad():

@@ -23,7 +23,6 @@ from jscgc.config import (
     Section,
 )
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
-from jscgc.encoder.swin import SwinDecoder, SwinEncoder
 from jscgc.files import atomic, read_json, write_json
 from jscgc.generator.lora import add_lora
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_weights, save_weights
@@ -36,7 +35,6 @@ from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.jscgc_fast import FastJscgcNet
 from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
-from jscgc.systems.separation import Separation
 
 Kind = Literal["flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", "diffcom"] | CodecName
 MODELS = Path("data/models")
@@ -76,7 +74,7 @@ class Architecture(Section):
 
     def elsewhere(self, name: str) -> bool:
         """Whether a weight of that name is a pretrained generator's, unchanged: it stays where it came from."""
-        changed = self.kind != "flow" and self.jscgc.tuning == "full"
+        changed = self.kind not in ("flow", "diffcom") and self.jscgc.tuning == "full"
         return self.generator.source == "pretrained" and not changed and "backbone.net." in name and "lora_" not in name
 
 
@@ -101,20 +99,23 @@ def build(
         width = a.baselines.deepjscc.width
         return Codec(CnnEncoder(channels, width, max_rate, GRID), CnnDecoder(channels, width, max_rate, GRID))
     if a.kind == "swinjscc":
+        # Only here: torchvision takes a second to import.
+        from jscgc.encoder.swin import SwinDecoder, SwinEncoder
+
         swin = a.baselines.swinjscc
         return Codec(SwinEncoder(channels, swin, max_rate), SwinDecoder(channels, swin, max_rate))
     if a.kind == "mambajscc_psnr" or a.kind in CODECS:
         sizes = a.baselines.mamba_pixels if on_pixels(a.kind) else a.encoder
         return Codec.mamba(channels, sizes, max_rate, factor)
     prior = Generator(channels, a.generator)
+    if a.kind == "diffcom":
+        return DiffComNet(Codec.mamba(channels, a.encoder, max_rate, factor), prior, a.baselines.diffcom)
     if a.jscgc.tuning == "lora":
         add_lora(prior.backbone, a.jscgc.lora_rank)
     if a.kind in ("jscgc", "jscgc_fast"):
         net = JscgcNet(channels, a.encoder, prior, a.jscgc, max_rate, factor)
         return net if a.kind == "jscgc" else FastJscgcNet(net, a.few_step)
     codec = Codec.mamba(channels, a.encoder, max_rate, factor)
-    if a.kind == "diffcom":
-        return DiffComNet(codec, prior, a.baselines.diffcom)
     return DiffJsccNet(channels, codec, prior, a.jscgc)
 
 
@@ -180,6 +181,9 @@ def load_system(name: str, models: Path = MODELS, device: torch.device | str = "
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"unknown method {name!r}: {hint}available: {', '.join(SYSTEMS)}")
     if name in CLASSICAL:
+        # Only here: scipy's statistics take as long as half of torch to import.
+        from jscgc.systems.separation import Separation
+
         codec, code = name.split("_")
         return Separation(codec, "capacity" if code == "capacity" else "ldpc")
     trained = load(models / name)

@@ -84,8 +84,7 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
     """
     device = resolve_device(params.device)
     vae = _place(load_vae(vae_folder), device)
-    files, scale = split_files(photos, "train"), params.latents.min_scale
-    crops = CropSampler(files, params.latents.crop, scale, scenes(photos), colour=params.latents.colour)
+    crops = _photo_crops(params, photos, params.latents.crop)
     chunk, parts = 32, []
     for start in range(0, params.latents.crops, chunk):
         size = min(chunk, params.latents.crops - start)

@@ -178,3 +178,12 @@ def test_trained_systems_are_those_that_lie_there(copy):
     shutil.rmtree(copy / "mambajscc_psnr")
     assert trained_systems(copy)[:4] == ["jscgc", "jscgc_fast", "diffjscc", "diffcom"]
     assert trained_systems(copy / "nowhere") == []
+
+
+def test_what_only_one_competitor_needs_is_not_imported_for_the_others():
+    import subprocess
+    import sys
+
+    code = "import sys, jscgc.systems.store; print({'torchvision', 'scipy.stats', 'sionna'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from tested_methods import METHODS
 from torch import Tensor
 
 from jscgc.channel.receiver import Received
@@ -14,16 +15,6 @@ from jscgc.config import SampleParams
 from jscgc.systems.base import LatentSystem, Link, transmit
 from jscgc.systems.store import load_system
 
-METHODS = [
-    "jscgc",
-    "jscgc_fast",
-    "mambajscc_psnr",
-    "diffjscc",
-    "diffcom",
-    "deepjscc",
-    "swinjscc",
-    "mambajscc_psnr_pixels",
-]
 LINK = Link("awgn", 5.0, 4)
 
 

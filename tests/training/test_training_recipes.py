@@ -296,3 +296,9 @@ def test_diffcom_is_composed_of_what_was_trained(params, latents, trained):
     net = recipes.compose_diffcom(params, latents, trained / "flow", trained / "codec")
     assert same(state(net.prior), load_file(trained / "flow" / "weights.safetensors"))
     assert same(state(net.codec), load_file(trained / "codec" / "weights.safetensors"))
+
+
+def test_diffcom_s_prior_is_the_plain_one_whatever_jscgc_tunes(params, latents, trained):
+    lora = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"tuning": "lora"})})
+    net = recipes.compose_diffcom(lora, latents, trained / "flow", trained / "codec")
+    assert same(state(net.prior), load_file(trained / "flow" / "weights.safetensors"))
