@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jscgc.report.results import (
+    CANNOT_OPERATE,
     cbr_label,
     channel_label,
     is_aside,
@@ -106,6 +107,9 @@ def print_headline(summary: Mapping[str, Any], console: Console | None = None) -
     headline = headline_table(summary)
     if headline is None:
         console.print("No quality metric in these results.")
+        stuck = {r["method"] for r in summary["rows"] if r["metric"] == CANNOT_OPERATE and r["mean"]}
+        for method in order_methods(stuck):
+            console.print(f"{method_label(method)}: cannot operate", markup=False, highlight=False)
         return
     standins = any(is_standin(row.metric) for row in headline.rows)
     caption = "* stand-in on EfficientNet-Lite0: its own scale" if standins else None

@@ -203,3 +203,12 @@ def test_a_method_that_cannot_send_every_photograph_has_no_mean_and_says_why(mak
     cells = {cell.method: cell for cell in headline.rows[0].cells}
     assert cells["hevc_ldpc"].text.startswith("cannot operate") and not cells["hevc_ldpc"].best
     json.dumps(summary, allow_nan=False)
+
+
+def test_results_of_a_method_that_could_send_nothing_say_so(make: Maker) -> None:
+    results = make()
+    alone = results[(results["method"] == "mambajscc_psnr") & (results["metric"] == "psnr")]
+    stuck = alone.assign(method="hevc_ldpc", metric="cannot_operate", value=1.0)
+    console = Console(width=100, record=True, file=StringIO())
+    print_headline(summarise(stuck), console)
+    assert "HEVC + 5G LDPC: cannot operate" in console.export_text()
