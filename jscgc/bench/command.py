@@ -59,6 +59,12 @@ def add_parser(commands: Any, formatter: Any) -> None:
     rates.add_argument(
         "--universal-steps", type=_count, default=None, help="of the model for all conditions; default: as the others"
     )
+    rates.add_argument(
+        "--checkpoints",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the progress of the model for all conditions here, and go on",
+    )
     rates.add_argument("--cnn-width", type=_whole, default=0, help="also DeepJSCC's CNN of this width; 0: not")
 
     published = kind("published", "separation beside published figures, and 5G's LDPC codes beside the theory")
@@ -175,7 +181,7 @@ def _rates(a: argparse.Namespace) -> Any:
     rates = [parse_rate(cbr, tuple(params.link.rates)) for cbr in a.cbr]
     conditions = [Condition(canonical(a.channel), snr, rate) for snr in a.snr_db for rate in rates]
     longer = a.universal_steps or params.codec.steps
-    rows = bench_rates(params, a.data / "latents", conditions, a.cnn_width, longer)
+    rows = bench_rates(params, a.data / "latents", conditions, a.cnn_width, longer, a.checkpoints)
     return "one model for all against one for each", rows, lambda _: {"machine": _machine()}
 
 

@@ -2,13 +2,15 @@
 
 All are reconstruction codecs of the same architecture on the same latents. What differs is what they were trained for, and, if
 asked for, how long: with as many times the steps as there are rates, the universal model sees as many images at each rate
-as the model that has only that one. Beside them, DeepJSCC's CNN trained for the condition alone, as it was published.
+as the model that has only that one. The universal model's errors are weighted by what each link permits, because decibels are
+compared; for one condition that changes nothing. Beside them, DeepJSCC's CNN trained for the condition alone, as published.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import log10
 from pathlib import Path
@@ -19,9 +21,10 @@ from torch import Tensor
 
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise
-from jscgc.config import LinkParams, Params, TrainParams
+from jscgc.config import LinkParams, Params, TrainParams, digest
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
 from jscgc.encoder.encoder import latent_to_grid
+from jscgc.files import sha256
 from jscgc.seeding import derive, stream
 from jscgc.systems.mambajscc import Codec
 from jscgc.training.loop import train
@@ -46,7 +49,12 @@ class Condition:
 
 
 def bench_rates(
-    params: Params, latents: Path, conditions: Sequence[Condition], cnn_width: int, universal_steps: int
+    params: Params,
+    latents: Path,
+    conditions: Sequence[Condition],
+    cnn_width: int,
+    universal_steps: int,
+    checkpoints: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train the universal codec (params.link), and one codec and one CNN per condition (params.codec); compare them.
 
@@ -56,6 +64,8 @@ def bench_rates(
         conditions: where to compare.
         cnn_width: channels of DeepJSCC's hidden layers; 0 leaves it out.
         universal_steps: training steps of the universal model; the others take params.codec's.
+        checkpoints: a folder that keeps the progress of the universal model's training, so that it can go on; None: nothing
+            is kept.
 
     Returns:
         Rows of channel, snr_db, cbr, model (universal | single | deepjscc), latent_mse, loss_db: what the model loses to
@@ -71,7 +81,11 @@ def bench_rates(
         return Codec.mamba(statistics.channels, params.encoder, rate, factor)
 
     longer = params.codec.model_copy(update={"steps": universal_steps})
-    universal = _trained(lambda: mamba(max_rate), crops, params.link, longer, params.seed, "universal")
+    if checkpoints:
+        # Another configuration, or other latents, must not go on from here.
+        own = digest(longer, params.encoder, params.link, params.seed, sha256(latents / "latents.safetensors"))
+        checkpoints = checkpoints / f"universal-{own}"
+    universal = _trained(lambda: mamba(max_rate), crops, params.link, longer, params.seed, "universal", checkpoints)
     for condition in conditions:
         single = _trained(
             lambda c=condition: mamba(c.rate), crops, condition.link, params.codec, params.seed, f"{condition}"
@@ -111,16 +125,24 @@ def cnn_codec(channels: int, width: int, rate: int, factor: int) -> Codec:
     return Codec(CnnEncoder(channels, width, rate, down), CnnDecoder(channels, width, rate, down))
 
 
-def _trained(make: Any, crops: LatentCrops, link: LinkParams, params: TrainParams, seed: int, name: str) -> Codec:
+def _trained(
+    make: Any,
+    crops: LatentCrops,
+    link: LinkParams,
+    params: TrainParams,
+    seed: int,
+    name: str,
+    checkpoints: Path | None = None,
+) -> Codec:
     torch.manual_seed(derive(seed, "bench", "weights"))
     codec: Codec = make()
     codec.start(crops.first(KLT_CROPS))
     batch = params.batch_size
 
     def loss(step: int) -> dict[str, Tensor]:
-        return codec.loss(crops.batch(batch, "bench", step), link, stream(seed, "bench", step))
+        return codec.loss_in_decibels(crops.batch(batch, "bench", step), link, stream(seed, "bench", step))
 
-    with tempfile.TemporaryDirectory() as folder:
+    with nullcontext(checkpoints) if checkpoints else tempfile.TemporaryDirectory() as folder:
         train(codec, loss, params, Path(folder), lambda step, metrics: None, name)
     return codec
 

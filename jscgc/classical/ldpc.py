@@ -20,8 +20,10 @@ from jscgc.channel.accounting import normalise_power
 from jscgc.classical.mcs import Mcs, load_sionna, segments
 from jscgc.seeding import stream
 
-ROUNDS = (5, 5, 10, 20)
+ROUNDS = (5, 5, 10, 20, 60, 100)
 """Iterations of belief propagation; after each round the code blocks whose checksum holds are done."""
+HOPELESS = 40
+"""After so many iterations a file of several blocks of which most fail is given up: one lost block loses it."""
 _LEAST = 1e-6
 """Reliability and its complement below this count as this."""
 
@@ -128,15 +130,18 @@ class TransportBlock:
         """Information bits and checksums [C, k]; None if a checksum fails after all rounds."""
         check = self._block_check or self._tb_check
         decoded = torch.empty(len(ratios), self._encoder.ldpc_encoder.k)
-        waiting, state = torch.arange(len(ratios)), None
+        waiting, state, spent = torch.arange(len(ratios)), None, 0
         for iterations in ROUNDS:
             # The state makes it go on where the last round ended.
             decoded[waiting], state = self._decoder(ratios[waiting], num_iter=iterations, msg_v2c=state)
             _, holds = check(decoded[waiting])
             failed = ~holds.flatten()
             waiting, state = waiting[failed], state[failed]
+            spent += iterations
             if not len(waiting):
                 return decoded
+            if spent >= HOPELESS and len(waiting) > max(1, len(ratios) // 2):
+                return None
         return None
 
 

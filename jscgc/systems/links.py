@@ -21,6 +21,15 @@ class DrawnLink:
     snr_db: Tensor
     rates: Tensor
 
+    def attainable(self, dimensions: float) -> Tensor:
+        """Mean squared error [B] of a white Gaussian source of unit variance at capacity: D(R) = 2^(-2R), R bits a dimension.
+
+        Args:
+            dimensions: real dimensions of the source per complex symbol position.
+        """
+        bits = self.rates * torch.log2(1 + 10 ** (self.snr_db / 10))
+        return torch.exp2(-2 * bits / dimensions)
+
     def send(self, symbols: Tensor, generator: torch.Generator) -> Received:
         """Channel and equaliser for nested symbols [B,max_rate,h,w]; differentiable in them (paper, eq. 6).
 

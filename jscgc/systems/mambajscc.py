@@ -18,6 +18,9 @@ from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
 from jscgc.systems.links import draw_link
 
+_FLOOR = 0.03
+"""Networks of this size leave such an error of unit-variance latents, however good the link."""
+
 
 class Codec(nn.Module):
     """Encoder and decoder between latents [B,C,h,w] and symbols.
@@ -70,3 +73,18 @@ class Codec(nn.Module):
     def loss(self, latents: Tensor, params: LinkParams, generator: torch.Generator) -> dict[str, Tensor]:
         """Mean squared error of the latents over a drawn link."""
         return {"loss": torch.mean((self.over(latents, params, generator) - latents) ** 2)}
+
+    def loss_in_decibels(self, latents: Tensor, params: LinkParams, generator: torch.Generator) -> dict[str, Tensor]:
+        """The same with every image's error over what its link permits: a decibel counts as much on every link.
+
+        Unweighted, the worst links have nearly all the say, because their errors are the largest.
+
+        Returns:
+            loss: the weighted mean. error: the mean squared error.
+        """
+        link = draw_link(params, len(latents), generator, latents.device)
+        symbols = self.encoder.nested(latents, link.snr_db, link.rates)
+        restored = self.reconstruct(link.send(symbols, generator))
+        errors = torch.mean((restored - latents) ** 2, dim=(1, 2, 3))
+        attainable = link.attainable(latents[0].numel() / symbols[0, 0].numel())
+        return {"loss": torch.mean(errors / (attainable + _FLOOR)), "error": errors.detach().mean()}

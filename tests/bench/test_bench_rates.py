@@ -42,3 +42,29 @@ def test_every_condition_has_its_three_models_and_their_own_budgets(params, late
         assert row["steps"] == (9 if row["model"] == "universal" else params.codec.steps)
         own = next(r for r in rows if r["model"] == "single" and r["cbr"] == row["cbr"])
         assert row["loss_db"] == pytest.approx(10 * math.log10(row["latent_mse"] / own["latent_mse"]))
+
+
+def test_the_long_training_goes_on_where_it_stopped(params, latents, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "HELD_OUT", 20)
+    params = params.model_copy(update={"codec": params.codec.model_copy(update={"checkpoint_every": 2})})
+    folder, conditions = tmp_path / "progress", [Condition("awgn", 10.0, 4)]
+    whole = list(bench_rates(params, latents, conditions, cnn_width=0, universal_steps=6))
+    steps = []
+    real = module.Codec.loss_in_decibels
+
+    def stopped(self, *arguments):
+        steps.append(1)
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    monkeypatch.setattr(module.Codec, "loss_in_decibels", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        list(bench_rates(params, latents, conditions, cnn_width=0, universal_steps=6, checkpoints=folder))
+    resumed = list(bench_rates(params, latents, conditions, cnn_width=0, universal_steps=6, checkpoints=folder))
+    assert resumed == whole
+    assert len(steps) == 5 + 2 + params.codec.steps  # four steps were kept
+    # Another seed starts anew beside it.
+    other = params.model_copy(update={"seed": 1})
+    assert list(bench_rates(other, latents, conditions, cnn_width=0, universal_steps=6, checkpoints=folder)) != whole
+    assert len(list(folder.iterdir())) == 2

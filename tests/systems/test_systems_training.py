@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from jscgc.systems import store
 from jscgc.systems.base import Sampling
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
-from jscgc.systems.links import draw_link
+from jscgc.systems.links import DrawnLink, draw_link
 from jscgc.systems.mambajscc import Codec
 from jscgc.systems.store import Architecture
 
@@ -197,3 +199,23 @@ def test_every_generator_goes_through_the_same_training_and_sampling(params, fil
         assert samples.x0.shape == x.shape and torch.isfinite(samples.x0).all() and samples.nfe == 4
         found = net.information(x, received, 3, torch.Generator().manual_seed(3))
     assert found.nats.shape == (2,) and (found.nats > 0).all()
+
+
+def test_what_a_link_permits_is_the_rate_distortion_function():
+    """Shannon: D = 2^(-2R). 8 symbols at 0 dB carry 8 bits, half a bit for each of 16 dimensions: D = 1/2."""
+    drawn = DrawnLink("awgn", torch.tensor([0.0, 10 * math.log10(3)]), torch.tensor([8, 4]))
+    assert drawn.attainable(16.0).tolist() == pytest.approx([0.5, 0.5])
+    assert drawn.attainable(32.0).tolist() == pytest.approx([2**-0.5] * 2)
+
+
+def test_decibels_count_alike_on_every_link(params, filled):
+    codec = network("mambajscc_psnr", params, filled)
+    assert isinstance(codec, Codec)
+    one = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (0.0, 0.0), "rates": [4]})
+    # 4 bits for the 4 x 2 x 2 latents under a symbol position: D = 2^(-2 4 / 16).
+    plain = codec.loss(latents(), one, torch.Generator().manual_seed(5))["loss"]
+    weighted = codec.loss_in_decibels(latents(), one, torch.Generator().manual_seed(5))
+    assert weighted["error"].item() == pytest.approx(plain.item())
+    assert weighted["loss"].item() == pytest.approx(plain.item() / (2**-0.5 + 0.03))
+    weighted["loss"].backward()
+    assert all(p.grad is not None for p in codec.parameters())
