@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jscgc.bench.published import ANCHORS, WATERFALLS, bench_published, expected_db, waterfall_db
+from jscgc.bench.published import ANCHORS, BLOCK_ERROR, WATERFALLS, bench_published, block_error, expected_db
 from jscgc.classical.mcs import GAP_DB
 from jscgc.data import find_photos
 
@@ -18,9 +18,10 @@ TABLE = Path(__file__).parents[2] / "reports" / "published.csv"
 
 @pytest.mark.parametrize("scheme", WATERFALLS[::2], ids=lambda scheme: f"{scheme.order}x{scheme.code_rate:.2f}")
 def test_the_waterfall_is_where_finite_length_theory_expects_it(scheme):
-    # 24 blocks tell the place to a tenth of a decibel: the waterfall is steep. Over 60 blocks it is 0.38 to 0.57 dB from what
-    # the best code could do; with 40 iterations of belief propagation instead of 200 it would be up to 0.69.
-    assert 0 <= waterfall_db(scheme, trials=24) - expected_db(scheme) <= 0.65
+    # The committed table has it 0.38 to 0.57 dB from what the best code could do, over 60 blocks; with 40 iterations of belief
+    # propagation instead of 200 it would be up to 0.69. Finding the place itself takes minutes: lost blocks are slow.
+    assert block_error(scheme, expected_db(scheme), trials=8) > BLOCK_ERROR
+    assert block_error(scheme, expected_db(scheme) + 0.65, trials=24) <= BLOCK_ERROR
 
 
 def test_the_committed_table_has_every_anchor_and_subtracts_right():
