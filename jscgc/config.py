@@ -96,7 +96,11 @@ class VaeParams(Section):
     depth: Positive
     """Residual blocks at each of the two resolutions of encoder and decoder."""
     kl_weight: Annotated[float, Field(ge=0)]
-    crop: Positive
+    perceptual_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the deep-feature distance (EfficientNet-Lite0) beside the error of the pixels."""
+    equivariance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the steps in which half the latents' size must decode to half the photograph's."""
+    crop: Annotated[int, Field(gt=0, multiple_of=16)]
     """Training crop, pixels."""
     colour: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of training crops whose colours are varied."""
@@ -271,6 +275,8 @@ class JscgcParams(Section):
     warm_start: WarmStart | None = None
     """A link to train on first, as the paper does: a high rate."""
     train: TrainParams
+    diffjscc_steps: Positive | None = None
+    """Training steps of DiffJSCC's receiver; null: as many as JSCGC's. They are cheaper: an equal time takes more of them."""
 
     @model_validator(mode="after")
     def _term_is_seen(self) -> JscgcParams:

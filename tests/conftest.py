@@ -12,10 +12,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 from hypothesis import settings
+from safetensors.torch import save_file
 from torch import nn
 
 from jscgc.config import Params
-from jscgc.files import sha256
+from jscgc.files import sha256, write_json
 from jscgc.latent.autoencoder import LatentStatistics, save_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.pixels import PIXELS
@@ -127,4 +128,16 @@ def models(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
         architecture = Architecture.of(kind, params)
         latents = PIXELS if store.on_pixels(kind) else statistics
         store.save(folder / kind, architecture, latents, fill(store.build(architecture, latents)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def latent_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of latents as extract_latents writes it, of noise."""
+    folder = tmp_path_factory.mktemp("latents")
+    values = torch.randn(12, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    save_file({"latents": values.half()}, folder / "latents.safetensors")
+    write_json(
+        folder / "statistics.json", {"mean": [0.0] * 4, "std": [1.0] * 4, "factor": 8, "vae_sha256": "of no VAE"}
+    )
     return folder

@@ -65,7 +65,15 @@ def add_parser(commands: Any, formatter: Any) -> None:
         metavar="FOLDER",
         help="keep the progress of the model for all conditions here, and go on",
     )
-    rates.add_argument("--cnn-width", type=_whole, default=0, help="also DeepJSCC's CNN of this width; 0: not")
+    rates.add_argument(
+        "--cnn-width",
+        nargs="*",
+        type=_count,
+        default=[],
+        help="also DeepJSCC's CNNs of these widths, one condition each",
+    )
+    rates.add_argument("--cnn-steps", type=_count, default=None, help="of DeepJSCC's CNNs; default: as the others")
+    rates.add_argument("--batch-size", type=_count, default=None, help="of all trainings; default: params.yaml's")
 
     published = kind("published", "separation beside published figures, and 5G's LDPC codes beside the theory")
     published.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="the 24 images of Kodak")
@@ -167,6 +175,7 @@ def _rates(a: argparse.Namespace) -> Any:
     from jscgc.channel.accounting import parse_rate
     from jscgc.channel.spec import canonical
     from jscgc.config import load_params
+    from jscgc.training.loop import resolve_device
 
     params = load_params(a.params)
     low, high = params.link.snr_db
@@ -176,13 +185,14 @@ def _rates(a: argparse.Namespace) -> Any:
         )
     if not (a.data / "latents" / "latents.safetensors").exists():
         raise ValueError(f"{a.data}/latents: no latents here; make them with `dvc repro extract_latents`")
-    if a.steps:
-        params = params.model_copy(update={"codec": params.codec.model_copy(update={"steps": a.steps})})
+    changes = {"steps": a.steps or params.codec.steps, "batch_size": a.batch_size or params.codec.batch_size}
+    params = params.model_copy(update={"codec": params.codec.model_copy(update=changes)})
     rates = [parse_rate(cbr, tuple(params.link.rates)) for cbr in a.cbr]
     conditions = [Condition(canonical(a.channel), snr, rate) for snr in a.snr_db for rate in rates]
     longer = a.universal_steps or params.codec.steps
-    rows = bench_rates(params, a.data / "latents", conditions, a.cnn_width, longer, a.checkpoints)
-    return "one model for all against one for each", rows, lambda _: {"machine": _machine()}
+    rows = bench_rates(params, a.data / "latents", conditions, a.cnn_width, longer, a.checkpoints, a.cnn_steps)
+    machine = _machine() | {"device": str(resolve_device(params.device)), "batch_size": params.codec.batch_size}
+    return "one model for all against one for each", rows, lambda _: {"machine": machine}
 
 
 def _published(a: argparse.Namespace) -> Any:

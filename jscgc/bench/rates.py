@@ -27,7 +27,7 @@ from jscgc.encoder.encoder import latent_to_grid
 from jscgc.files import sha256
 from jscgc.seeding import derive, stream
 from jscgc.systems.mambajscc import Codec
-from jscgc.training.loop import train
+from jscgc.training.loop import resolve_device, train
 from jscgc.training.recipes import KLT_CROPS, LatentCrops, read_statistics
 
 HELD_OUT = 400
@@ -52,27 +52,29 @@ def bench_rates(
     params: Params,
     latents: Path,
     conditions: Sequence[Condition],
-    cnn_width: int,
+    cnn_widths: Sequence[int],
     universal_steps: int,
     checkpoints: Path | None = None,
+    cnn_steps: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train the universal codec (params.link), and one codec and one CNN per condition (params.codec); compare them.
 
     Args:
-        params: the universal model's link must cover every condition.
+        params: the universal model's link must cover every condition; params.device is where they are trained.
         latents: what `extract_latents` wrote; its last `HELD_OUT` crops train nothing and are what errors are measured on.
         conditions: where to compare.
-        cnn_width: channels of DeepJSCC's hidden layers; 0 leaves it out.
-        universal_steps: training steps of the universal model; the others take params.codec's.
+        cnn_widths: channels of the hidden layers of DeepJSCC's CNNs, one model each.
+        universal_steps: training steps of the universal model; those of one condition take params.codec's.
         checkpoints: a folder that keeps the progress of the universal model's training, so that it can go on; None: nothing
             is kept.
+        cnn_steps: training steps of the CNNs; None: params.codec's.
 
     Returns:
-        Rows of channel, snr_db, cbr, model (universal | single | deepjscc), latent_mse, loss_db: what the model loses to
+        Rows of channel, snr_db, cbr, model (universal | single | deepjscc_WIDTH), latent_mse, loss_db: what the model loses to
         the single-condition one, 10 log10 of the ratio of their latent mean squared errors (the same decibels as in PSNR).
     """
     statistics = read_statistics(latents)
-    crops = LatentCrops(latents, params.seed, torch.device("cpu"))
+    crops = LatentCrops(latents, params.seed, resolve_device(params.device))
     held_out = crops.split(HELD_OUT)
     max_rate = max(params.link.rates)
     factor = statistics.factor
@@ -86,20 +88,22 @@ def bench_rates(
         own = digest(longer, params.encoder, params.link, params.seed, sha256(latents / "latents.safetensors"))
         checkpoints = checkpoints / f"universal-{own}"
     universal = _trained(lambda: mamba(max_rate), crops, params.link, longer, params.seed, "universal", checkpoints)
+    cnn_params = params.codec.model_copy(update={"steps": cnn_steps or params.codec.steps})
     for condition in conditions:
         single = _trained(
             lambda c=condition: mamba(c.rate), crops, condition.link, params.codec, params.seed, f"{condition}"
         )
         codecs = {"universal": universal, "single": single}
-        if cnn_width:
-            codecs["deepjscc"] = _trained(
-                lambda c=condition: cnn_codec(statistics.channels, cnn_width, c.rate, factor),
+        for width in cnn_widths:
+            codecs[f"deepjscc_{width}"] = _trained(
+                lambda c=condition, w=width: cnn_codec(statistics.channels, w, c.rate, factor),
                 crops,
                 condition.link,
-                params.codec,
+                cnn_params,
                 params.seed,
-                f"deepjscc {condition}",
+                f"deepjscc {width} {condition}",
             )
+        steps = {"universal": universal_steps, "single": params.codec.steps}
         errors = {name: latent_mse(codec, held_out, condition, params.seed) for name, codec in codecs.items()}
         for name, error in errors.items():
             yield {
@@ -107,7 +111,7 @@ def bench_rates(
                 "snr_db": condition.snr_db,
                 "cbr": f"{condition.rate}/768",
                 "model": name,
-                "steps": universal_steps if name == "universal" else params.codec.steps,
+                "steps": steps.get(name, cnn_params.steps),
                 "latent_mse": error,
                 "loss_db": 10 * log10(error / errors["single"]),
             }
@@ -136,7 +140,9 @@ def _trained(
 ) -> Codec:
     torch.manual_seed(derive(seed, "bench", "weights"))
     codec: Codec = make()
-    codec.start(crops.first(KLT_CROPS))
+    first = crops.first(KLT_CROPS)
+    codec.start(first.cpu())
+    codec.to(first.device)
     batch = params.batch_size
 
     def loss(step: int) -> dict[str, Tensor]:
@@ -153,7 +159,7 @@ def latent_mse(codec: Codec, latents: Tensor, condition: Condition, seed: int) -
     channel = get_channel(condition.channel)
     errors = []
     for i, x in enumerate(torch.split(latents, 50)):
-        snr_db = torch.full((len(x),), condition.snr_db)
+        snr_db = torch.full((len(x),), condition.snr_db, device=x.device)
         symbols = codec.symbols(x, snr_db, condition.rate)
         received = equalise(channel(symbols, snr_db, stream(seed, "bench", "channel", i)))
         errors.append(torch.mean((codec.reconstruct(received) - x) ** 2, dim=(1, 2, 3)))

@@ -20,7 +20,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pillow_heif
 from PIL import Image
 
 from jscgc.data.images import Pixels
@@ -168,6 +167,8 @@ def _dictionary(name: str, height: int, width: int) -> bytes:
 def _write(format_: str, image: Image.Image, options: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     if format_ == "HEIF":
+        import pillow_heif
+
         # Without registering it: Pillow would read such files everywhere in the process.
         pillow_heif.from_pillow(image).save(file, **options)
     else:
@@ -177,6 +178,8 @@ def _write(format_: str, image: Image.Image, options: dict[str, Any]) -> bytes:
 
 def _read(codec: ImageCodec, file: bytes) -> Pixels:
     if codec.format == "HEIF":
+        import pillow_heif
+
         image = pillow_heif.read_heif(file).to_pillow()
     else:
         image = Image.open(io.BytesIO(file), formats=[codec.format])

@@ -8,6 +8,8 @@ No normalisation layers: a pixel then depends on its neighbourhood only, not on 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -79,21 +81,46 @@ class NanoVae(nn.Module):
         decoded: Tensor = self.decoder(latents)
         return (decoded + 1) / 2
 
-    def loss(self, photos: Tensor, kl_weight: float, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(
+        self,
+        photos: Tensor,
+        kl_weight: float,
+        generator: torch.Generator,
+        perceive: Callable[[Tensor, Tensor], Tensor] | None = None,
+        perceptual_weight: float = 0.0,
+        equivariance: float = 0.0,
+    ) -> dict[str, Tensor]:
         """Negative evidence bound: L1 + L2 on pixels plus `kl_weight` times the KL to N(0,1), nats per latent value.
 
         The sampled posterior also teaches the decoder to bear the small errors that a generator leaves.
+
+        Args:
+            photos: float [B,3,H,W] in [0,1], sides multiples of 16.
+            kl_weight: of the KL.
+            generator: of the posterior's sample, on the CPU.
+            perceive: (photos, decoded) -> distances [B], differentiable in the second; added `perceptual_weight` times.
+            perceptual_weight: see `perceive`.
+            equivariance: probability that the whole batch's latents are halved in size before they are decoded, against
+                photographs halved in size: latents then scale as images do, which makes them easier to generate
+                (Kouzelis et al., EQ-VAE, ICML 2025, with scales only).
         """
         mean, logvar = self.posterior(photos)
         noise = torch.randn(mean.shape, generator=generator).to(mean)
-        decoded = self.decode(mean + torch.exp(logvar / 2) * noise)
+        latents = mean + torch.exp(logvar / 2) * noise
+        if equivariance and torch.rand((), generator=generator) < equivariance:
+            latents, photos = (F.interpolate(x, scale_factor=0.5, mode="area") for x in (latents, photos))
+        decoded = self.decode(latents)
         l1 = F.l1_loss(decoded, photos)
         mse = F.mse_loss(decoded, photos)
         kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
         # On the scale [-1,1] (twice ours) plain L1 + L2 are 2 l1 + 4 mse.
-        return {
+        scalars = {
             "loss": 2 * l1 + 4 * mse + kl_weight * kl,
             "l1": l1,
             "psnr_db": -10 * torch.log10(mse.detach()),
             "kl": kl,
         }
+        if perceive is not None and perceptual_weight:
+            perceived = perceive(photos, decoded).mean()
+            scalars |= {"loss": scalars["loss"] + perceptual_weight * perceived, "perceived": perceived}
+        return scalars

@@ -144,8 +144,11 @@ def _train(
                 # Early on the average follows fast: nobody wants the random start in it.
                 decay = min(params.ema_decay, (1 + step) / (10 + step))
                 torch._foreach_lerp_(list(ema.values()), [p.detach() for p in weights.values()], 1 - decay)
-            for key, value in scalars.items():
-                sums[key] = sums.get(key, 0.0) + value.item()
+            # One transfer from the device, not one for each.
+            for key, value in zip(
+                scalars, torch.stack([v.detach().float() for v in scalars.values()]).tolist(), strict=True
+            ):
+                sums[key] = sums.get(key, 0.0) + value
             since += 1
             done = step + 1
             if done % params.log_every == 0 or done == params.steps:

@@ -7,7 +7,7 @@ run's checkpoints. Where everything random comes from is in the names given to `
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +35,7 @@ from jscgc.systems.jscgc_fast import FastJscgcNet
 from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
 from jscgc.systems.store import Architecture
+from jscgc.training.ahead import Ahead
 from jscgc.training.loop import MetricLog, resolve_device, train
 
 log_ = logging.getLogger(__name__)
@@ -58,15 +59,38 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
     seeded(params, "vae")
     vae = _place(NanoVae(params.vae.channels, params.vae.width, params.vae.depth), device)
     files, scale = split_files(photos, "train"), params.latents.min_scale
-    crops = CropSampler(files, params.vae.crop, scale, scenes(photos), colour=params.vae.colour)
-    batch = params.vae.train.batch_size
+    own = params.vae
+    crops = CropSampler(files, own.crop, scale, scenes(photos), colour=own.colour)
+    batches = _batches(crops, own.train, params.seed, "vae", device)
+    perceive = _distance(FEATURE_DISTANCE, device).loss if own.perceptual_weight else None
 
     def loss(step: int) -> dict[str, Tensor]:
-        images = _place(crops.batch(batch, params.seed, "vae", step), device)
-        return vae.loss(images, params.vae.kl_weight, stream(params.seed, "vae", step))
+        images = _place(batches(step), device)
+        generator = stream(params.seed, "vae", step)
+        return vae.loss(images, own.kl_weight, generator, perceive, own.perceptual_weight, own.equivariance)
 
     train(vae, loss, params.vae.train, folder, log, "vae", precision=params.precision)
     return vae
+
+
+def _batches(
+    crops: CropSampler, train_params: TrainParams, seed: int, name: str, device: torch.device
+) -> Callable[[int], Tensor]:
+    """step -> its batch of crops; a GPU is fed by processes that draw ahead, the CPU has no core to spare for them."""
+    if device.type == "cpu":
+        return lambda step: crops.batch(train_params.batch_size, seed, name, step)
+    return Ahead(lambda step: crops.batch(train_params.batch_size, seed, name, step), train_params.steps)
+
+
+def _distance(name: str, device: torch.device) -> Trainable:
+    """A distance to train for.
+
+    Raises:
+        ValueError: its weights are not there.
+    """
+    metric = pair_metric(name, device.type)
+    assert isinstance(metric, Trainable)
+    return metric
 
 
 def _place(value: Placed, device: torch.device) -> Placed:
@@ -85,10 +109,16 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
     device = resolve_device(params.device)
     vae = _place(load_vae(vae_folder), device)
     crops = _photo_crops(params, photos, params.latents.crop)
-    chunk, parts = 32, []
-    for start in range(0, params.latents.crops, chunk):
-        size = min(chunk, params.latents.crops - start)
-        part = vae.encode(_place(crops.batch(size, params.seed, "latents", start), device)).cpu()
+    chunk, parts, total = 32, [], params.latents.crops
+
+    def draw(number: int) -> Tensor:
+        start = number * chunk
+        return crops.batch(min(chunk, total - start), params.seed, "latents", start)
+
+    count = -(-total // chunk)
+    drawn = draw if device.type == "cpu" else Ahead(draw, count)
+    for number in range(count):
+        part = vae.encode(_place(drawn(number), device)).cpu()
         # What is not normalised later is rounded at once: a large cache fits into memory once, not twice.
         parts.append(part if params.latents.normalise else part.half())
     latents = torch.cat(parts)
@@ -296,8 +326,10 @@ def train_pixel_codec(params: Params, kind: PixelCodecName, photos: Path, folder
     codec.start(space.encode(_place(crops.batch(PIXEL_KLT_CROPS, params.seed, kind, "start"), device)).cpu())
     _place(codec, device)
 
+    batches = _batches(crops, own.train, params.seed, kind, device)
+
     def loss(step: int) -> dict[str, Tensor]:
-        images = _place(crops.batch(own.train.batch_size, params.seed, kind, step), device)
+        images = _place(batches(step), device)
         return codec.loss(space.encode(images), params.link, stream(params.seed, kind, step))
 
     train(codec, loss, own.train, folder, log, kind, precision=params.precision)
@@ -320,11 +352,11 @@ def train_perceptual_codec(
     space = store.latent_space(models / "vae", started.latents).to(device)
     own = params.baselines.perceptual
     crops = _photo_crops(params, photos, own.crop)
-    metric = pair_metric(LPIPS if "lpips" in kind else FEATURE_DISTANCE, device.type)
-    assert isinstance(metric, Trainable)
+    batches = _batches(crops, own.train, params.seed, kind, device)
+    metric = _distance(LPIPS if "lpips" in kind else FEATURE_DISTANCE, device)
 
     def loss(step: int) -> dict[str, Tensor]:
-        images = _place(crops.batch(own.train.batch_size, params.seed, kind, step), device)
+        images = _place(batches(step), device)
         generator = stream(params.seed, kind, step)
         decoded = space.decode(codec.over(space.encode(images), params.link, generator), own.crop, own.crop)
         perceived, squared = metric.loss(images, decoded).mean(), torch.mean((decoded - images) ** 2)
@@ -348,15 +380,18 @@ def _train_receiver(
     name: str,
 ) -> None:
     own, warm = params.jscgc, params.jscgc.warm_start
+    train_params = own.train
+    if name == "diffjscc" and own.diffjscc_steps:
+        train_params = own.train.model_copy(update={"steps": own.diffjscc_steps})
     if own.tuning in ("frozen", "adapter_only") and own.condition_dropout:
         log_.warning(
             "condition_dropout has no effect but to waste images: with tuning %s the prior learns nothing", own.tuning
         )
 
     def loss(x: Tensor, generator: torch.Generator, step: int) -> dict[str, Tensor]:
-        link = warm.link if warm and step < warm.share * own.train.steps else params.link
+        link = warm.link if warm and step < warm.share * train_params.steps else params.link
         return net.loss(x, link, own, params.objective, generator)
 
     # What the codec has learnt is refined, not learnt anew.
     started = dict.fromkeys(("encoder.", "refiner."), own.codec_rate) if own.encoder_init != "random" else None
-    _train_on_latents(net, params, own.train, latents, folder, log, name, loss, started)
+    _train_on_latents(net, params, train_params, latents, folder, log, name, loss, started)

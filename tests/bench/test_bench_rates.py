@@ -33,8 +33,8 @@ def test_every_condition_has_its_three_models_and_their_own_budgets(params, late
 
     monkeypatch.setattr(module, "train", counted)
     conditions = [Condition("awgn", 10.0, 4), Condition("rayleigh_fast", 0.0, 2)]
-    rows = list(bench_rates(params, latents, conditions, cnn_width=8, universal_steps=9))
-    assert [row["model"] for row in rows] == ["universal", "single", "deepjscc"] * 2
+    rows = list(bench_rates(params, latents, conditions, cnn_widths=[8], universal_steps=9))
+    assert [row["model"] for row in rows] == ["universal", "single", "deepjscc_8"] * 2
     assert {row["cbr"] for row in rows} == {"4/768", "2/768"}
     assert trained[0] == ("universal", 9) and {steps for _, steps in trained[1:]} == {params.codec.steps}
     assert len(trained) == 1 + 2 * 2  # the universal model once
@@ -48,7 +48,7 @@ def test_the_long_training_goes_on_where_it_stopped(params, latents, tmp_path, m
     monkeypatch.setattr(module, "HELD_OUT", 20)
     params = params.model_copy(update={"codec": params.codec.model_copy(update={"checkpoint_every": 2})})
     folder, conditions = tmp_path / "progress", [Condition("awgn", 10.0, 4)]
-    whole = list(bench_rates(params, latents, conditions, cnn_width=0, universal_steps=6))
+    whole = list(bench_rates(params, latents, conditions, cnn_widths=[], universal_steps=6))
     steps = []
     real = module.Codec.loss_in_decibels
 
@@ -60,11 +60,11 @@ def test_the_long_training_goes_on_where_it_stopped(params, latents, tmp_path, m
 
     monkeypatch.setattr(module.Codec, "loss_in_decibels", stopped)
     with pytest.raises(KeyboardInterrupt):
-        list(bench_rates(params, latents, conditions, cnn_width=0, universal_steps=6, checkpoints=folder))
-    resumed = list(bench_rates(params, latents, conditions, cnn_width=0, universal_steps=6, checkpoints=folder))
+        list(bench_rates(params, latents, conditions, cnn_widths=[], universal_steps=6, checkpoints=folder))
+    resumed = list(bench_rates(params, latents, conditions, cnn_widths=[], universal_steps=6, checkpoints=folder))
     assert resumed == whole
     assert len(steps) == 5 + 2 + params.codec.steps  # four steps were kept
     # Another seed starts anew beside it.
     other = params.model_copy(update={"seed": 1})
-    assert list(bench_rates(other, latents, conditions, cnn_width=0, universal_steps=6, checkpoints=folder)) != whole
+    assert list(bench_rates(other, latents, conditions, cnn_widths=[], universal_steps=6, checkpoints=folder)) != whole
     assert len(list(folder.iterdir())) == 2

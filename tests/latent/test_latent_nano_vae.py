@@ -64,3 +64,44 @@ def test_it_learns_one_image():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_the_perceptual_term_is_added_with_its_weight():
+    net, photos = vae(), torch.rand(2, 3, 16, 16)
+    plain = net.loss(photos, 1e-3, torch.Generator().manual_seed(0))
+    seen = []
+
+    def perceive(wanted, decoded):
+        seen.append((wanted, decoded))
+        return (wanted - decoded).abs().mean((1, 2, 3))
+
+    with_it = net.loss(photos, 1e-3, torch.Generator().manual_seed(0), perceive, 0.5)
+    assert torch.equal(seen[0][0], photos)
+    assert with_it["perceived"].item() == pytest.approx(plain["l1"].item())
+    assert with_it["loss"].item() == pytest.approx((plain["loss"] + 0.5 * plain["l1"]).item())
+
+
+def test_scaled_latents_must_decode_to_the_scaled_photo():
+    """With a decoder that scales and an encoder that averages, the term changes nothing; one that does not, it sees."""
+    net, photos = vae(), torch.rand(2, 3, 32, 48)
+    sizes = []
+    net.decode = lambda latents: (
+        sizes.append(latents.shape[-2:]) or torch.zeros(2, 3, *(8 * s for s in latents.shape[-2:]))
+    )
+    always = net.loss(photos, 0.0, torch.Generator().manual_seed(0), equivariance=1.0)
+    never = net.loss(photos, 0.0, torch.Generator().manual_seed(0), equivariance=0.0)
+    assert sizes == [(2, 3), (4, 6)]
+    halved = photos.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2))
+    assert always["l1"].item() == pytest.approx(halved.abs().mean().item())
+    assert never["l1"].item() == pytest.approx(photos.abs().mean().item())
+
+
+def test_the_share_of_scaled_steps_is_the_setting():
+    net, photos = vae(), torch.rand(1, 3, 16, 16)
+    widths = []
+    net.decode = lambda latents: (
+        widths.append(latents.shape[-1]) or torch.zeros(1, 3, *(8 * s for s in latents.shape[-2:]))
+    )
+    for step in range(400):
+        net.loss(photos, 0.0, torch.Generator().manual_seed(step), equivariance=0.2)
+    assert widths.count(1) == pytest.approx(80, abs=4 * (400 * 0.2 * 0.8) ** 0.5)

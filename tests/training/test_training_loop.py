@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from jscgc.config import TrainParams
 from jscgc.training import checkpoint
+from jscgc.training.ahead import Ahead
 from jscgc.training.curve import Curve
 from jscgc.training.loop import TrainingDiverged, learning_rate, resolve_device, train
 
@@ -310,3 +311,12 @@ def test_the_device_is_resolved_or_refused(monkeypatch: pytest.MonkeyPatch):
     assert resolve_device("auto") == resolve_device("cpu") == torch.device("cpu")
     with pytest.raises(ValueError, match="device: cuda was asked for, but torch sees no GPU"):
         resolve_device("cuda")
+
+
+def test_batches_drawn_ahead_are_those_drawn_in_turn():
+    def draw(step: int) -> torch.Tensor:
+        return torch.rand(3, generator=torch.Generator().manual_seed(step))
+
+    ahead = Ahead(draw, 9, workers=2)
+    for step in (4, 5, 6, 7, 8, 0, 1, 2, 7):  # a resumed run starts anywhere
+        assert torch.equal(ahead(step), draw(step))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from jscgc.config import DataParams, WarmStart
 from jscgc.data import prepare
-from jscgc.files import sha256, write_json
+from jscgc.files import sha256
 from jscgc.latent.autoencoder import load_vae
 from jscgc.latent.pixels import PIXELS
 from jscgc.methods import PIXEL
@@ -25,15 +25,8 @@ def ignore(step, metrics) -> None:
 
 
 @pytest.fixture(scope="module")
-def latents(tmp_path_factory):
-    """A cache as extract_latents writes it."""
-    folder = tmp_path_factory.mktemp("latents")
-    values = torch.randn(12, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    save_file({"latents": values.half()}, folder / "latents.safetensors")
-    write_json(
-        folder / "statistics.json", {"mean": [0.0] * 4, "std": [1.0] * 4, "factor": 8, "vae_sha256": "of no VAE"}
-    )
-    return folder
+def latents(latent_cache):
+    return latent_cache
 
 
 @pytest.fixture(scope="module")
@@ -302,3 +295,12 @@ def test_diffcom_s_prior_is_the_plain_one_whatever_jscgc_tunes(params, latents, 
     lora = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"tuning": "lora"})})
     net = recipes.compose_diffcom(lora, latents, trained / "flow", trained / "codec")
     assert same(state(net.prior), load_file(trained / "flow" / "weights.safetensors"))
+
+
+def test_diffjscc_takes_its_own_number_of_steps(params, latents, trained, tmp_path):
+    changed = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"diffjscc_steps": 4})})
+    steps = []
+    recipes.train_diffjscc(
+        changed, latents, trained / "flow", trained / "codec", tmp_path, lambda step, metrics: steps.append(step)
+    )
+    assert max(steps) == 4 != params.jscgc.train.steps
