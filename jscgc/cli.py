@@ -1,4 +1,4 @@
-"""The command line: jscgc transmit | evaluate | bench | theory | plan | info.
+"""The command line: jscgc transmit | evaluate | bench | weights | theory | plan | info.
 
 Heavy imports wait until a command runs, so --help is quick.
 """
@@ -19,6 +19,7 @@ from jscgc import __version__
 from jscgc.bench import command as bench
 from jscgc.channel import spec
 from jscgc.methods import CLASSICAL, SYSTEMS
+from jscgc.metrics import weights_command
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -247,13 +248,16 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--snr-db", nargs="+", type=_snr_db, default=[-5.0, 0.0, 5.0, 10.0], help="decibels")
     score.add_argument("--cbr", nargs="+", default=["8/768"], help="such as 2/768 8/768")
     score.add_argument("--draws", type=_count, default=1, help="independent channel draws per condition")
-    score.add_argument("--patch", type=int, choices=(64, 128), default=64, help="patch side for FID and KID, pixels")
+    score.add_argument(
+        "--patch", type=int, choices=(64, 128, 256), default=64, help="patch side for FID and KID, pixels"
+    )
     score.add_argument("--max-side", type=_natural, default=0, help="first reduce photos to this longer side; 0: keep")
     score.add_argument("--workers", type=_natural, default=0, help="Ray workers; 0: one per core")
     score.add_argument("--out", type=Path, default=Path("results.csv"), metavar="CSV", help="the table")
     sampling(score)
 
     bench.add_parser(commands, _Help)
+    weights_command.add_parser(commands, _Help)
     checks = commands.add_parser(
         "theory", help="check the theory through the code", description=THEORY, formatter_class=_Help
     )
@@ -280,6 +284,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "transmit": _transmit,
             "evaluate": _evaluate,
             "bench": bench.run,
+            "weights": weights_command.run,
             "theory": _theory,
             "plan": _plan,
             "info": _info,

@@ -428,8 +428,8 @@ class EvaluateParams(Section):
     rates: Annotated[list[Rate], Field(min_length=1)]
     seeds: Positive
     """Independent channel (and sampler) draws per condition."""
-    patch: Literal[64, 128]
-    """Patch side in pixels for FID and KID."""
+    patch: Literal[64, 128, 256]
+    """Patch side in pixels for FID and KID; the second grid is shifted by half of it. 256 is the literature's for Kodak."""
     information_points: Annotated[int, Field(ge=0)] = 0
     """Points of the estimate of I(X; Y_hat), two network calls each, first seed only; 0 leaves it out."""
     dial: list[Positive] = []

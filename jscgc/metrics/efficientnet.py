@@ -10,8 +10,6 @@ Fully convolutional with TensorFlow's "same" padding at any size. Source: Tan & 
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +20,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from jscgc.metrics.images import Images, as_bytes, resize_shorter_side
+from jscgc.metrics.memo import Memo
 from jscgc.metrics.weights import EFFICIENTNET_LITE0
 
 BLOCKS = (2, 4, 10, 15)
@@ -58,7 +57,7 @@ class EfficientNetLite0:
             network = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: any size
         network.load_state_dict(state, strict=True, assign=True)
         self._network = network.requires_grad_(False).eval().to(device=device, memory_format=torch.channels_last)
-        self._memo: OrderedDict[bytes, tuple[Tensor, ...]] = OrderedDict()
+        self._memo = Memo(_MEMO_BYTES)
 
     def blocks(self, images: Images) -> tuple[Float32[Tensor, "b c h_c w_c"], ...]:
         """Outputs of `BLOCKS`, [B,24,H/4,W/4] to [B,320,H/32,W/32], at native resolution."""
@@ -105,19 +104,12 @@ class EfficientNetLite0:
     ) -> tuple[Tensor, ...]:
         """`compute(images as saved)`, or its result from a recent call with images of the same bytes."""
         saved = as_bytes(images)
-        key = hashlib.blake2b(saved.contiguous().cpu().numpy().tobytes(), digest_size=32)
-        key.update(f"{what} {tuple(saved.shape)}".encode())
-        digest = key.digest()
-        if digest not in self._memo:
-            with torch.no_grad():
-                self._memo[digest] = compute(saved.to(self.device, torch.float32) / 255)
-            while len(self._memo) > 1 and self._memo_bytes() > _MEMO_BYTES:
-                self._memo.popitem(last=False)
-        self._memo.move_to_end(digest)
-        return self._memo[digest]
 
-    def _memo_bytes(self) -> int:
-        return sum(tensor.nbytes for result in self._memo.values() for tensor in result)
+        def result() -> tuple[Tensor, ...]:
+            with torch.no_grad():
+                return compute(saved.to(self.device, torch.float32) / 255)
+
+        return self._memo.get(what, saved, result)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
+from PIL import Image
 from torch import Tensor
 
 Images = Float32[Tensor, "b 3 h w"]
@@ -30,6 +31,11 @@ def as_bytes(images: Images) -> UInt8[Tensor, "b 3 h w"]:
 def as_saved(images: Images) -> Images:
     """Images in [0,1], clamped and rounded to the 256 levels of an 8-bit file."""
     return as_bytes(images).to(torch.float32) / 255
+
+
+def as_pictures(saved: UInt8[Tensor, "b 3 h w"]) -> list[Image.Image]:
+    """Each image of `as_bytes` as published preprocessing takes it."""
+    return [Image.fromarray(image) for image in saved.permute(0, 2, 3, 1).cpu().numpy()]
 
 
 def check_pair(reference: Images, received: Images) -> None:

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import warnings
-from typing import ClassVar
+from pathlib import Path
+from typing import Literal
 
 import lpips
 import torch
 from torch import Tensor, nn
 
-from jscgc.metrics import catalogue
-from jscgc.metrics.base import MetricInfo
+from jscgc.metrics import catalogue, vgg
 from jscgc.metrics.images import Images, Scores, as_saved, check_pair
 from jscgc.metrics.weights import ALEXNET
 
 
 class LPIPS:
-    """Learned perceptual distance, version 0.1, AlexNet, by package lpips; lower is better, from 0.
+    """Learned perceptual distance, version 0.1, by package lpips; lower is better, from 0.
 
-    At native resolution. The linear heads come with the package; the trunk is torchvision's, from torch hub's cache.
+    At native resolution. The linear heads come with the package; the trunk is torchvision's AlexNet, or VGG-16.
     """
 
-    info: ClassVar[MetricInfo] = catalogue.LPIPS
-
-    def __init__(self, device: str = "cpu", network: nn.Module | None = None) -> None:
-        """`network`: an `lpips.LPIPS` to use instead of the published weights (a test's random trunk)."""
+    def __init__(
+        self, device: str = "cpu", network: nn.Module | None = None, *, net: Literal["alex", "vgg"] = "alex"
+    ) -> None:
+        """`network`: an `lpips.LPIPS` of kind `net` to use instead of the published weights (a test's random trunk)."""
+        self.info = catalogue.LPIPS if net == "alex" else catalogue.LPIPS_VGG
         self._device = device
-        self._network = (load_alex() if network is None else network).to(device).eval()
+        if network is None:
+            network = load_alex() if net == "alex" else load_vgg(device)
+        self._network = network.to(device).eval()
 
     def __call__(self, reference: Images, received: Images) -> Scores:
         """LPIPS of each pair; [B,3,H,W] in [0,1] twice -> [B]."""
@@ -41,14 +44,35 @@ class LPIPS:
         return torch.as_tensor(self._network.requires_grad_(False)(reference, received, normalize=True)).flatten()
 
 
+def lpips_vgg(device: str = "cpu") -> LPIPS:
+    """LPIPS on VGG-16."""
+    return LPIPS(device, net="vgg")
+
+
 def load_alex() -> nn.Module:
     """`lpips.LPIPS(net="alex")` with its published trunk, without the library's unsafe, downloading loader."""
     state = torch.load(ALEXNET.verified(), map_location="cpu", weights_only=True)
-    # the random trunk must not shift the caller's random numbers; lpips spells torchvision's argument the old way
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    return _load("alex", {name.removeprefix("features."): value for name, value in state.items()})
+
+
+def load_vgg(device: str) -> nn.Module:
+    """`lpips.LPIPS(net="vgg")` on the tensors of `vgg.shared`."""
+    return _load("vgg", dict(vgg.shared(device).state_dict()))
+
+
+def _load(net: str, features: dict[str, Tensor]) -> nn.Module:
+    """The library's network with the layers of torchvision's `features`, by number, and the library's own heads."""
+    heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
+    state = torch.load(heads, map_location="cpu", weights_only=True)
+    # On the meta device a random trunk costs neither time nor the caller's random numbers; lpips spells torchvision's
+    # argument the old way.
+    with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        network: nn.Module = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    trunk = network.get_submodule("net")
-    # the library's slices keep torchvision's layer numbers: slice2.3.weight is features.3.weight
-    trunk.load_state_dict({name: state[f"features.{name.partition('.')[2]}"] for name in trunk.state_dict()})
-    return network
+        network: nn.Module = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
+    # the library's slices keep torchvision's layer numbers: net.slice2.3.weight is features.3.weight
+    state |= {name: features[name.split(".", 2)[2]] for name in network.state_dict() if name.startswith("net.")}
+    found = network.load_state_dict(state, strict=False, assign=True)
+    # `lins.N` are second names of `linN`
+    if found.unexpected_keys or any(parameter.is_meta for parameter in network.parameters()):
+        raise ValueError(f"{heads}: not the heads of LPIPS 0.1 ({net})")
+    return network.requires_grad_(False)

@@ -15,10 +15,8 @@ from cleanfid import fid as cleanfid
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from jscgc.metrics import catalogue
+from jscgc.metrics import catalogue, efficientnet, inception
 from jscgc.metrics.base import MetricInfo
-from jscgc.metrics.efficientnet import shared
-from jscgc.metrics.inception import InceptionFeatures
 
 FEATURE_BLOCK = 4
 """Block whose spatial means stand in for Inception's pooled features: 40 numbers at 1/8 of the resolution.
@@ -118,16 +116,16 @@ def kid_efficientnet_lite0(device: str = "cpu") -> KID:
 
 def fid_inception(device: str = "cpu") -> FID:
     """FID proper, on clean-fid's Inception features."""
-    return FID(catalogue.FID_INCEPTION, InceptionFeatures(device))
+    return FID(catalogue.FID_INCEPTION, inception.shared(device))
 
 
 def kid_inception(device: str = "cpu") -> KID:
     """KID proper, on clean-fid's Inception features."""
-    return KID(catalogue.KID_INCEPTION, InceptionFeatures(device))
+    return KID(catalogue.KID_INCEPTION, inception.shared(device))
 
 
 def _efficientnet(device: str) -> Extractor:
-    network = shared(device)
+    network = efficientnet.shared(device)
     return lambda images: network.block_means(images, FEATURE_BLOCK).numpy().astype(np.float64) * FEATURE_SCALE
 
 

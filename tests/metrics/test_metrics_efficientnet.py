@@ -97,6 +97,6 @@ def test_results_are_remembered_by_content_within_a_bound(chelsea: Tensor, monke
     first = net.blocks(chelsea)
     assert net.blocks(chelsea.clone())[0] is first[0]
     assert net.blocks(chelsea.flip(3))[0] is not first[0]
-    monkeypatch.setattr("jscgc.metrics.efficientnet._MEMO_BYTES", 0)
+    monkeypatch.setattr(net._memo, "limit_bytes", 0)
     net.recognise(chelsea)
     assert len(net._memo) == 1

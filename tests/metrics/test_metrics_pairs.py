@@ -102,7 +102,7 @@ def test_lpips_takes_torchvisions_trunk(monkeypatch: pytest.MonkeyPatch, tmp_pat
     for layer, (out, inp, k) in shapes.items():
         state[f"features.{layer}.weight"] = torch.full((out, inp, k, k), float(layer) + 1)
         state[f"features.{layer}.bias"] = torch.full((out,), -float(layer))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("JSCGC_WEIGHTS", str(tmp_path / "weights"))
     ALEXNET.locate().parent.mkdir(parents=True)
     torch.save(state, ALEXNET.locate())
     monkeypatch.setattr("jscgc.metrics.weights.sha256", lambda path: ALEXNET.digest)

@@ -11,7 +11,20 @@ import pytest
 import torch
 
 from jscgc.metrics import available, create, info, names, pair_metric, registry, set_metric
-from jscgc.metrics.weights import ALEXNET, EFFICIENTNET_LITE0, INCEPTION, missing_package, torch_hub_checkpoints
+from jscgc.metrics.weights import (
+    ALEXNET,
+    CLEAN_FID_FOLDER,
+    CLIP_CONVNEXT_LARGE,
+    DINOV2_VITL14,
+    DINOV2_VITS14,
+    DREAMSIM_ENSEMBLE,
+    EFFICIENTNET_LITE0,
+    FILES,
+    INCEPTION,
+    VGG16,
+    missing_package,
+    torch_hub_checkpoints,
+)
 
 
 @pytest.fixture
@@ -24,8 +37,31 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("JSCGC_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr("jscgc.metrics.weights.CLEAN_FID_FOLDER", tmp_path)
     return tmp_path
+
+
+EVERY = [
+    "psnr", "ms_ssim", "flip",
+    "lpips", "lpips_vgg", "dists", "clip_score", "dino_score", "dino_score_vits14", "dreamsim",
+    "feature_distance_efficientnet_lite0", "semantic_cosine_efficientnet_lite0", "class_change_efficientnet_lite0",
+    "fid_efficientnet_lite0", "kid_efficientnet_lite0", "fid_inception", "kid_inception",
+]  # fmt: skip
+
+
+def test_every_metric_is_there_and_offline_is_the_default(bare: Path) -> None:
+    assert names() == EVERY
+    here = {name for name, missing in available().items() if missing is None}
+    assert here == {name for name in EVERY if name in ("psnr", "ms_ssim", "flip") or "efficientnet" in name}
+
+
+def test_declared_weights_are_the_files_that_are_looked_for() -> None:
+    for name in names():
+        files = [file for file in FILES if name in registry.needing(file)]
+        assert bool(files) == (info(name).weights is not None)
+        assert all(file.name in (info(name).weights or "") for file in files)
+    assert all(registry.needing(file) for file in FILES)
 
 
 def test_declarations_are_consistent() -> None:
@@ -42,7 +78,7 @@ def test_declarations_are_consistent() -> None:
 def test_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"unknown metric 'ms-ssim': did you mean ms_ssim"):
         create("ms-ssim")
-    with pytest.raises(ValueError, match=r"choose from psnr, ms_ssim, lpips"):
+    with pytest.raises(ValueError, match=r"choose from psnr, ms_ssim, flip, lpips"):
         info("qqqqqq")
 
 
@@ -63,17 +99,28 @@ def test_embedded_metrics_are_available_and_made_offline(bare: Path) -> None:
 
 def test_unavailable_metrics_say_what_is_missing(bare: Path) -> None:
     missing = available()
-    assert str(bare / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth") in (missing["lpips"] or "")
-    assert "https://download.pytorch.org" in (missing["lpips"] or "")
-    for name in ("fid_inception", "kid_inception"):
-        assert "inception-2015-12-05.pt is missing" in (missing[name] or "")
-    for name in ("lpips", "fid_inception", "kid_inception"):
+    first = {
+        "lpips": ALEXNET, "lpips_vgg": VGG16, "dists": VGG16, "clip_score": CLIP_CONVNEXT_LARGE, "dreamsim": DREAMSIM_ENSEMBLE,
+        "dino_score": DINOV2_VITL14, "dino_score_vits14": DINOV2_VITS14, "fid_inception": INCEPTION, "kid_inception": INCEPTION,
+    }  # fmt: skip
+    for name, file in first.items():
+        said = missing[name] or ""
+        assert said.startswith(f"{file.file} is missing") and "\n" not in said
+        assert f"`jscgc weights fetch {file.key}`" in said and "`jscgc weights import FOLDER`" in said
         with pytest.raises(ValueError, match=f"metric '{name}' is not available: .* is missing"):
             create(name)
 
 
-def test_inception_is_looked_for_where_clean_fid_does() -> None:
-    assert INCEPTION.locate() == Path("/tmp/inception-2015-12-05.pt")
+def test_the_places_of_torch_hub_and_clean_fid_are_looked_at_too(bare: Path) -> None:
+    assert Path("/tmp") == CLEAN_FID_FOLDER  # as cleanfid.features.feature_extractor has it
+    for file, place in ((INCEPTION, bare), (ALEXNET, torch_hub_checkpoints()), (VGG16, torch_hub_checkpoints())):
+        assert file.locate() == bare / "weights" / file.file
+        place.mkdir(parents=True, exist_ok=True)
+        (place / file.file).write_bytes(b"")
+        assert file.locate() == place / file.file and file.missing() is None
+        (bare / "weights").mkdir(exist_ok=True)
+        (bare / "weights" / file.file).write_bytes(b"")
+        assert file.locate() == bare / "weights" / file.file
 
 
 def test_hub_folder_is_torchs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -82,12 +129,15 @@ def test_hub_folder_is_torchs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         assert torch_hub_checkpoints() == Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def test_wrong_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    ALEXNET.locate().parent.mkdir(parents=True)
-    ALEXNET.locate().write_bytes(b"something else")
+@pytest.mark.parametrize(
+    "name", ["lpips", "lpips_vgg", "dists", "clip_score", "dino_score", "dino_score_vits14", "fid_inception"]
+)
+def test_wrong_weights_are_refused(name: str, bare: Path) -> None:
+    (file,) = (f for f in FILES if f.url and name in registry.needing(f))
+    file.locate().parent.mkdir(parents=True)
+    file.locate().write_bytes(b"something else")
     with pytest.raises(ValueError, match="not the published weights"):
-        create("lpips")
+        create(name)
     assert EFFICIENTNET_LITE0.verified().is_file()
 
 

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 from cleanfid.fid import fid_from_feats, get_files_features
+from cleanfid.resize import build_resizer
 from skimage import data
 from torch import Tensor, nn
 
-from jscgc.metrics import set_metric
+from jscgc.metrics import inception, set_metric
+from jscgc.metrics.images import as_bytes
 from jscgc.metrics.inception import InceptionFeatures
 from jscgc.metrics.patches import patches
-from jscgc.metrics.sets import frechet_distance, kernel_distance
+from jscgc.metrics.sets import fid_inception, frechet_distance, kernel_distance, kid_inception
+from jscgc.metrics.weights import INCEPTION
 
 
 def gaussians(n: int, d: int, seed: int) -> np.ndarray:
@@ -129,9 +132,81 @@ def test_inception_features_are_clean_fids_of_saved_patches(
     np.testing.assert_allclose(InceptionFeatures(network=Tiny())(cut), expected, rtol=1e-6)
 
 
+class Scripted(nn.Module):
+    """The published TorchScript file's interface: `layers`, normalised pixels -> 2048 features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.AdaptiveAvgPool2d((32, 64)), nn.Conv2d(3, 1, 1), nn.Flatten())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning", "ignore:`torch.jit:FutureWarning")
+def test_inception_is_loaded_from_the_weights_folder(
+    photographs: list[Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JSCGC_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr("jscgc.metrics.weights.sha256", lambda path: INCEPTION.digest)
+    with torch.random.fork_rng():
+        network = Scripted()
+    torch.jit.script(network).save(str(tmp_path / INCEPTION.file))
+    inception.shared.cache_clear()
+    try:
+        cut = patches(photographs, 256)
+        fid, kid = set_metric("fid_inception"), set_metric("kid_inception")
+        features = fid.features(cut)
+        assert features.shape == (len(cut), 2048) and np.array_equal(kid.features(cut), features)
+        resized = np.stack([build_resizer("clean")(x) for x in as_bytes(cut).permute(0, 2, 3, 1).numpy()])
+        with torch.no_grad():
+            expected = network.layers((torch.from_numpy(resized).permute(0, 3, 1, 2) - 128) / 128)
+        np.testing.assert_allclose(features, expected.numpy(), rtol=1e-4, atol=1e-5)
+    finally:
+        inception.shared.cache_clear()
+
+
+def test_fid_and_kid_look_through_one_network_once(photographs: list[Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    class Watched(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            calls.append(len(x))
+            return super().forward(x)
+
+    one = InceptionFeatures(network=Watched())
+    monkeypatch.setattr("jscgc.metrics.inception.shared", lambda device: one)
+    cut = patches(photographs, 128)
+    features = [make().features(cut) for make in (fid_inception, kid_inception)]
+    assert sum(calls) == len(cut) and np.array_equal(*features)
+    features[0][:] = 0  # a caller's own copy
+    assert not np.array_equal(fid_inception().features(cut), features[0]) and sum(calls) == len(cut)
+
+
 def test_patches_of_kodak_are_the_literatures_192() -> None:
     landscape, portrait = torch.zeros(3, 512, 768), torch.zeros(3, 768, 512)
     assert 12 * len(patches([landscape, portrait], 256)) == 192
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(512, 768), (768, 512), (256, 256), (511, 640), (384, 384), (1365, 2048)]
+)
+def test_the_256_protocol_in_closed_form(height: int, width: int) -> None:
+    """Tiles from (0, 0) and from (128, 128), by the coordinates that the pixels carry."""
+    rows, columns = torch.arange(float(height)), torch.arange(float(width))
+    image = torch.stack(
+        [rows[:, None].expand(height, width), columns.expand(height, width), torch.zeros(height, width)]
+    )
+    corners = [tuple(map(int, cut[:2, 0, 0])) for cut in patches([image], 256)]
+    expected = [
+        (top, left)
+        for start in (0, 128)
+        for top in range(start, height - 255, 256)
+        for left in range(start, width - 255, 256)
+    ]
+    assert corners == expected
+    shifted = max(0, (height - 128) // 256) * max(0, (width - 128) // 256)
+    assert len(corners) == (height // 256) * (width // 256) + shifted
 
 
 def test_patches_are_where_they_should_be() -> None:

