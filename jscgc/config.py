@@ -421,7 +421,7 @@ class EvaluateParams(Section):
     snr_db: Annotated[list[float], Field(min_length=1)]
     rates: Annotated[list[Rate], Field(min_length=1)]
     seeds: Positive
-    """Independent channel (and sampler) draws per condition."""
+    """Independent channel (and sampler) draws per condition; a result for a paper wants 5 at least."""
     patch: Literal[64, 128]
     """Patch side in pixels for FID and KID."""
     information_points: Annotated[int, Field(ge=0)] = 0
@@ -432,8 +432,12 @@ class EvaluateParams(Section):
     """Steps of those samples, drawn without guidance: few steps or guidance would draw them together."""
     reference_steps: Annotated[int, Field(ge=0)] = 0
     """At that same condition, all seeds: jscgc with so many steps, which few steps are compared with; 0 leaves it out."""
+    metrics: Annotated[list[str], AfterValidator(_each_once)] = []
+    """Metrics to score with, by their registered names; empty: all that can run here."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Ray workers, 0 for one per core."""
+    store: str = ".jscgc/results"
+    """Folder where finished jobs are kept and looked up; empty: every job is run every time."""
 
 
 class Params(Section):
