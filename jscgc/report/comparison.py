@@ -54,10 +54,10 @@ class _Place(NamedTuple):
 def paired(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
     """Ours (jscgc, jscgc_fast) against every other method, a row per condition and metric, with the columns PAIRED.
 
-    won: share of the photographs on which ours is better, by the mean over its draws, ties half. difference, low, high: ours minus
-    the other, with its 95 % bootstrap interval over photographs and draws. p: two-sided, by sign flips over photographs, adjusted
-    for all rows of the metric together (`sign_flip_p_values`). won and p are null for a set metric, which has no value per
-    photograph. note: why there are no numbers.
+    won: share of the photographs on which ours is better, by the mean over its draws, ties half. difference, low, high: ours
+    minus the other, with its 95 % bootstrap interval over photographs and draws. p: two-sided, by sign flips over photographs,
+    adjusted for all rows of the metric together (`sign_flip_p_values`). won and p are null for a set metric, which has no value
+    per photograph. note: why there are no numbers.
     """
     places: dict[_Place, dict[tuple[str, int], pd.DataFrame]] = {}
     for c, cell in cells.items():
