@@ -421,9 +421,9 @@ class EvaluateParams(Section):
     snr_db: Annotated[list[float], Field(min_length=1)]
     rates: Annotated[list[Rate], Field(min_length=1)]
     seeds: Positive
-    """Independent channel (and sampler) draws per condition; a result for a paper wants 5 at least."""
-    patch: Literal[64, 128]
-    """Patch side in pixels for FID and KID."""
+    """Independent channel (and sampler) draws per condition."""
+    patch: Literal[64, 128, 256]
+    """Patch side in pixels for FID and KID; the second grid is shifted by half of it. 256 is the literature's for Kodak."""
     information_points: Annotated[int, Field(ge=0)] = 0
     """Points of the estimate of I(X; Y_hat), two network calls each, first seed only; 0 leaves it out."""
     dial: list[Positive] = []

@@ -63,7 +63,7 @@ def add_parser(commands: Any, formatter: Any) -> None:
     sub.add_argument("--snr-db", nargs="+", type=options.snr_db, default=[-5.0, 0.0, 5.0, 10.0], help="decibels")
     sub.add_argument("--cbr", nargs="+", default=["8/768"], help="such as 2/768 8/768")
     sub.add_argument("--draws", type=options.count, default=DRAWS, help="independent channel draws per condition")
-    sub.add_argument("--patch", type=int, choices=(64, 128), default=64, help="patch side for FID and KID, pixels")
+    sub.add_argument("--patch", type=int, choices=(64, 128, 256), default=64, help="patch side for FID and KID, pixels")
     sub.add_argument(
         "--max-side", type=options.natural, default=0, help="first reduce photos to this longer side; 0: keep"
     )

@@ -62,7 +62,7 @@ class Protocol(Section):
     seeds: Annotated[list[int], Field(min_length=1), AfterValidator(_once)]
     """One channel draw each."""
     metrics: Annotated[list[MetricEntry], Field(min_length=1), AfterValidator(_names_once)]
-    patch: Literal[64, 128]
+    patch: Literal[64, 128, 256]
     """Side of the patches for FID and KID, pixels; there is a second pass shifted by half of it."""
     sample: SampleParams
     controls: bool
