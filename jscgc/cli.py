@@ -9,31 +9,26 @@ import argparse
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jscgc import __version__
+from jscgc import __version__, options
 from jscgc.bench import command as bench
 from jscgc.channel import spec
+from jscgc.evaluation import command as evaluation
 from jscgc.methods import CLASSICAL, SYSTEMS
 from jscgc.metrics import weights_command
+from jscgc.options import Help
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jscgc.config import SampleParams
     from jscgc.systems.base import Reception
 
-SOLVERS = ("euler", "heun", "multistep", "sde")
 SPREAD_SHOWN = 0.25
 """Standard deviation, on the scale [0,1] of pixels, at which the uncertainty map is brightest."""
-CHANNEL_HELP = (
-    "awgn | rayleigh_block | rayleigh_fast | rician_block | rician_fast | tdl_a .. tdl_e | cdl_a .. cdl_e; options as "
-    "NAME:key=value,key=value, such as rician_block:k_db=6,csi=lmmse or awgn:snr=blind; `jscgc info` lists them"
-)
 
 TRANSMIT = """\
 Send a photo through a noisy channel and save what is received.
@@ -43,11 +38,6 @@ Send a photo through a noisy channel and save what is received.
   jscgc transmit photo.jpg --method jscgc hevc_ldpc    # beside HEVC with 5G's channel code
   jscgc transmit photo.jpg --samples 8                 # what do the samples agree on, and what is made up?
   jscgc transmit photo.jpg --channel tdl_c:delay_spread_ns=300,csi=lmmse
-"""
-EVALUATE = """\
-Score trained models on every photo of a folder, in parallel, into a tidy CSV table.
-
-  jscgc evaluate --images kodak/ --methods jscgc diffjscc --snr-db -5 0 5 10 --cbr 8/768 --out results.csv
 """
 THEORY = """\
 Gaussian sources, linear encoders, AWGN: what is known in closed form beside what the code that trains and samples measures, in
@@ -64,114 +54,13 @@ INFO = (
 )
 
 
-class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Descriptions as they are written, and every default."""
-
-
-def _number(text: str) -> float:
-    import math
-
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} must be finite")
-    return value
-
-
-def _snr_db(text: str) -> float:
-    value = _number(text)
-    if not -100 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} dB is out of range: -100 to 100")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = _number(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text} must be above 0")
-    return value
-
-
-def _share(text: str) -> float:
-    value = _number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} must be in 0..1")
-    return value
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 6 or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
-    return int(text)
-
-
-def _natural(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0")
-    return int(text)
-
-
-def _guidance(text: str) -> float | tuple[float, float]:
-    """A weight, or SNR:WEIGHT."""
-    snr_db, colon, weight = text.rpartition(":")
-    value = _number(weight)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"guidance must not be negative, got {text}")
-    return (_number(snr_db), value) if colon else value
-
-
-def _sample(a: argparse.Namespace) -> SampleParams:
-    """The sampling options together.
-
-    Raises:
-        ValueError: guidance mixes weights and points, or names an SNR twice.
-    """
-    from jscgc.config import SampleParams
-
-    found = a.guidance if isinstance(a.guidance, list) else [a.guidance]
-    points = [point for point in found if isinstance(point, tuple)]
-    if (points and len(points) < len(found)) or (not points and len(found) > 1):
-        raise ValueError("guidance: give one weight, or points SNR_DB:WEIGHT only, such as --guidance -5:2 10:1.2")
-    if len({snr_db for snr_db, _ in points}) < len(points):
-        raise ValueError("guidance: every SNR once")
-    return SampleParams(
-        steps=a.steps,
-        guidance=points or found[0],
-        reconstruction_guidance=a.reconstruction_guidance,
-        solver=a.solver,
-        time_shift=a.time_shift,
-    )
-
-
-def _choice(kind: str, allowed: Sequence[str]) -> Any:
-    def check(text: str) -> str:
-        if text not in allowed:
-            import difflib
-
-            near = difflib.get_close_matches(text, allowed, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise argparse.ArgumentTypeError(f"unknown {kind} {text!r}: {hint}choose from {', '.join(allowed)}")
-        return text
-
-    return check
-
-
-def _channel(text: str) -> str:
-    try:
-        return spec.canonical(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("jscgc", description="Joint source-channel-generation coding of photographs.")
     parser.add_argument("--version", action="version", version=f"jscgc {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, short: str, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=short, description=text, formatter_class=_Help)
+        sub = commands.add_parser(name, help=short, description=text, formatter_class=Help)
         sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
         place = os.environ.get("JSCGC_MODELS", "data/models")
         sub.add_argument(
@@ -179,96 +68,48 @@ def _parser() -> argparse.ArgumentParser:
         )
         return sub
 
-    def sampling(sub: argparse.ArgumentParser) -> None:
-        # argparse takes `-5:2` for an option unless it looks like a negative number to it.
-        sub._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(:.*)?$")
-        sub.add_argument(
-            "--steps",
-            type=_count,
-            default=2,
-            help="sampler steps; two network calls each if guided (jscgc_fast has its own)",
-        )
-        sub.add_argument(
-            "--guidance",
-            type=_guidance,
-            nargs="+",
-            default=1.5,
-            metavar="W",
-            help="1: plain conditional; 0: ignores the symbols; or points SNR_DB:W, such as -5:2 10:1.2",
-        )
-        sub.add_argument(
-            "--reconstruction-guidance",
-            type=_share,
-            default=0.0,
-            metavar="W",
-            help="diffjscc: pull every step towards its codec's reconstruction, 0 (not) to 1 (all the way)",
-        )
-        sub.add_argument("--solver", type=_choice("solver", SOLVERS), default="euler", help=" | ".join(SOLVERS))
-        sub.add_argument("--time-shift", type=_positive, default=1.0, help="above 1: more of the steps at high noise")
-        sub.add_argument("--seed", type=_natural, default=0, help="of channel and sampler: same seed, same result")
-        sub.add_argument(
-            "--device", type=_choice("device", ("auto", "cpu", "cuda")), default="auto", help="auto|cpu|cuda"
-        )
-
     send = command("transmit", "send one photo through the channel", TRANSMIT)
     send.add_argument("photo", type=Path, help="jpg, png, webp, ...; any size")
-    send.add_argument("--snr-db", type=_snr_db, default=5.0, help="average signal-to-noise ratio in decibels")
-    send.add_argument("--channel", type=_channel, default="awgn", help=CHANNEL_HELP)
+    send.add_argument("--snr-db", type=options.snr_db, default=5.0, help="average signal-to-noise ratio in decibels")
+    send.add_argument("--channel", type=options.channel, default="awgn", help=options.CHANNEL_HELP)
     send.add_argument("--cbr", default="8/768", help="channel uses per source dimension, such as 2/768")
     send.add_argument(
         "--method",
         nargs="+",
-        type=_choice("method", (*SYSTEMS, "all")),
+        type=options.choice("method", (*SYSTEMS, "all")),
         default=["jscgc"],
         help=f"{', '.join(SYSTEMS)}; or all: every trained one",
     )
     send.add_argument(
-        "--max-side", type=_natural, default=0, help="first reduce the photo to this longer side in pixels; 0: keep"
+        "--max-side",
+        type=options.natural,
+        default=0,
+        help="first reduce the photo to this longer side in pixels; 0: keep",
     )
     send.add_argument("--out", type=Path, default=Path("received"), metavar="DIR", help="where pictures and metrics go")
     send.add_argument(
         "--samples",
-        type=_count,
+        type=options.count,
         default=1,
         metavar="N",
         help="draw N images for the one received signal; from 2 also their mean and the uncertainty map",
     )
-    sampling(send)
+    options.add_sampling(send)
 
-    score = command("evaluate", "score trained models on a folder of photos", EVALUATE)
-    score.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="photos, searched recursively")
-    score.add_argument(
-        "--methods",
-        nargs="+",
-        type=_choice("method", SYSTEMS),
-        default=["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"],
-        help=", ".join(SYSTEMS),
-    )
-    score.add_argument("--channel", nargs="+", type=_channel, default=["awgn"], help=CHANNEL_HELP)
-    score.add_argument("--snr-db", nargs="+", type=_snr_db, default=[-5.0, 0.0, 5.0, 10.0], help="decibels")
-    score.add_argument("--cbr", nargs="+", default=["8/768"], help="such as 2/768 8/768")
-    score.add_argument("--draws", type=_count, default=1, help="independent channel draws per condition")
-    score.add_argument(
-        "--patch", type=int, choices=(64, 128, 256), default=64, help="patch side for FID and KID, pixels"
-    )
-    score.add_argument("--max-side", type=_natural, default=0, help="first reduce photos to this longer side; 0: keep")
-    score.add_argument("--workers", type=_natural, default=0, help="Ray workers; 0: one per core")
-    score.add_argument("--out", type=Path, default=Path("results.csv"), metavar="CSV", help="the table")
-    sampling(score)
-
-    bench.add_parser(commands, _Help)
-    weights_command.add_parser(commands, _Help)
+    evaluation.add_parser(commands, Help)
+    bench.add_parser(commands, Help)
+    weights_command.add_parser(commands, Help)
     checks = commands.add_parser(
-        "theory", help="check the theory through the code", description=THEORY, formatter_class=_Help
+        "theory", help="check the theory through the code", description=THEORY, formatter_class=Help
     )
     checks.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
-    costs = commands.add_parser("plan", help="what a configuration costs", description=PLAN, formatter_class=_Help)
+    costs = commands.add_parser("plan", help="what a configuration costs", description=PLAN, formatter_class=Help)
     costs.add_argument("--params", type=Path, default=Path("params.yaml"), help="the configuration")
     costs.add_argument(
         "--profile", type=Path, metavar="YAML", help="laid over it, such as pipeline/profiles/paper.yaml"
     )
     costs.add_argument(
-        "--side", type=_count, default=256, help="of the square photo that operations are counted for, pixels"
+        "--side", type=options.count, default=256, help="of the square photo that operations are counted for, pixels"
     )
     costs.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
     command("info", "what is trained and what can run here", INFO)
@@ -289,8 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "plan": _plan,
             "info": _info,
         }[arguments.command](arguments)
-    except KeyboardInterrupt:
-        print("jscgc: interrupted; nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"jscgc: interrupted; {interrupt or 'nothing was written'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 0
@@ -325,7 +166,7 @@ def _transmit(a: argparse.Namespace) -> None:
             f"{a.models}: no trained models here; train with `make reproduce`, or name the place with --models"
         )
     metrics = [pair_metric(name) for name in pair_names()]
-    sample = _sample(a)
+    sample = options.sample(a)
     received: dict[str, Reception] = {}
     rows: list[dict[str, Any]] = []
     cannot: dict[str, str] = {}
@@ -458,45 +299,27 @@ def _print_transmission(document: dict[str, Any]) -> None:
 
 
 def _evaluate(a: argparse.Namespace) -> None:
-    from jscgc.channel.accounting import parse_rate
-    from jscgc.config import EvaluateParams
-    from jscgc.data import PhotoError, find_photos, open_photo
-    from jscgc.evaluation.run import evaluate
     from jscgc.report import print_headline, summarise
-    from jscgc.systems.store import load_system
 
-    rates: set[int] = set()
-    for name in a.methods:
-        system = load_system(name, a.models)
-        rates |= {parse_rate(cbr, system.rates) for cbr in a.cbr}
-    photos: list[tuple[str, Path]] = []
-    for path in find_photos([a.images]):
-        try:
-            open_photo(path)
-        except PhotoError as error:
-            logging.warning("skipped: %s", error)
-            continue
-        photos.append((path.relative_to(a.images).as_posix(), path))
-    if not photos:
-        raise ValueError(f"{a.images}: no readable photograph here")
-    params = EvaluateParams(
-        methods=a.methods,
-        channels=list(dict.fromkeys(a.channel)),
-        snr_db=a.snr_db,
-        rates=sorted(rates),
-        seeds=a.draws,
-        patch=a.patch,
-        workers=a.workers,
-    )
-    evaluation = evaluate(
-        a.models, photos, params, _sample(a), seed=a.seed, device=a.device, out=a.out, max_side=a.max_side
-    )
-    summary = summarise(evaluation.table)
+    done = evaluation.run(a)
+    summary = summarise(done.table)
     if a.json:
-        _emit({"out": str(a.out), "photos": len(photos), "summary": summary["rows"], "timing": evaluation.timing})
+        jobs = {"jobs": done.jobs, "stored": done.stored}
+        found = {"summary": summary["rows"], "paired": summary["paired"], "bd_rate": summary["bd_rate"]}
+        photos = len(done.protocol.images)
+        _emit(
+            {
+                "out": str(a.out),
+                "photos": photos,
+                "protocol": done.protocol.hash,
+                **jobs,
+                **found,
+                "timing": done.timing,
+            }
+        )
         return
     print_headline(summary)
-    print(f"{len(evaluation.table)} rows in {a.out}")
+    print(f"{len(done.table)} rows in {a.out}, protocol {done.protocol.hash}")
 
 
 def _theory(a: argparse.Namespace) -> None:

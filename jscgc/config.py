@@ -438,8 +438,12 @@ class EvaluateParams(Section):
     """Steps of those samples, drawn without guidance: few steps or guidance would draw them together."""
     reference_steps: Annotated[int, Field(ge=0)] = 0
     """At that same condition, all seeds: jscgc with so many steps, which few steps are compared with; 0 leaves it out."""
+    metrics: Annotated[list[str], AfterValidator(_each_once)] = []
+    """Metrics to score with, by their registered names; empty: all that can run here."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Ray workers, 0 for one per core."""
+    store: str = ".jscgc/results"
+    """Folder where finished jobs are kept and looked up; empty: every job is run every time."""
 
 
 class Params(Section):

@@ -1,5 +1,7 @@
 """Stage evaluate: the grid of methods x channels x SNRs x rates x test photographs x seeds, on Ray."""
 
+from pathlib import Path
+
 from jscgc.data import split_files
 from jscgc.evaluation.run import evaluate
 from jscgc.files import write_json
@@ -17,10 +19,13 @@ with stage("evaluate") as running:
         out=REPORTS / "results.csv",
         pictures=REPORTS / "pictures",
         controls=True,
+        store=Path(p.evaluate.store) if p.evaluate.store else None,
     )
+    evaluation.protocol.write(REPORTS / "protocol.json")
     write_json(REPORTS / "timing.json", evaluation.timing)
     for step, scalars in evaluation.curves():
         running.run.log(step, scalars)
     running.metrics |= evaluation.headline(p.evaluate.channels[0], max(p.evaluate.rates))
     running.run.artifact(REPORTS / "results.csv")
+    running.run.artifact(REPORTS / "protocol.json")
     running.run.artifact(REPORTS / "pictures")

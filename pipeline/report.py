@@ -6,11 +6,14 @@ from pathlib import Path
 from jscgc import tracking
 from jscgc.files import read_json, write_json
 from jscgc.report import build_page, load_results, picture_grid, summarise
+from jscgc.report.comparison import write_comparisons
 from pipeline.stage import PHOTOS, REPORTS, ROOT, stage
 
 with stage("report") as running:
     results = load_results(REPORTS / "results.csv")
-    write_json(REPORTS / "summary.json", summarise(results))
+    summary = summarise(results)
+    write_json(REPORTS / "summary.json", summary)
+    write_comparisons(summary, REPORTS)
     picture_grid(REPORTS / "pictures", results, REPORTS / "grid.png")
     manifest = read_json(PHOTOS / "manifest.json")
     measured = datetime.fromtimestamp((REPORTS / "results.csv").stat().st_mtime, UTC)
@@ -30,5 +33,5 @@ with stage("report") as running:
             "SwinJSCC and the image codecs, which know no VAE). Deviations from the papers: docs/baselines.md.",
         ],
     )
-    for name in ("summary.json", "grid.png", "index.html"):
+    for name in ("summary.json", "paired.csv", "bd_rate.csv", "grid.png", "index.html"):
         running.run.artifact(REPORTS / name)

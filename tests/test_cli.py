@@ -125,11 +125,11 @@ def test_every_method_s_mean_and_uncertainty_are_in_the_row(picture, models, cap
 def test_the_solvers_are_the_same_everywhere():
     from typing import get_args
 
-    from jscgc import cli
+    from jscgc import options
     from jscgc.config import SampleParams
     from jscgc.flow.samplers import SOLVERS
 
-    assert cli.SOLVERS == SOLVERS == get_args(SampleParams.model_fields["solver"].annotation)
+    assert options.SOLVERS == SOLVERS == get_args(SampleParams.model_fields["solver"].annotation)
 
 
 def test_sampling_options_reach_the_sampler(picture, models, capsys):
@@ -178,13 +178,14 @@ def test_wrong_sampling_options_are_one_line(picture, models, capsys, arguments,
 
 def test_the_defaults_are_those_of_the_committed_parameters():
     """What `jscgc transmit` does untold is what the report of `make reproduce` shows."""
-    from jscgc.cli import _parser, _sample
+    from jscgc.cli import _parser
     from jscgc.config import Params, read_yaml
+    from jscgc.options import sample
 
     root = Path(__file__).parents[1]
     kept = root / ".jscgc" / "params.nano.yaml"
     committed = Params.model_validate(read_yaml(kept if kept.exists() else root / "params.yaml"))
-    assert _sample(_parser().parse_args(["transmit", "photo.jpg"])) == committed.sample
+    assert sample(_parser().parse_args(["transmit", "photo.jpg"])) == committed.sample
 
 
 def test_the_theory_is_told_and_a_miss_is_status_one(capsys, monkeypatch):

@@ -71,7 +71,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for made in ("data/photos", "data/latents", "data/models", "reports/pictures", "reports/curves", "reports/metrics"):
         shutil.rmtree(folder / made, ignore_errors=True)
     (folder / "dvc.lock").unlink(missing_ok=True)
-    for made in ("results.csv", "timing.json", "index.html", "grid.png", "summary.json"):
+    made_files = ("results.csv", "protocol.json", "timing.json", "index.html", "grid.png", "summary.json")
+    for made in (*made_files, "paired.csv", "bd_rate.csv"):
         (folder / "reports" / made).unlink(missing_ok=True)
     chosen = python("-m", "pipeline.profile", "smoke", cwd=folder)
     assert chosen.returncode == 0, chosen.stderr
@@ -160,7 +161,10 @@ def no_scm(folder: Path) -> Path:
 
 def test_results_contract(clone: Path) -> None:
     table = pd.read_csv(clone / "reports/results.csv")
-    assert list(table.columns) == ["method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value"]
+    columns = ["method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value"]
+    assert list(table.columns) == [*columns, "protocol"]
+    protocol = json.loads((clone / "reports/protocol.json").read_text())
+    assert set(table["protocol"]) == {protocol["hash"]} and len(protocol["images"]) == 3
     assert set(table["method"]) == {
         "jscgc",
         "jscgc_fast",
@@ -192,6 +196,8 @@ def test_results_contract(clone: Path) -> None:
     psnr = [r for r in summary["rows"] if r["metric"] == "psnr" and r["method"] == "jscgc"]
     assert len(psnr) == 4
     assert all(r["low"] <= r["mean"] <= r["high"] for r in psnr)
+    assert len(pd.read_csv(clone / "reports/paired.csv")) == len(summary["paired"]) > 0
+    assert set(pd.read_csv(clone / "reports/bd_rate.csv")["reason"]) == {"too few rates"}
     page = (clone / "reports/index.html").read_text()
     assert "jscgc" in page.lower()
     assert "<script src" not in page

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -88,6 +89,8 @@ class Setup:
     sample: SampleParams
     patch: int
     device: str
+    metrics: tuple[str, ...] | None = None
+    """Names of the metrics to score with; None: all that can run here."""
 
 
 def set_names() -> list[str]:
@@ -125,11 +128,17 @@ class Worker:
 
     @cached_property
     def _pairs(self) -> list[PairMetric]:
-        return [pair_metric(name, self._setup.device) for name in pair_names()]
+        return [pair_metric(name, self._setup.device) for name in self._wanted("pair")]
 
     @cached_property
     def _sets(self) -> list[SetMetric]:
-        return [set_metric(name, self._setup.device) for name in set_names()]
+        return [set_metric(name, self._setup.device) for name in self._wanted("set")]
+
+    def _wanted(self, scope: Literal["pair", "set"]) -> list[str]:
+        asked = self._setup.metrics
+        if asked is None:
+            return pair_names() if scope == "pair" else set_names()
+        return [name for name in asked if metric_info(name).scope == scope]
 
     def system(self, name: str) -> LatentSystem | SeparatedSystem:
         """A system, loaded at first use."""

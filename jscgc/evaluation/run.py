@@ -1,9 +1,11 @@
-"""One evaluation: plan the grid, run it on Ray, write table and pictures."""
+"""One evaluation: plan the grid, look up what is finished, run the rest on Ray, write table and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,19 +15,28 @@ import pandas as pd
 from jscgc import cluster
 from jscgc.channel.spec import file_name
 from jscgc.config import EvaluateParams, SampleParams
-from jscgc.evaluation.grid import Setup, Worker, nominal_cbr, plan
+from jscgc.evaluation.grid import CANNOT_OPERATE, Job, JobResult, Setup, Worker, nominal_cbr, plan
+from jscgc.evaluation.identity import Identities, JobKey
+from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.results import ALL_IMAGES, tabulate, write_csv, write_pictures
+from jscgc.evaluation.store import ResultStore
 
+log = logging.getLogger(__name__)
 PICTURES = 6
 """Photographs whose received pictures are kept."""
+WAIT_S = 1.0
+"""Seconds between two looks at what another evaluation is at."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """table: results.csv; timing: medians per method and size."""
+    """table: results.csv; timing: medians per method and size; jobs: of the grid, of which `stored` had been run before."""
 
     table: pd.DataFrame
     timing: list[dict[str, Any]]
+    protocol: Protocol
+    jobs: int
+    stored: int
 
     def _means(self) -> pd.Series:
         keys = ["method", "channel", "snr_db", "cbr", "metric"]
@@ -64,6 +75,8 @@ def evaluate(
     pictures: Path | None = None,
     max_side: int = 0,
     controls: bool = False,
+    store: Path | None = None,
+    fresh: bool = False,
 ) -> Evaluation:
     """Run the grid and write `out` (and `pictures`); the same seed gives the same table, whatever the number of workers.
 
@@ -73,34 +86,138 @@ def evaluate(
         seed: draws use seed, seed + 1, ... (params.seeds of them).
         max_side: photos are reduced to this longer side, 0 to keep their size.
         controls: also run jscgc with wrong symbols and with none (see `plan`).
+        store, fresh: as of `follow`.
+    """
+    protocol = Protocol.of(photos, params, sample, seed=seed, max_side=max_side, controls=controls)
+    return follow(
+        protocol,
+        models,
+        photos,
+        params.methods,
+        device=device,
+        out=out,
+        pictures=pictures,
+        workers=params.workers,
+        store=store,
+        fresh=fresh,
+    )
+
+
+def follow(
+    protocol: Protocol,
+    models: Path,
+    photos: Sequence[tuple[str, Path]],
+    methods: Sequence[str],
+    *,
+    device: str,
+    out: Path,
+    pictures: Path | None = None,
+    workers: int = 0,
+    store: Path | None = None,
+    fresh: bool = False,
+) -> Evaluation:
+    """Measure methods by a protocol: look finished jobs up, run the others, write `out` (and `pictures`).
+
+    Args:
+        photos: name and path of each of the protocol's photographs (see `Protocol.find`).
+        workers: of Ray, 0 for one per core.
+        store: where finished jobs are kept and looked up; None: nowhere.
+        fresh: run every job; what the store has is replaced.
+
+    Raises:
+        ValueError: a method is not trained, or a metric of the protocol can't run here.
     """
     from jscgc.training.loop import resolve_device
 
+    protocol.check_metrics()
     setup = Setup(
         models.absolute(),
         tuple((name, path.absolute()) for name, path in photos),
-        max_side,
-        sample,
-        params.patch,
+        protocol.max_side,
+        protocol.sample,
+        protocol.patch,
         resolve_device(device).type,
+        tuple(metric.name for metric in protocol.metrics),
     )
     jobs = plan(
-        params.methods,
-        params.channels,
-        params.snr_db,
-        params.rates,
+        methods,
+        protocol.channels,
+        protocol.snr_db,
+        protocol.rates,
         [name for name, _ in photos],
-        range(seed, seed + params.seeds),
+        protocol.seeds,
         PICTURES if pictures else 0,
-        controls,
-        params.dial,
-        params.dial_steps,
-        params.information_points,
-        params.reference_steps,
+        protocol.controls,
+        protocol.dial,
+        protocol.dial_steps,
+        protocol.information_points,
+        protocol.reference_steps,
     )
-    done = list(cluster.run_jobs(partial(Worker, setup), jobs, params.workers, "evaluate"))
-    results = tabulate(done)
-    write_csv(results.table, out)
+    run = partial(cluster.run_jobs, partial(Worker, setup), workers=workers, title="evaluate")
+    if store is None:
+        done, jobs_run, stored = list(run(jobs)), len(jobs), 0
+    else:
+        identities = Identities(protocol, setup.models, setup.device)
+        keyed = [(job, identities.of(job)) for job in jobs]
+        results, stored = _complete(ResultStore(store), keyed, run, protocol.hash, fresh)
+        done = [(job, _as_asked(job, results[key])) for job, key in keyed]
+        jobs_run = len(results)
+    collected = tabulate(done)
+    table = collected.table.assign(protocol=protocol.hash)
+    write_csv(table, out)
     if pictures:
         write_pictures(done, pictures)
-    return Evaluation(results.table, results.timing)
+    return Evaluation(table, collected.timing, protocol, jobs_run, stored)
+
+
+def _complete(
+    store: ResultStore,
+    keyed: Sequence[tuple[Job, JobKey]],
+    run: Callable[[list[Job]], Iterable[tuple[Job, JobResult]]],
+    protocol: str,
+    fresh: bool,
+) -> tuple[dict[JobKey, JobResult], int]:
+    """The result of every key, and how many were in the store already.
+
+    What another evaluation is at is not run a second time: once ours are done we wait for it, and run what it leaves undone.
+    """
+    wanted: dict[JobKey, Job] = {}
+    for job, key in keyed:
+        if key not in wanted or job.picture:
+            wanted[key] = job
+    found = {} if fresh else _look_up(store, wanted)
+    stored = len(found)
+    log.info("%d of %d jobs were in the store", stored, len(wanted))
+    waited = False
+    while left := {key: job for key, job in wanted.items() if key not in found}:
+        with store.claim({key.key for key in left}) as free:
+            ours = {key: job for key, job in left.items() if key.key in free}
+            if not fresh:
+                found |= _look_up(store, ours)  # what another evaluation has finished since we looked
+            todo = {job: key for key, job in ours.items() if key not in found}
+            for job, result in run(list(todo)) if todo else ():
+                store.save(todo[job], job, result, protocol)
+                found[todo[job]] = result
+        if not ours:
+            if not waited:
+                log.warning("another evaluation is at %d of the jobs; waiting for it", len(left))
+            waited = True
+            time.sleep(WAIT_S)
+            if not fresh:
+                found |= _look_up(store, left)
+    return found, stored
+
+
+def _look_up(store: ResultStore, wanted: Mapping[JobKey, Job]) -> dict[JobKey, JobResult]:
+    """What the store has; of a job that keeps its picture only with a picture."""
+    results = ((key, job, store.load(key)) for key, job in wanted.items())
+    return {
+        key: result
+        for key, job, result in results
+        if result is not None and (result.png or not job.picture or result.scores.get(CANNOT_OPERATE))
+    }
+
+
+def _as_asked(job: Job, result: JobResult) -> JobResult:
+    """Without a picture that another evaluation wanted."""
+    return result if job.picture else replace(result, png=b"")

@@ -122,6 +122,15 @@ def available() -> dict[str, str | None]:
     return {name: entry.missing() for name, entry in _ENTRIES.items()}
 
 
+def weights(name: str) -> tuple[WeightsFile, ...]:
+    """The files of pretrained weights that a metric needs.
+
+    Raises:
+        ValueError: no metric of that name.
+    """
+    return _entry(name).weights
+
+
 def needing(file: WeightsFile) -> list[str]:
     """Names of the metrics that need a file of weights."""
     return [name for name, entry in _ENTRIES.items() if file in entry.weights]

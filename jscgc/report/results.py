@@ -71,9 +71,9 @@ def load_results(path: Path) -> pd.DataFrame:
     """Read results.csv; names stay text (a photograph may be called `NA`), missing values are NaN.
 
     Raises:
-        ValueError: a column is missing, a number is not one, or a row is there twice.
+        ValueError: a column is missing, a number is not one, a row is there twice, or rows are of several protocols.
     """
-    names = {"method": str, "channel": str, "image": str, "metric": str}
+    names = {"method": str, "channel": str, "image": str, "metric": str, "protocol": str}
     unread = pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"value": ["", "nan", "NaN"]})
     return checked(unread, str(path))
 
@@ -82,6 +82,11 @@ def checked(results: pd.DataFrame, name: str = "results") -> pd.DataFrame:
     """The contract's columns with their types; errors as `load_results`."""
     if missing := [column for column in COLUMNS if column not in results.columns]:
         raise ValueError(f"{name}: column {', '.join(missing)} missing; expected {', '.join(COLUMNS)}")
+    if "protocol" in results.columns and results["protocol"].nunique() > 1:
+        found = ", ".join(sorted(results["protocol"].astype(str).unique()))
+        raise ValueError(
+            f"{name}: rows of several protocols ({found}) can't be compared; keep them in files of their own"
+        )
     results = results[list(COLUMNS)].copy()
     try:
         for column in ("snr_db", "cbr", "value"):

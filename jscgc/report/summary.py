@@ -10,6 +10,7 @@ import pandas as pd
 
 from jscgc.evaluation.statistics import Interval, hierarchical_interval
 from jscgc.report.checks import controls, few_steps, monotonic
+from jscgc.report.comparison import bd_rate, paired
 from jscgc.report.results import (
     CANNOT_OPERATE,
     SET,
@@ -30,9 +31,9 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
     Returns:
         {"rows": [{method, channel, snr_db, cbr, steps, metric, mean, low, high, images, draws, values, dropped,
         interval_over, and note where a method cannot operate}], "checks": {"monotonic", "controls", "few_steps": see the
-        functions of `checks`}}. `mean`, `low` and `high` are null where no value is finite; `draws` are the seeds. A set
-        metric has its interval over photographs by the jackknife's influences (see `influences`); where results hold no
-        values without a photograph, over draws only.
+        functions of `checks`}, "paired", "bd_rate": ours beside the others, see `comparison`}. `mean`, `low` and `high` are
+        null where no value is finite; `draws` are the seeds. A set metric has its interval over photographs by the
+        jackknife's influences (see `influences`); where results hold no values without a photograph, over draws only.
 
     Raises:
         ValueError: results without the contract's columns, or with a row twice.
@@ -57,6 +58,8 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
             "controls": controls(cells, whole),
             "few_steps": few_steps(cells, whole),
         },
+        "paired": paired(cells, stuck),
+        "bd_rate": bd_rate(cells, stuck),
     }
 
 

@@ -7,7 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from jscgc.evaluation.statistics import bootstrap_interval, hierarchical_interval, paired_difference
+from jscgc.evaluation.statistics import (
+    bootstrap_interval,
+    hierarchical_interval,
+    paired_difference,
+    paired_differences,
+    resampling_weights,
+    sign_flip_p_values,
+)
 
 
 def test_width_is_that_of_the_normal_interval() -> None:
@@ -81,3 +88,69 @@ def test_wrong_arguments_are_named() -> None:
         hierarchical_interval([1.0, 2.0])
     with pytest.raises(ValueError, match="equal shapes"):
         paired_difference(np.zeros((2, 1)), np.zeros((1, 2)))
+
+
+def test_many_intervals_at_once_are_those_of_one_by_one() -> None:
+    differences = np.random.default_rng(5).normal(size=(7, 9, 4)) + np.arange(7)[:, None, None]
+    for found, one in zip(np.transpose(paired_differences(differences, draws=500)), differences, strict=True):
+        interval = paired_difference(one, np.zeros_like(one), draws=500)
+        assert tuple(found) == pytest.approx((interval.mean, interval.low, interval.high), abs=1e-12)
+
+
+def test_weights_of_resamples_are_shares() -> None:
+    weights = resampling_weights(6, 3, draws=400)
+    assert weights.shape == (400, 6, 3)
+    np.testing.assert_allclose(weights.sum((1, 2)), 1)
+    # An image that is drawn counts a sixth each time, whichever of its draws are.
+    np.testing.assert_allclose(weights.sum(2) * 6, np.round(weights.sum(2) * 6), atol=1e-12)
+    assert weights.mean(0) == pytest.approx(np.full((6, 3), 1 / 18), abs=0.01)
+
+
+def test_one_comparison_by_signs_is_scipy_s_permutation_test() -> None:
+    from scipy.stats import permutation_test
+
+    for seed, shift in ((0, 0.0), (1, 0.5), (2, 1.5)):
+        values = np.random.default_rng(seed).normal(size=9) + shift
+        (found,) = sign_flip_p_values(values[None])
+        exact = permutation_test(
+            (values,), np.mean, permutation_type="samples", alternative="two-sided", n_resamples=np.inf
+        )
+        assert found == pytest.approx(exact.pvalue, abs=1e-12)
+
+
+def test_equal_signs_everywhere_give_the_smallest_p_value_there_is() -> None:
+    assert sign_flip_p_values([[1.0, 1.0, 1.0]]) == pytest.approx([0.25])
+    assert sign_flip_p_values(np.full((1, 8), -2.0)) == pytest.approx([2**-7])
+    assert sign_flip_p_values([[1.0]]) == pytest.approx([1.0])
+    assert sign_flip_p_values([[0.0, 0.0, 0.0]]) == pytest.approx([1.0])
+    nothing = sign_flip_p_values([[math.nan, math.nan]])
+    assert np.isnan(nothing).all()
+    # Twenty images: 2^19 patterns are too many, ten thousand are drawn, and this one is always among them.
+    assert sign_flip_p_values(np.ones((1, 20))) == pytest.approx([1 / 10_001], rel=2)
+
+
+def test_an_image_that_is_missing_is_as_if_it_had_never_been() -> None:
+    values = np.random.default_rng(8).normal(size=(1, 7)) + 0.7
+    padded = np.concatenate([values, [[math.nan, math.nan]]], axis=1)
+    assert sign_flip_p_values(padded) == pytest.approx(sign_flip_p_values(values))
+
+
+def test_more_comparisons_make_a_claim_harder_but_their_copies_do_not() -> None:
+    rng = np.random.default_rng(6)
+    clear = rng.normal(size=10) + 1.0
+    (alone,) = sign_flip_p_values(clear[None])
+    copied = sign_flip_p_values(np.stack([clear, clear, -3 * clear]))
+    assert copied == pytest.approx([alone] * 3)
+    among = sign_flip_p_values(np.concatenate([clear[None], rng.normal(size=(50, 10))]))
+    assert alone < among[0] <= min(1.0, 51 * alone)
+
+
+def test_without_any_difference_one_family_in_twenty_has_a_claim() -> None:
+    """Twelve comparisons that depend on each other, nothing in any: the error is that of the family."""
+    claims = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        shared = rng.normal(size=9)
+        family = rng.normal(size=(12, 9)) + shared
+        claims += sign_flip_p_values(family).min() <= 0.05
+    assert 0.02 <= claims / 300 <= 0.085

@@ -1,0 +1,176 @@
+"""`jscgc evaluate`: arguments, photographs and protocol. Heavy imports wait until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jscgc import options
+from jscgc.methods import SYSTEMS
+
+if TYPE_CHECKING:
+    from jscgc.evaluation.protocol import Protocol
+    from jscgc.evaluation.run import Evaluation
+
+DESCRIPTION = """\
+Score trained models on every photo of a folder, in parallel, into a tidy CSV table; beside it the protocol, a file that says
+how it was measured. Finished jobs are kept in a store: an interrupted evaluation goes on, and one more SNR, method or draw runs
+what is new only. Retrained weights, another photo or changed code are other jobs.
+
+  jscgc evaluate --images kodak/ --methods jscgc diffjscc --snr-db -5 0 5 10 --cbr 8/768 --out results.csv
+  jscgc evaluate --images kodak/ --methods deepjscc --protocol results.protocol.json --out others.csv
+"""
+DRAWS = 5
+"""Channel draws unless told otherwise: with fewer, the interval says little about the channel."""
+STORE = Path(".jscgc/results")
+SAMPLING = ("steps", "guidance", "reconstruction_guidance", "solver", "time_shift")
+
+
+def add_parser(commands: Any, formatter: Any) -> None:
+    """Add `evaluate` to the command line."""
+    sub: argparse.ArgumentParser = commands.add_parser(
+        "evaluate",
+        help="score trained models on a folder of photos",
+        description=DESCRIPTION,
+        formatter_class=formatter,
+    )
+    sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
+    place = os.environ.get("JSCGC_MODELS", "data/models")
+    sub.add_argument("--models", type=Path, default=Path(place), metavar="DIR", help="trained models (JSCGC_MODELS)")
+    sub.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="photos, searched recursively")
+    sub.add_argument(
+        "--methods",
+        nargs="+",
+        type=options.choice("method", SYSTEMS),
+        default=["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"],
+        help=", ".join(SYSTEMS),
+    )
+    sub.add_argument("--workers", type=options.natural, default=0, help="Ray workers; 0: one per core")
+    sub.add_argument("--out", type=Path, default=Path("results.csv"), metavar="CSV", help="the table")
+    sub.add_argument(
+        "--store", type=Path, default=STORE, metavar="DIR", help="where finished jobs are kept and looked up"
+    )
+    sub.add_argument("--fresh", action="store_true", help="run every job again and replace what the store has")
+    sub.add_argument(
+        "--protocol", type=Path, metavar="JSON", help="measure exactly as this file says, on the very photos it lists"
+    )
+    before = {action.dest for action in sub._actions}
+    sub.add_argument("--channel", nargs="+", type=options.channel, default=["awgn"], help=options.CHANNEL_HELP)
+    sub.add_argument("--snr-db", nargs="+", type=options.snr_db, default=[-5.0, 0.0, 5.0, 10.0], help="decibels")
+    sub.add_argument("--cbr", nargs="+", default=["8/768"], help="such as 2/768 8/768")
+    sub.add_argument("--draws", type=options.count, default=DRAWS, help="independent channel draws per condition")
+    sub.add_argument("--patch", type=int, choices=(64, 128, 256), default=64, help="patch side for FID and KID, pixels")
+    sub.add_argument(
+        "--max-side", type=options.natural, default=0, help="first reduce photos to this longer side; 0: keep"
+    )
+    sub.add_argument(
+        "--metrics", nargs="+", default=[], metavar="METRIC", help="see `jscgc info`; none: all that can run"
+    )
+    options.add_sampling(sub)
+    # A protocol file stands for these. Whether one was given as well shows only if the parser fills in no default.
+    fixed = [action for action in sub._actions if action.dest not in before | {"device"}]
+    sub.set_defaults(unless_given={action.dest: action.default for action in fixed})
+    for action in fixed:
+        action.help = f"{action.help} (default: {action.default})".replace("%", "%%")
+        action.default = argparse.SUPPRESS
+
+
+def run(arguments: argparse.Namespace) -> Evaluation:
+    """Evaluate, and write the table, and the protocol beside it (OUT without its suffix, `.protocol.json`).
+
+    Raises:
+        ValueError: no readable photo; a method that is not trained or does not send the CBR; a protocol whose photographs are not
+            these, or together with options that it fixes.
+    """
+    from jscgc.data import find_photos
+    from jscgc.evaluation.protocol import Protocol
+    from jscgc.evaluation.run import follow
+
+    logging.getLogger("jscgc.evaluation.run").setLevel(logging.INFO)
+    given = sorted(arguments.unless_given.keys() & vars(arguments).keys())
+    a = argparse.Namespace(**(arguments.unless_given | vars(arguments)))
+    files = find_photos([a.images])
+    if a.protocol:
+        if given:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ValueError(f"--protocol fixes {names}; leave it out, or evaluate without --protocol")
+        protocol = Protocol.read(a.protocol)
+        photos = protocol.find(files)
+        if len(files) > len(photos):
+            logging.warning("%d photos in %s are not in the protocol and left out", len(files) - len(photos), a.images)
+        _rates(a.methods, a.models, protocol.cbr)
+    else:
+        photos = _readable(a.images, files)
+        protocol = _protocol(a, photos)
+    try:
+        evaluation = follow(
+            protocol,
+            a.models,
+            photos,
+            a.methods,
+            device=a.device,
+            out=a.out,
+            workers=a.workers,
+            store=a.store,
+            fresh=a.fresh,
+        )
+    except KeyboardInterrupt:
+        kept = f"finished jobs are in {a.store}, and the same command goes on from there"
+        raise KeyboardInterrupt(f"no table was written; {kept}") from None
+    protocol.write(a.out.with_suffix(".protocol.json"))
+    return evaluation
+
+
+def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]]) -> Protocol:
+    from pydantic import ValidationError
+
+    from jscgc.config import EvaluateParams
+    from jscgc.evaluation.protocol import Protocol
+
+    try:
+        params = EvaluateParams(
+            methods=a.methods,
+            channels=list(dict.fromkeys(a.channel)),
+            snr_db=a.snr_db,
+            rates=_rates(a.methods, a.models, a.cbr),
+            seeds=a.draws,
+            patch=a.patch,
+            workers=a.workers,
+            metrics=a.metrics,
+        )
+    except ValidationError as error:
+        raise ValueError("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
+    return Protocol.of(photos, params, options.sample(a), seed=a.seed, max_side=a.max_side)
+
+
+def _rates(methods: Sequence[str], models: Path, cbr: Sequence[str]) -> list[int]:
+    """Complex symbols per position of each CBR, which every method must be able to send."""
+    from jscgc.channel.accounting import parse_rate
+    from jscgc.systems.store import load_system
+
+    rates: set[int] = set()
+    for name in methods:
+        system = load_system(name, models)
+        rates |= {parse_rate(text, system.rates) for text in cbr}
+    return sorted(rates)
+
+
+def _readable(folder: Path, files: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Name (the path below the folder) and file of each photo that can be read; the others are named in a warning."""
+    from jscgc.data import PhotoError, open_photo
+
+    photos: list[tuple[str, Path]] = []
+    for path in files:
+        try:
+            open_photo(path)
+        except PhotoError as error:
+            logging.warning("skipped: %s", error)
+            continue
+        photos.append((path.relative_to(folder).as_posix(), path))
+    if not photos:
+        raise ValueError(f"{folder}: no readable photograph here")
+    return photos

@@ -1,0 +1,216 @@
+"""How methods are measured, as a file with a hash: the same file on the same photographs is the same measurement.
+
+A protocol knows no method and no weights: adding a method leaves its hash as it is. Any other change, such as one more SNR,
+gives another hash, and results of two protocols are never in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from jscgc.channel.accounting import SOURCE_DIMENSIONS
+from jscgc.config import ChannelName, EvaluateParams, Positive, Rate, SampleParams, Section, digest
+from jscgc.files import read_json, sha256, write_json
+from jscgc.metrics import available, registry
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_SHOWN = 3
+"""Most photographs that an error names."""
+
+
+def _once(values: list[Any]) -> list[Any]:
+    if len(set(values)) < len(values):
+        raise ValueError("something is there twice")
+    return values
+
+
+def _names_once(entries: list[Any]) -> list[Any]:
+    _once([entry.name for entry in entries])
+    return entries
+
+
+class ImageEntry(Section):
+    """A photograph: `name` enters the draws of noise and fading, `sha256` is that of its file."""
+
+    name: Annotated[str, Field(min_length=1)]
+    sha256: Sha256
+
+
+class MetricEntry(Section):
+    """A metric by its registered name, and the SHA-256 of the files of weights that it needs."""
+
+    name: str
+    weights_sha256: list[Sha256]
+
+
+class Protocol(Section):
+    """What a measurement depends on beside the methods."""
+
+    images: Annotated[list[ImageEntry], Field(min_length=1), AfterValidator(_names_once)]
+    """In the order that decides whose symbols the control `wrong_symbols` sends (the next one's)."""
+    max_side: Annotated[int, Field(ge=0)]
+    """Photographs are reduced to this longer side in pixels, 0: never."""
+    channels: Annotated[list[ChannelName], Field(min_length=1), AfterValidator(_once)]
+    """Asides (controls, means of samples, many steps) are measured over the first."""
+    snr_db: Annotated[list[float], Field(min_length=1), AfterValidator(_once)]
+    cbr: Annotated[list[str], Field(min_length=1), AfterValidator(_once)]
+    """Channel uses per source dimension, RATE/768."""
+    seeds: Annotated[list[int], Field(min_length=1), AfterValidator(_once)]
+    """One channel draw each."""
+    metrics: Annotated[list[MetricEntry], Field(min_length=1), AfterValidator(_names_once)]
+    patch: Literal[64, 128, 256]
+    """Side of the patches for FID and KID, pixels; there is a second pass shifted by half of it."""
+    sample: SampleParams
+    controls: bool
+    """Also jscgc with another photograph's symbols and with none."""
+    dial: list[Positive]
+    dial_steps: Positive
+    information_points: Annotated[int, Field(ge=0)]
+    reference_steps: Annotated[int, Field(ge=0)]
+    """See `EvaluateParams`."""
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits of the SHA-256 of the canonical JSON: sorted keys, and nothing that is at its default, so that
+        a setting that is added one day leaves the hashes of old protocols as they are."""
+        return digest(self.model_dump(mode="json", exclude_defaults=True))
+
+    @property
+    def rates(self) -> list[Rate]:
+        """Complex symbols per position of the 1/16 grid."""
+        return [_rate(cbr) for cbr in self.cbr]
+
+    @classmethod
+    def of(
+        cls,
+        photos: Sequence[tuple[str, Path]],
+        params: EvaluateParams,
+        sample: SampleParams,
+        *,
+        seed: int,
+        max_side: int = 0,
+        controls: bool = False,
+    ) -> Protocol:
+        """The protocol of an evaluation.
+
+        Args:
+            photos: name and file of each.
+            params: grid and metrics; no metric named there: all that can run here.
+            seed: draws use seed, seed + 1, ... (params.seeds of them).
+
+        Raises:
+            ValueError: a metric is unknown or can't run here.
+        """
+        can = available()
+        names = params.metrics or [name for name, missing in can.items() if missing is None]
+        for name in names:
+            registry.info(name)  # raises, with the nearest names
+            if missing := can[name]:
+                raise ValueError(f"metric {name} can't run here: {missing}")
+        return cls(
+            images=[ImageEntry(name=name, sha256=sha256(path)) for name, path in photos],
+            max_side=max_side,
+            channels=params.channels,
+            snr_db=sorted({float(snr) for snr in params.snr_db}),
+            cbr=[f"{rate}/{SOURCE_DIMENSIONS}" for rate in sorted(set(params.rates))],
+            seeds=list(range(seed, seed + params.seeds)),
+            metrics=[
+                MetricEntry(name=name, weights_sha256=[sha256(path) for path in _weights(name)])
+                for name in sorted(set(names))
+            ],
+            patch=params.patch,
+            sample=sample,
+            controls=controls,
+            dial=params.dial,
+            dial_steps=params.dial_steps,
+            information_points=params.information_points,
+            reference_steps=params.reference_steps,
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the file, the hash first."""
+        write_json(path, {"hash": self.hash, **self.model_dump(mode="json")})
+
+    @classmethod
+    def read(cls, path: Path) -> Protocol:
+        """Read a file that `write` wrote, or one written by hand without a hash.
+
+        Raises:
+            ValueError: not a protocol; or it was changed after its hash was written.
+        """
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file; `jscgc evaluate` writes one beside its table")
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise ValueError(f"{path}: not a protocol: expected an object")
+        stated = content.pop("hash", None)
+        try:
+            protocol = cls.model_validate(content)
+            rates = protocol.rates
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']}" for e in error.errors()]
+            raise ValueError(f"{path}: not a protocol: {'; '.join(lines)}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: not a protocol: {error}") from None
+        assert rates
+        if stated not in (None, protocol.hash):
+            raise ValueError(
+                f"{path}: its hash says {stated}, its content gives {protocol.hash}: it was changed after it was written; "
+                "delete the line with the hash if that is meant"
+            )
+        return protocol
+
+    def find(self, files: Sequence[Path]) -> list[tuple[str, Path]]:
+        """Name and file of each photograph, found by content: files may have other names.
+
+        Raises:
+            ValueError: a photograph is missing, or its content is another.
+        """
+        by_content = {sha256(path): path for path in reversed(files)}
+        lost = [image for image in self.images if image.sha256 not in by_content]
+        if lost:
+            stems = {path.stem for path in files}
+            said = [
+                f"{image.name} ({'another content' if Path(image.name).stem in stems else 'missing'})" for image in lost
+            ]
+            more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+            raise ValueError(
+                f"protocol {self.hash}: {len(lost)} of {len(self.images)} photographs are not these: "
+                f"{', '.join(said[:_SHOWN])}{more}; give the folder with the files whose SHA-256 the protocol lists"
+            )
+        return [(image.name, by_content[image.sha256]) for image in self.images]
+
+    def check_metrics(self) -> None:
+        """Whether every metric can run here, with the very weights.
+
+        Raises:
+            ValueError: it can't; says which and why.
+        """
+        can = available()
+        for metric in self.metrics:
+            if metric.name not in can:
+                registry.info(metric.name)  # raises, with the nearest names
+            if missing := can[metric.name]:
+                raise ValueError(f"protocol {self.hash}: metric {metric.name} can't run here: {missing}")
+            if [sha256(path) for path in _weights(metric.name)] != metric.weights_sha256:
+                raise ValueError(
+                    f"protocol {self.hash}: the weights of metric {metric.name} here are others than listed"
+                )
+
+
+def _rate(cbr: str) -> int:
+    rate, slash, dimensions = cbr.partition("/")
+    if not (
+        slash and rate.isascii() and rate.isdigit() and 0 < int(rate) <= 60 and dimensions == f"{SOURCE_DIMENSIONS}"
+    ):
+        raise ValueError(f"cbr: expected RATE/{SOURCE_DIMENSIONS} with RATE in 1..60, got {cbr!r:.30}")
+    return int(rate)
+
+
+def _weights(metric: str) -> list[Path]:
+    """Files of weights that a metric that can run here needs."""
+    return [file.locate() for file in registry.weights(metric)]

@@ -1,0 +1,163 @@
+"""What commands have in common: argument types that say in one line what is wrong, and the options of the sampler.
+
+Nothing here imports torch, so that --help is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jscgc.channel import spec
+
+if TYPE_CHECKING:
+    from jscgc.config import SampleParams
+
+SOLVERS = ("euler", "heun", "multistep", "sde")
+CHANNEL_HELP = (
+    "awgn | rayleigh_block | rayleigh_fast | rician_block | rician_fast | tdl_a .. tdl_e | cdl_a .. cdl_e; options as "
+    "NAME:key=value,key=value, such as rician_block:k_db=6,csi=lmmse or awgn:snr=blind; `jscgc info` lists them"
+)
+
+
+class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Descriptions as they are written, and every default."""
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    import math
+
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} must be finite")
+    return value
+
+
+def snr_db(text: str) -> float:
+    """Decibels in -100..100."""
+    value = number(text)
+    if not -100 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} dB is out of range: -100 to 100")
+    return value
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    value = number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0")
+    return value
+
+
+def share(text: str) -> float:
+    """A number in 0..1."""
+    value = number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} must be in 0..1")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 6 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0")
+    return int(text)
+
+
+def guidance(text: str) -> float | tuple[float, float]:
+    """A weight, or SNR:WEIGHT."""
+    point, colon, weight = text.rpartition(":")
+    value = number(weight)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"guidance must not be negative, got {text}")
+    return (number(point), value) if colon else value
+
+
+def choice(kind: str, allowed: Sequence[str]) -> Any:
+    """One of `allowed`; a typo gets the nearest."""
+
+    def check(text: str) -> str:
+        if text not in allowed:
+            import difflib
+
+            near = difflib.get_close_matches(text, allowed, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise argparse.ArgumentTypeError(f"unknown {kind} {text!r}: {hint}choose from {', '.join(allowed)}")
+        return text
+
+    return check
+
+
+def channel(text: str) -> str:
+    """A channel with its options, as its canonical text."""
+    try:
+        return spec.canonical(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_sampling(sub: argparse.ArgumentParser) -> None:
+    """The sampler's options, seed and device."""
+    # argparse takes `-5:2` for an option unless it looks like a negative number to it.
+    sub._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(:.*)?$")
+    sub.add_argument(
+        "--steps",
+        type=count,
+        default=2,
+        help="sampler steps; two network calls each if guided (jscgc_fast has its own)",
+    )
+    sub.add_argument(
+        "--guidance",
+        type=guidance,
+        nargs="+",
+        default=1.5,
+        metavar="W",
+        help="1: plain conditional; 0: ignores the symbols; or points SNR_DB:W, such as -5:2 10:1.2",
+    )
+    sub.add_argument(
+        "--reconstruction-guidance",
+        type=share,
+        default=0.0,
+        metavar="W",
+        help="diffjscc: pull every step towards its codec's reconstruction, 0 (not) to 1 (all the way)",
+    )
+    sub.add_argument("--solver", type=choice("solver", SOLVERS), default="euler", help=" | ".join(SOLVERS))
+    sub.add_argument("--time-shift", type=positive, default=1.0, help="above 1: more of the steps at high noise")
+    sub.add_argument("--seed", type=natural, default=0, help="of channel and sampler: same seed, same result")
+    sub.add_argument("--device", type=choice("device", ("auto", "cpu", "cuda")), default="auto", help="auto|cpu|cuda")
+
+
+def sample(a: argparse.Namespace) -> SampleParams:
+    """The sampling options together.
+
+    Raises:
+        ValueError: guidance mixes weights and points, or names an SNR twice.
+    """
+    from jscgc.config import SampleParams
+
+    found = a.guidance if isinstance(a.guidance, list) else [a.guidance]
+    points = [point for point in found if isinstance(point, tuple)]
+    if (points and len(points) < len(found)) or (not points and len(found) > 1):
+        raise ValueError("guidance: give one weight, or points SNR_DB:WEIGHT only, such as --guidance -5:2 10:1.2")
+    if len({snr for snr, _ in points}) < len(points):
+        raise ValueError("guidance: every SNR once")
+    return SampleParams(
+        steps=a.steps,
+        guidance=points or found[0],
+        reconstruction_guidance=a.reconstruction_guidance,
+        solver=a.solver,
+        time_shift=a.time_shift,
+    )

@@ -1,0 +1,196 @@
+"""Ours beside every other method, photograph by photograph; and the bandwidth that is saved at equal quality.
+
+Both methods of a pair met the same noise on the same photographs, so what the photographs have in common cancels: the interval of
+the difference is narrower than those of the two means tell. Where a method could not send all photographs there is no comparison.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from jscgc.evaluation.bd_rate import cbr_saved
+from jscgc.evaluation.statistics import (
+    paired_difference,
+    paired_differences,
+    resampling_weights,
+    sign_flip_p_values,
+)
+from jscgc.files import atomic
+from jscgc.report.results import FEW, Condition, is_aside, metric_info
+
+PAIRED = (
+    *("metric", "channel", "snr_db", "cbr", "method", "steps", "other", "other_steps", "won", "images", "draws"),
+    *("difference", "low", "high", "p", "note"),
+)
+BD_RATE = (
+    *("metric", "channel", "snr_db", "method", "steps", "other", "other_steps", "rates", "cbr_saved_percent"),
+    *("low", "high", "overlap", "reason"),
+)
+USABLE = 0.95
+"""Share of the resamples in which two curves must be comparable for an interval: those left out would not be so by chance."""
+DRAWS = 2000
+"""Bootstrap resamples."""
+
+Cells = Mapping[Condition, pd.DataFrame]
+Stuck = Mapping[tuple[Any, ...], float]
+"""(method, channel, snr_db, cbr) -> share of photographs that could not be sent."""
+
+
+class _Place(NamedTuple):
+    """Where two methods meet. For a curve `cbr` is 0."""
+
+    metric: str
+    channel: str
+    snr_db: float
+    cbr: float
+
+
+def paired(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
+    """Ours (jscgc, jscgc_fast) against every other method, a row per condition and metric, with the columns PAIRED.
+
+    won: share of the photographs on which ours is better, by the mean over its draws, ties half. difference, low, high: ours
+    minus the other, with its 95 % bootstrap interval over photographs and draws. p: two-sided, by sign flips over photographs,
+    adjusted for all rows of the metric together (`sign_flip_p_values`). won and p are null for a set metric, which has no value
+    per photograph. note: why there are no numbers.
+    """
+    places: dict[_Place, dict[tuple[str, int], pd.DataFrame]] = {}
+    for c, cell in cells.items():
+        if metric_info(c.metric) and not is_aside(c.method):
+            places.setdefault(_Place(c.metric, c.channel, c.snr_db, c.cbr), {})[c.method, c.steps] = cell
+    for method, channel, snr_db, cbr in stuck:
+        for place, met in places.items():
+            # One that could send no photograph at all has no value of any metric.
+            if place[1:] == (channel, snr_db, cbr) and not any(name == method for name, _ in met):
+                met[method, 0] = pd.DataFrame()
+    rows: list[dict[str, Any]] = []
+    pairs: list[tuple[dict[str, Any], pd.DataFrame]] = []
+    for place, met in places.items():
+        for ours, other in ((a, b) for a in met if a[0] in FEW for b in met if b != a):
+            row = dict.fromkeys(PAIRED) | place._asdict() | _names(ours, other)
+            rows.append(row)
+            if unable := [name for name, _ in (ours, other) if (name, *place[1:]) in stuck]:
+                row |= {"images": 0, "draws": 0, "note": f"{' and '.join(unable)} cannot operate"}
+                continue
+            first, second = met[ours].align(met[other], join="inner")
+            finite = (first - second).dropna(how="all").dropna(axis=1, how="all")
+            row |= {"images": len(finite.index), "draws": len(finite.columns)}
+            if finite.empty:
+                row["note"] = "no value in common"
+            else:
+                pairs.append((row, finite))
+    _intervals(pairs)
+    _chances(pairs)
+    return rows
+
+
+def _names(ours: tuple[str, int], other: tuple[str, int]) -> dict[str, Any]:
+    return {"method": ours[0], "steps": ours[1], "other": other[0], "other_steps": other[1]}
+
+
+def _intervals(pairs: list[tuple[dict[str, Any], pd.DataFrame]]) -> None:
+    """Fill in difference, low and high; complete tables of one shape at once."""
+    shapes: dict[tuple[int, ...], list[tuple[dict[str, Any], pd.DataFrame]]] = {}
+    for row, values in pairs:
+        if np.isfinite(values.to_numpy()).all():
+            shapes.setdefault(values.shape, []).append((row, values))
+        else:
+            interval = paired_difference(values, np.zeros(values.shape), draws=DRAWS)
+            row |= {"difference": interval.mean, "low": interval.low, "high": interval.high}
+    for alike in shapes.values():
+        found = paired_differences(np.stack([values.to_numpy() for _, values in alike]), draws=DRAWS)
+        for (row, _), *numbers in zip(alike, *found, strict=True):
+            row |= dict(zip(("difference", "low", "high"), map(float, numbers), strict=True))
+
+
+def _chances(pairs: list[tuple[dict[str, Any], pd.DataFrame]]) -> None:
+    """Fill in won and p of metrics that have a value per photograph."""
+    families: dict[str, list[tuple[dict[str, Any], pd.Series]]] = {}
+    for row, values in pairs:
+        info = metric_info(row["metric"])
+        assert info is not None
+        if info.scope == "pair":
+            per_image = values.mean(axis=1)
+            gain = per_image if info.direction == "higher" else -per_image
+            row["won"] = float(((gain > 0) + 0.5 * (gain == 0)).mean())
+            families.setdefault(row["metric"], []).append((row, per_image))
+    for family in families.values():
+        # A photograph that a row lacks is NaN there.
+        table = pd.concat([values for _, values in family], axis=1)
+        chances = sign_flip_p_values(table.to_numpy().T)
+        for (row, _), p in zip(family, chances, strict=True):
+            row["p"] = float(p) if math.isfinite(p) else None
+
+
+def bd_rate(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
+    """CBR that ours saves at equal value of a metric, averaged over the values that both reach, with the columns BD_RATE.
+
+    A row per channel, SNR, metric with a value per photograph, and pair of ours and another. cbr_saved_percent: positive where
+    ours needs less; low, high: 95 % bootstrap interval over photographs and draws, resampled together for both methods and all
+    CBRs. rates: the fewer of both methods' measured CBRs; two make a line, four are usual. overlap: share of the range of values
+    of either that both have. reason: why a number is missing. CBRs are the exact ones, padding and pilots included, where results
+    have them.
+    """
+    curves: dict[_Place, dict[tuple[str, int], dict[float, pd.DataFrame]]] = {}
+    for c, cell in cells.items():
+        info = metric_info(c.metric)
+        if info and info.scope == "pair" and not is_aside(c.method):
+            place = _Place(c.metric, c.channel, c.snr_db, 0.0)
+            points = curves.setdefault(place, {}).setdefault((c.method, c.steps), {})
+            if c[:4] not in stuck:
+                exact = cells.get(c._replace(metric="cbr_exact"))
+                points[float(exact.to_numpy().mean()) if exact is not None else c.cbr] = cell
+    rows = []
+    for place, met in curves.items():
+        for ours, other in ((a, b) for a in met if a[0] in FEW for b in met if b != a):
+            row = (
+                dict.fromkeys(BD_RATE) | {k: v for k, v in place._asdict().items() if k != "cbr"} | _names(ours, other)
+            )
+            rows.append(row | _saved(place.metric, met[ours], met[other]))
+    return rows
+
+
+def _saved(metric: str, ours: Mapping[float, pd.DataFrame], other: Mapping[float, pd.DataFrame]) -> dict[str, Any]:
+    rates = min(len(ours), len(other))
+    if rates < 2:
+        return {"rates": rates, "reason": "too few rates"}
+    tables = [ours[cbr] for cbr in sorted(ours)] + [other[cbr] for cbr in sorted(other)]
+    images = sorted(set.intersection(*(set(table.index) for table in tables)))
+    seeds = sorted(set.intersection(*(set(table.columns) for table in tables)))
+    values = np.stack([table.reindex(index=images, columns=seeds).to_numpy(dtype=float) for table in tables])
+    complete = np.isfinite(values).all(axis=(0, 2))
+    if not images or not seeds or not complete.any():
+        return {"rates": rates, "reason": "no photograph with all values"}
+    values = values[:, complete]
+    info = metric_info(metric)
+    assert info is not None
+    oriented = values if info.direction == "higher" else -values
+    points, split = oriented.mean(axis=(1, 2)), len(ours)
+    grid = sorted(ours), sorted(other)
+    found = cbr_saved(grid[0], points[:split], grid[1], points[split:])
+    if not math.isfinite(found.share):
+        rising = all((np.diff(part) > 0).all() for part in (points[:split], points[split:]))
+        return {"rates": rates, "overlap": 0.0, "reason": "no overlap" if rising else "not better with every rate"}
+    row = {"rates": rates, "cbr_saved_percent": 100 * float(found.share), "overlap": float(found.overlap)}
+    weights = resampling_weights(*values.shape[1:], DRAWS).reshape(DRAWS, -1)
+    resampled = weights @ oriented.reshape(len(oriented), -1).T
+    shares = cbr_saved(grid[0], resampled[:, :split], grid[1], resampled[:, split:]).share
+    usable = np.isfinite(shares)
+    if usable.mean() < USABLE:
+        return row | {"reason": "no interval: too many resamples can't be compared"}
+    low, high = 100 * np.quantile(shares[usable], [0.025, 0.975])
+    saved = row["cbr_saved_percent"]
+    return row | {"low": min(float(low), saved), "high": max(float(high), saved)}
+
+
+def write_comparisons(summary: Mapping[str, Any], folder: Path) -> None:
+    """`paired.csv` and `bd_rate.csv` of a summary, a row per comparison."""
+    for name, columns in (("paired", PAIRED), ("bd_rate", BD_RATE)):
+        with atomic(folder / f"{name}.csv") as temporary:
+            table = pd.DataFrame(summary[name], columns=list(columns))
+            table.to_csv(temporary, index=False, lineterminator="\n")

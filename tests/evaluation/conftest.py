@@ -1,0 +1,67 @@
+"""Two small photographs, a protocol over them, and evaluations in this process instead of on Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jscgc import cluster
+from jscgc.config import EvaluateParams, SampleParams
+from jscgc.evaluation.grid import Job
+from jscgc.evaluation.protocol import Protocol
+
+METRICS = ["psnr", "fid_efficientnet_lite0", "kid_efficientnet_lite0"]
+
+
+def save_photo(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[tuple[str, Path]]:
+    return [(name, save_photo(tmp_path / "photos" / f"{name}.png", seed)) for seed, name in enumerate("ab")]
+
+
+def grid(**changes: Any) -> EvaluateParams:
+    """One condition of a codec, two draws."""
+    wanted = {"methods": ["mambajscc_psnr"], "channels": ["awgn"], "snr_db": [5], "rates": [2], "seeds": 2, "patch": 64}
+    return EvaluateParams.model_validate(wanted | {"metrics": METRICS} | changes)
+
+
+Maker = Callable[..., Protocol]
+
+
+@pytest.fixture
+def protocol(photos: list[tuple[str, Path]]) -> Maker:
+    """The protocol of `grid` on the two photographs, with changes."""
+
+    def make(**changes: Any) -> Protocol:
+        outer = {key: changes.pop(key) for key in ("seed", "max_side", "controls") if key in changes}
+        sample = changes.pop("sample", SampleParams(steps=1, guidance=1.0))
+        given = changes.pop("photos", photos)
+        return Protocol.of(given, grid(**changes), sample, **({"seed": 0} | outer))
+
+    return make
+
+
+@pytest.fixture
+def jobs_run(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Evaluations run in this process; the list gets every job that is run."""
+    ran: list[Job] = []
+
+    def run_jobs(make_runner: Callable[[], Any], jobs: Sequence[Job], workers: int, title: str) -> Iterator[Any]:
+        worker = make_runner()
+        for job in jobs:
+            ran.append(job)
+            yield job, worker.run(job)
+
+    monkeypatch.setattr(cluster, "run_jobs", run_jobs)
+    return ran

@@ -1,0 +1,207 @@
+"""Only what is new is run, nothing of another kind is reused, and the table is that of a run from scratch."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from jscgc.config import SampleParams
+from jscgc.evaluation.run import Evaluation, follow
+from jscgc.report import load_results
+from jscgc.report.results import checked
+
+Run = Callable[..., Evaluation]
+
+
+@pytest.fixture
+def run(protocol, models, photos, tmp_path, jobs_run) -> Run:
+    """An evaluation with a store, which says what it ran."""
+
+    def evaluate(
+        methods: tuple[str, ...] = ("mambajscc_psnr",),
+        out: str = "results.csv",
+        store: str | None = "store",
+        fresh: bool = False,
+        pictures: str | None = None,
+        at: Path = models,
+        **changes: Any,
+    ) -> Evaluation:
+        jobs_run.clear()
+        done = follow(
+            protocol(**changes),
+            at,
+            photos,
+            methods,
+            device="cpu",
+            out=tmp_path / out,
+            pictures=None if pictures is None else tmp_path / pictures,
+            store=None if store is None else tmp_path / store,
+            fresh=fresh,
+        )
+        assert done.jobs - done.stored == len(jobs_run)
+        return done
+
+    return evaluate
+
+
+def test_one_more_snr_draw_or_method_runs_only_what_is_new(run, jobs_run, tmp_path):
+    first = run()
+    assert (first.jobs, first.stored) == (2 + 4, 0)
+    again = run(out="again.csv")
+    assert (again.jobs, again.stored, jobs_run) == (6, 6, [])
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "results.csv").read_bytes()
+    assert again.timing == first.timing
+
+    run(snr_db=[5, 9])
+    assert {(job.snr_db, job.seed) for job in jobs_run} == {(9.0, 0), (9.0, 1)} and len(jobs_run) == 4
+    run(snr_db=[5, 9], seeds=3)
+    assert {(job.snr_db, job.seed) for job in jobs_run} == {(5.0, 2), (9.0, 2)} and len(jobs_run) == 4
+    grown = run(("mambajscc_psnr", "jscgc"), snr_db=[5, 9], seeds=3)
+    assert {job.method for job in jobs_run} == {"jscgc"} and len(jobs_run) == 12
+
+    scratch = run(("mambajscc_psnr", "jscgc"), snr_db=[5, 9], seeds=3, store=None, out="scratch.csv")
+    assert (scratch.jobs, scratch.stored) == (26, 0)
+    assert (tmp_path / "scratch.csv").read_bytes() == (tmp_path / "results.csv").read_bytes()
+    assert set(grown.table["protocol"]) == {grown.protocol.hash} != {first.protocol.hash}
+
+
+def test_a_setting_of_the_sampler_runs_what_samples_only(run, jobs_run):
+    both = ("mambajscc_psnr", "jscgc")
+    run(both)
+    run(both, sample=SampleParams(steps=2, guidance=1.0))
+    assert {job.method for job in jobs_run} == {"jscgc"} and len(jobs_run) == 4
+    run(both)
+    assert jobs_run == []
+
+
+def test_retrained_weights_never_meet_old_rows(run, jobs_run, models, tmp_path):
+    trained = tmp_path / "models"
+    for name in ("vae", "mambajscc_psnr", "deepjscc"):
+        shutil.copytree(models / name, trained / name)
+    both = ("mambajscc_psnr", "deepjscc")
+    run(both, at=trained)
+    # In the last bytes: a weight, and nothing but a weight.
+    weights = trained / "mambajscc_psnr/weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-2] ^= 0x40
+    weights.write_bytes(content)
+    new = run(both, at=trained)
+    assert {job.method for job in jobs_run} == {"mambajscc_psnr"} and len(jobs_run) == 4
+    scratch = run(both, at=trained, store=None, out="scratch.csv")
+    pd.testing.assert_frame_equal(new.table, scratch.table)
+
+
+def test_pictures_are_kept_and_one_that_is_missing_is_made(run, jobs_run, tmp_path):
+    run()
+    run(pictures="pictures")
+    assert {(job.method, job.seed) for job in jobs_run} == {("original", 0), ("mambajscc_psnr", 0)} and len(
+        jobs_run
+    ) == 4
+    files = sorted(path.relative_to(tmp_path / "pictures") for path in (tmp_path / "pictures").rglob("*.png"))
+    assert [str(file) for file in files] == [
+        f"{image}/{name}.png" for image in "ab" for name in ("mambajscc_psnr_awgn_5dB_2", "original")
+    ]
+    run(pictures="again")
+    assert jobs_run == []
+    run(pictures="scratch", store=None)
+    for file in files:
+        assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "scratch" / file).read_bytes()
+        assert Image.open(tmp_path / "again" / file).size == (80, 64)
+    # An evaluation that wants none finds those, and has none.
+    run()
+    assert jobs_run == []
+
+
+def test_fresh_runs_everything_and_replaces_what_is_there(run, jobs_run, tmp_path):
+    run()
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("*/*.parquet")}
+    done = run(fresh=True, out="fresh.csv")
+    assert (done.jobs, done.stored, len(jobs_run)) == (6, 0, 6)
+    assert (tmp_path / "fresh.csv").read_bytes() == (tmp_path / "results.csv").read_bytes()
+    assert all(path.stat().st_mtime_ns > before for path, before in files.items())
+
+
+def test_a_damaged_file_is_computed_again(run, jobs_run, tmp_path, caplog):
+    run()
+    file = sorted((tmp_path / "store/mambajscc_psnr").glob("*.parquet"))[0]
+    file.write_bytes(file.read_bytes()[:300])
+    run(out="again.csv")
+    assert len(jobs_run) == 1 and "damaged" in caplog.text
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "results.csv").read_bytes()
+
+
+def test_a_job_asked_for_twice_is_run_once(run, jobs_run):
+    """Many steps that are no more than the setup's: the very transmissions of the grid, under another name."""
+    done = run(("jscgc",), reference_steps=2, sample=SampleParams(steps=2, guidance=1.0))
+    assert (done.jobs, len(jobs_run)) == (6, 6)
+    psnr = done.table[(done.table["metric"] == "psnr")].set_index(["method", "image", "seed"])["value"]
+    assert psnr["jscgc"].equals(psnr["jscgc_reference"]) and len(psnr) == 8
+
+
+def test_what_fails_leaves_no_table_and_the_finished_jobs(run, jobs_run, tmp_path, monkeypatch):
+    from jscgc.evaluation.grid import Worker
+
+    whole = Worker.run
+
+    def failing(self, job):
+        if job.seed:
+            raise ValueError("out of luck")
+        return whole(self, job)
+
+    monkeypatch.setattr(Worker, "run", failing)
+    with pytest.raises(ValueError, match="out of luck"):
+        run()
+    done = len(jobs_run) - 1
+    assert done >= 2 and not (tmp_path / "results.csv").exists()
+    monkeypatch.setattr(Worker, "run", whole)
+    assert run().stored == done
+
+
+def test_two_at_once_share_the_work_and_agree(protocol, models, photos, tmp_path, jobs_run, monkeypatch):
+    monkeypatch.setattr("jscgc.evaluation.run.WAIT_S", 0.05)
+    wanted = [{"snr_db": [3, 5]}, {"snr_db": [5, 3], "seeds": 3}]
+    protocols = [protocol(**changes) for changes in wanted]
+    errors: list[Exception] = []
+
+    def evaluate(i: int) -> None:
+        try:
+            follow(
+                protocols[i],
+                models,
+                photos,
+                ["jscgc"],
+                device="cpu",
+                out=tmp_path / f"{i}.csv",
+                store=tmp_path / "store",
+            )
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=evaluate, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert not errors
+    assert len(jobs_run) == len(set(jobs_run)) == 2 + 2 * 2 * 3
+    for i in range(2):
+        follow(protocols[i], models, photos, ["jscgc"], device="cpu", out=tmp_path / f"alone{i}.csv")
+        assert (tmp_path / f"alone{i}.csv").read_bytes() == (tmp_path / f"{i}.csv").read_bytes()
+
+
+def test_the_table_reads_as_before_and_two_protocols_are_not_mixed(run, tmp_path):
+    first = run(out="first.csv")
+    second = run(out="second.csv", snr_db=[9])
+    read = load_results(tmp_path / "first.csv")
+    pd.testing.assert_frame_equal(read, checked(first.table))
+    assert "protocol" not in read.columns
+    pd.concat([first.table, second.table]).to_csv(tmp_path / "both.csv", index=False)
+    with pytest.raises(ValueError, match="rows of several protocols"):
+        load_results(tmp_path / "both.csv")

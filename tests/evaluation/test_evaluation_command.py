@@ -1,0 +1,181 @@
+"""`jscgc evaluate` as a user types it: through Ray and a kill -9, and by a protocol file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from jscgc.cli import main
+from jscgc.evaluation.command import DRAWS
+from jscgc.evaluation.protocol import Protocol
+
+ROOT = Path(__file__).parents[2]
+Command = Callable[..., list[str]]
+
+
+@pytest.fixture
+def command(photos, models, tmp_path) -> Command:
+    """Arguments of a small evaluation: one codec, two photographs, two draws."""
+
+    def make(*more: str, out: str = "results.csv", protocol: bool = False) -> list[str]:
+        fixed = ["--draws", "2", "--cbr", "2/768", "--metrics", "psnr", "fid_efficientnet_lite0", "--steps", "1"]
+        places = ["--images", str(tmp_path / "photos"), "--models", str(models), "--out", str(tmp_path / out)]
+        common = [*places, "--store", str(tmp_path / "store"), "--device", "cpu", "--workers", "1"]
+        return ["evaluate", *common, *([] if protocol else fixed), *more]
+
+    return make
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kills a process group")
+def test_a_killed_evaluation_goes_on_and_another_snr_runs_only_what_is_new(command, tmp_path, jobs_run, caplog):
+    """Killed on Ray after a few jobs, gone on with one SNR more: the table of a run from scratch, byte for byte."""
+    arguments = command("--methods", "mambajscc_psnr", "--draws", "200", "--snr-db", "5")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jscgc.cli", *arguments],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    store = tmp_path / "store"
+    deadline = time.monotonic() + 120
+    while len(list(store.glob("mambajscc_psnr/*.parquet"))) < 3:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # what Ray had started
+    assert not (tmp_path / "results.csv").exists()
+    kept = list(store.glob("*/*.parquet"))
+    assert 3 <= len(kept) < 402 and len(pd.read_parquet(store)) == len(kept)
+
+    arguments[arguments.index("200")] = "3"
+    in_store = {row["identity"] for row in pd.read_parquet(store).to_dict("records")}
+    wanted = [json.loads(text) for text in in_store]
+    useful = sum(row["method"] == "original" or row["seed"] < 3 for row in wanted)
+    arguments.insert(arguments.index("--snr-db") + 1, "10")
+    assert main(arguments) == 0
+    total = 2 + 2 * 2 * 3
+    assert f"{useful} of {total} jobs were in the store" in caplog.text
+    assert len(jobs_run) == total - useful
+    jobs_run.clear()
+    assert len(list(store.glob("*/*.parquet"))) == len(kept) + total - useful
+
+    assert main([*arguments, "--out", str(tmp_path / "scratch.csv"), "--store", str(tmp_path / "other")]) == 0
+    assert len(jobs_run) == total
+    assert (tmp_path / "scratch.csv").read_bytes() == (tmp_path / "results.csv").read_bytes()
+
+
+def test_a_protocol_file_repeats_the_measurement_and_compares_methods(command, tmp_path, jobs_run, capsys, caplog):
+    codec = ("--methods", "mambajscc_psnr")
+    assert main(command(*codec, "--snr-db", "5", "0", "--max-side", "72", "--seed", "4")) == 0
+    said = capsys.readouterr()
+    written = tmp_path / "results.protocol.json"
+    protocol = Protocol.read(written)
+    assert f"protocol {protocol.hash}" in said.out and "0 of 10 jobs were in the store" in caplog.text
+    assert (protocol.snr_db, protocol.seeds, protocol.max_side) == ([0.0, 5.0], [4, 5], 72)
+
+    # Elsewhere, under other names, with a photograph more.
+    folder = tmp_path / "photos"
+    (folder / "a.png").rename(folder / "z.png")
+    Image.new("RGB", (70, 70)).save(folder / "c.png")
+    by_file = ["--protocol", str(written)]
+    assert main(command(*codec, *by_file, "--fresh", out="again.csv", protocol=True)) == 0
+    assert "1 photos in" in caplog.text
+    capsys.readouterr()
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "results.csv").read_bytes()
+    assert (tmp_path / "again.protocol.json").read_bytes() == written.read_bytes()
+
+    jobs_run.clear()
+    assert main(command("--methods", "mambajscc_psnr", "jscgc", *by_file, "--json", out="both.csv", protocol=True)) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {job.method for job in jobs_run} == {"jscgc"}
+    assert (document["jobs"], document["stored"], document["protocol"]) == (18, 10, protocol.hash)
+    pairs = {(row["method"], row["other"]) for row in document["paired"]}
+    assert pairs == {("jscgc", "mambajscc_psnr")} and document["bd_rate"][0]["reason"] == "too few rates"
+
+
+def test_a_protocol_on_other_photographs_or_with_other_options_is_refused(command, tmp_path, jobs_run, capsys):
+    codec = ("--methods", "mambajscc_psnr")
+    assert main(command(*codec, "--snr-db", "5")) == 0
+    jobs_run.clear()
+    file = ["--protocol", str(tmp_path / "results.protocol.json")]
+
+    def refused(*arguments: str) -> str:
+        capsys.readouterr()
+        assert main(command(*codec, *file, *arguments, out="no.csv", protocol=True)) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert not jobs_run and not list(tmp_path.glob("no.*"))
+        return line
+
+    # At their default values too: nothing that is said is ignored.
+    assert "--protocol fixes --draws, --snr-db; leave it out" in refused("--snr-db", "5", "--draws", str(DRAWS))
+    for option in ("--seed", "--steps", "--max-side"):
+        assert f"fixes {option};" in refused(option, "1")
+    path = tmp_path / "photos/a.png"
+    Image.open(path).transpose(Image.Transpose.ROTATE_180).save(path)
+    assert "1 of 2 photographs are not these: a.png (another content)" in refused()
+    path.unlink()
+    assert "a.png (missing)" in refused()
+    (tmp_path / "results.protocol.json").write_text("{}")
+    assert "not a protocol: images: Field required" in refused()
+
+
+def test_five_draws_unless_told_otherwise_and_the_help_says_every_default(capsys):
+    assert DRAWS == 5
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for text in (
+        "independent channel draws per condition (default: 5)",
+        "decibels (default: [-5.0, 0.0, 5.0, 10.0])",
+        "(default: .jscgc/results)",
+        "(default: 1.5)",
+    ):
+        assert text in said
+    assert "SUPPRESS" not in said and "unless_given" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--channel", "awgm"], "did you mean awgn?"),
+        (["--metrics", "psnrr"], "did you mean psnr"),
+        (["--metrics", "fid_inception"], "fid_inception can't run here"),
+        (["--cbr", "3/768"], "it sends 2/768, 4/768"),
+        (["--methods", "mambajscc_lpips"], "no trained model here"),
+        (["--protocol", "none.json", "--snr-db", "5"], "leave it out"),
+    ],
+)
+def test_mistakes_are_one_line(command, tmp_path, jobs_run, capsys, arguments, said):
+    try:
+        status = main(command(*(["--methods", "mambajscc_psnr"] if "--methods" not in arguments else []), *arguments))
+    except SystemExit as end:
+        status = end.code
+    assert status in (1, 2)
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "results.csv").exists() and not jobs_run
+
+
+def test_an_interruption_says_where_to_go_on(command, tmp_path, capsys, jobs_run, monkeypatch):
+    from jscgc.evaluation.grid import Worker
+
+    def interrupted(self, job):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Worker, "run", interrupted)
+    assert main(command("--methods", "mambajscc_psnr")) == 130
+    assert f"no table was written; finished jobs are in {tmp_path / 'store'}" in capsys.readouterr().err
+    assert not (tmp_path / "results.csv").exists()
