@@ -11,6 +11,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch
+from browser import browser  # noqa: F401  (a fixture)
 from hypothesis import settings
 from safetensors.torch import save_file
 from torch import nn
