@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from jscgc.report.headline import ARROWS
-from jscgc.report.results import cbr_label, is_aside, metric_info, order_metrics
+from jscgc.report.results import OURS, cbr_label, is_aside, method_label, metric_info, order_metrics
 from jscgc.report.series import HUES, Style, series_names, series_styles
 
 _POINTS = 400
@@ -151,6 +151,7 @@ def add_series(
         error_y=bars if len(points) == 1 else None,
         customdata=[[lo, hi] for lo, hi in zip(low, high, strict=True)],
         hovertemplate="%{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]",
+        zorder=2 if meta["series"].startswith(method_label(OURS)) else 1,
         meta=meta,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def gallery(folder: Path, table: pd.DataFrame, check: Mapping[str, Any]) -> dict
     embedded = embed(photos) if photos else Embedded({}, 0, [])
     store = Store(embedded)
     captions = picture_captions(table)
+    stuck = {key for key, value in _pictured(table, results.CANNOT_OPERATE).items() if value > 0}
     shots = [shot for photo in embedded.photos for shot in photo.received if not results.is_aside(shot.method)]
     methods = results.order_methods(shot.method for shot in shots)
     channels = results.order_channels(shot.channel for shot in shots)
@@ -76,7 +77,7 @@ def gallery(folder: Path, table: pd.DataFrame, check: Mapping[str, Any]) -> dict
         "methods": methods,
         "channels": [(c, results.channel_label(c)) for c in channels],
         "rates": sorted({shot.rate for shot in shots}, reverse=True),
-        "photos": [_photo_panels(photo, store, captions, methods, links) for photo in embedded.photos],
+        "photos": [_photo_panels(photo, store, captions, methods, links, stuck) for photo in embedded.photos],
         "controls": _control_pictures(embedded.photos, store, captions, check),
         "slider": _slider(embedded.photos, store, captions, shots),
         "extremes": extremes,
@@ -123,15 +124,19 @@ def _photo_panels(
     captions: Mapping[tuple[str, Shot], str],
     methods: Sequence[str],
     links: Sequence[tuple[str, int]],
+    stuck: Set[tuple[str, Shot]],
 ) -> dict[str, Any]:
     panels = []
     for channel, rate in links:
         here = {shot for shot in photo.received if (shot.channel, shot.rate) == (channel, rate)}
         snrs = sorted({shot.snr_db for shot in here if not results.is_aside(shot.method)})
-        lines = [
-            (f"{snr_db:g} dB", [_cell(photo, Shot(m, channel, snr_db, rate), store, captions) for m in methods])
-            for snr_db in snrs
-        ]
+        lines = []
+        for snr_db in snrs:
+            cells = [_cell(photo, Shot(m, channel, snr_db, rate), store, captions) for m in methods]
+            for cell in cells:
+                lost = (photo.name, Shot(cell["method"], channel, snr_db, rate)) in stuck
+                cell["why"] = "cannot operate" if lost else "no picture"
+            lines.append((f"{snr_db:g} dB".replace("-", "−"), cells))
         panels.append({"channel": channel, "rate": rate, "lines": lines})
     return {"name": photo.name, "original": store.id(photo.original), "size": photo.size, "panels": panels}
 
@@ -146,6 +151,7 @@ def _cell(photo: Photo, shot: Shot, store: Store, captions: Mapping[tuple[str, S
         "title": _title(photo.name, shot),
         "caption": captions.get((photo.name, shot), ""),
         "method": shot.method,
+        "why": "no picture",
     }
 
 
@@ -230,7 +236,11 @@ def extreme_pictures(
         key=lambda s: (channels.index(s.channel), -s.rate, methods.index(s.method)),
     )
     for shot in here:
-        ranked = [(values[photo.name, shot], photo) for photo in photos if shot in photo.received and (photo.name, shot) in values]
+        ranked = [
+            (values[photo.name, shot], photo)
+            for photo in photos
+            if shot in photo.received and (photo.name, shot) in values
+        ]
         if not ranked:
             continue
         ranked.sort(key=lambda item: item[0] if info.direction == "lower" else -item[0])
@@ -239,9 +249,7 @@ def extreme_pictures(
             store.ensure(photo.original)
             store.ensure(photo.received[shot])
             ends[end] = {**_cell(photo, shot, store, captions), "name": photo.name, "value": value}
-        found["rows"].append(
-            {"method": shot.method, "link": (shot.channel, shot.rate), "of": len(ranked), **ends}
-        )
+        found["rows"].append({"method": shot.method, "link": (shot.channel, shot.rate), "of": len(ranked), **ends})
     return found
 
 

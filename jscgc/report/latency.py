@@ -58,7 +58,14 @@ def _bars(names: Mapping[Any, str], timed: Mapping[Any, Mapping[str, Any]], wher
             hovertemplate="%{x:.4g} ms", meta={"series": ""},
         )  # fmt: skip
     layout = figure_layout("median milliseconds")
-    layout |= {"barmode": "stack", "showlegend": True, "hovermode": "closest", "height": max(300, 60 + 28 * len(keys))}
+    layout["margin"] = layout["margin"] | {"t": 30}
+    layout |= {
+        "barmode": "stack",
+        "showlegend": True,
+        "hovermode": "closest",
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        "height": max(300, 60 + 28 * len(keys)),
+    }
     figure.update_layout(layout)
     return Plot("latency-bars", f"Time for one photograph of {where}", plain(figure))
 

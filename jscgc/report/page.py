@@ -18,6 +18,7 @@ from jscgc.report.gallery import gallery
 from jscgc.report.headline import ARROWS, Headline, headline_table
 from jscgc.report.latency import latency_plots, latency_rows
 from jscgc.report.published import anchors, published_plots
+from jscgc.report.published import legend as published_legend
 from jscgc.report.series import Style, series_names, series_styles
 from jscgc.report.summary import matrices, summarise
 from jscgc.report.verdict import verdict
@@ -114,7 +115,16 @@ def _context(reports: Path, table: pd.DataFrame) -> dict[str, Any]:
     latency = latency_plots(latencies, _at(main, headline))
     beside = published_plots(main)
     published = [plot for pair in beside for plot in (pair.published, pair.ours) if plot is not None]
-    every_plot = [*snr_plots, *cbr_plots, *(c.plot for c in curves), *information, *dial, *theory_plots, *latency, *published]
+    every_plot = [
+        *snr_plots,
+        *cbr_plots,
+        *(c.plot for c in curves),
+        *information,
+        *dial,
+        *theory_plots,
+        *latency,
+        *published,
+    ]
     return {
         "summary": summary,
         "rows": rows,
@@ -137,7 +147,11 @@ def _context(reports: Path, table: pd.DataFrame) -> dict[str, Any]:
             "readings": semantics.semantic_readings(cells, rows),
             "data": _semantic_data(main, {label: styles[key] for key, label in names.items()}),
         },
-        "published": {"beside": beside, "anchors": anchors(reports / "published.csv")},
+        "published": {
+            "beside": beside,
+            "anchors": anchors(reports / "published.csv"),
+            "legend": published_legend(main),
+        },
         "latency": {"rows": latencies, "plots": latency},
         "pictures": gallery(reports / "pictures", table, summary["checks"]["controls"]),
         "stages": _stages(reports / "metrics"),
@@ -217,7 +231,9 @@ def _comparisons(summary: Mapping[str, Any], headline: Headline | None) -> dict[
 def _compact(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Records as columns and lists, numbers to five digits: there are thousands."""
     columns = list(rows[0]) if rows else []
-    short = [[float(f"{r[c]:.5g}") if isinstance(r[c], float) and c not in _EXACT else r[c] for c in columns] for r in rows]
+    short = [
+        [float(f"{r[c]:.5g}") if isinstance(r[c], float) and c not in _EXACT else r[c] for c in columns] for r in rows
+    ]
     return {"columns": columns, "rows": short}
 
 

@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 from jscgc.report.figures import Plot, add_series, figure_layout, plain
 from jscgc.report.headline import ARROWS
 from jscgc.report.results import is_aside, metric_info, metric_label, order_metrics
-from jscgc.report.series import series_names, series_styles
+from jscgc.report.series import Style, series_names, series_styles
 
 _PARTNERS = {
     "PSNR (dB)": ("psnr",),
@@ -47,7 +47,13 @@ def paper_rows() -> list[dict[str, Any]]:
     """The paper's values: {metric, channel, rate, snr_db, method, value, exact, source}."""
     text = files("jscgc.report").joinpath("data/published_paper.csv").read_text(encoding="utf-8")
     return [
-        {**r, "rate": int(r["rate"]), "snr_db": float(r["snr_db"]), "value": float(r["value"]), "exact": r["exact"] == "yes"}
+        {
+            **r,
+            "rate": int(r["rate"]),
+            "snr_db": float(r["snr_db"]),
+            "value": float(r["value"]),
+            "exact": r["exact"] == "yes",
+        }
         for r in csv.DictReader(text.splitlines())
     ]
 
@@ -74,6 +80,17 @@ def published_plots(rows: Sequence[Mapping[str, Any]]) -> list[Beside]:
         published = Plot(f"published-{index}", f"Paper: {metric} {arrow}", _paper_figure(paper, metric))
         found.append(Beside(metric, published, _our_figure(here, partner, index) if partner and here else None))
     return found
+
+
+def legend(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Style]]:
+    """Every series of `published_plots`, the paper's and ours."""
+    own = [r for r in rows if r["channel"] == "awgn"]
+    names = series_names(own)
+    names |= {
+        k: v for k, v in series_names([{**r, "steps": 0} for r in paper_rows()]).items() if v not in names.values()
+    }
+    styles = series_styles(list(names))
+    return [(name, styles[key]) for key, name in names.items()]
 
 
 def _paper_figure(paper: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:

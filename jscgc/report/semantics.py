@@ -183,7 +183,9 @@ def _reading(
     other = next((key for key in losses if key[0] == RECONSTRUCTS), None)
     place = f"{channel_label(channel)}, CBR {cbr_label(cbr)}"
     text = [_verdict(losses, ours, other, changes) if ours is not None else ""]
-    text.append(f"What is lost from {_db(high_db)} to {_db(low_db)}, {place} (95% intervals; a negative loss is a gain):")
+    text.append(
+        f"What is lost from {_db(high_db)} to {_db(low_db)}, {place} (95% intervals; a negative loss is a gain):"
+    )
     text += [_sentence(changes[key], labels) for key in (ours, other) if key is not None]
     if ours is not None and other is not None:
         text.append(_levels(cells, ours, other, metrics, names, ends))
@@ -255,9 +257,7 @@ def _levels(
     """Where the two stand at both ends: a loss alone does not say from where."""
 
     def cell(key: Series, metric: str, snr_db: float) -> pd.DataFrame:
-        return next(
-            v for c, v in cells.items() if (c.method, c.steps, c.metric, c.snr_db) == (*key, metric, snr_db)
-        )
+        return next(v for c, v in cells.items() if (c.method, c.steps, c.metric, c.snr_db) == (*key, metric, snr_db))
 
     said = []
     for snr_db in ends:

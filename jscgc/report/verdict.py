@@ -178,4 +178,3 @@ def _sentence(headline: Headline, scores: list[Score]) -> str:
         f"{start}: clearly better on {len(score.better)} of {total} metrics, clearly worse on {len(score.worse)}, "
         f"no clear difference on {len(score.unclear)}."
     )
-
