@@ -23,7 +23,6 @@ from jscgc.report.series import Style, series_names, series_styles
 from jscgc.report.summary import matrices, summarise
 from jscgc.report.verdict import verdict
 
-
 _EXACT = ("snr_db", "cbr")
 """Numbers that selectors compare as text."""
 

@@ -25,7 +25,7 @@ from jscgc.report.series import Series, Style, series_names, series_styles
 
 WIDTH = 7.16
 """Inches: two columns of an IEEE page."""
-RC = {
+RC: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -148,7 +148,7 @@ def quality_figure(rows: Rows, axis: str, title: str) -> Figure:
 
 
 def semantic_figure(rows: Rows, title: str) -> Figure | None:
-    """Per SNR, semantics (above) and realism (below) against distortion; the upper right corner is best. None without the axes."""
+    """Per SNR, semantics (above) and realism (below) against distortion, the best corner upper right; None without the axes."""
     axes = semantic_axes(r["metric"] for r in rows)
     if not all(axes.values()):
         return None

@@ -75,7 +75,7 @@ def semantic_axes(found: Iterable[str]) -> dict[str, list[str]]:
 
 
 def semantic_points(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every condition's means and intervals on all three axes: {series, channel, cbr, snr_db, values: metric -> [mean, low, high]}.
+    """Every condition on all three axes: {series, channel, cbr, snr_db, values: metric -> [mean, low, high]}.
 
     Conditions without a value (a method that cannot operate) are no points.
     """
@@ -179,7 +179,7 @@ def _reading(
         changes[key] = Change(names[key], **axes, reading=reading(axes["semantics"], axes["realism"]))
     high_db, low_db = ends
     labels = {axis: short_label(metric) for axis, metric in metrics.items()}
-    ours = next((key for key in reversed(losses) if key[0] == OURS), None)
+    ours = next((key for key in reversed(list(losses)) if key[0] == OURS), None)
     other = next((key for key in losses if key[0] == RECONSTRUCTS), None)
     place = f"{channel_label(channel)}, CBR {cbr_label(cbr)}"
     text = [_verdict(losses, ours, other, changes) if ours is not None else ""]

@@ -1,7 +1,8 @@
 """How a method looks in every plot: hue for its family, dash and marker for the member, the same on page and paper.
 
 The hues keep a contrast of at least 3:1 on the page's light ground as on its dark one (WCAG 2.1, 1.4.11), which lets little
-room for lightness to differ; so colour never stands alone: no two known methods share a marker, and no two series of a figure share marker and dash.
+room for lightness to differ; so colour never stands alone: no two known methods share a marker, and no two series of a figure
+share marker and dash.
 """
 
 from __future__ import annotations
@@ -115,10 +116,7 @@ def series_styles(series: Sequence[Series]) -> dict[Series, Style]:
     taken: set[Style] = set()
     for method, steps in sorted(series, key=lambda key: key[0] not in _KNOWN):
         own = next((styles[key].colour for key in styles if key[0] == method), None)
-        if own is None and method in _KNOWN:
-            style = Style(*_KNOWN[method])
-        else:
-            style = _spare(taken, own)
+        style = Style(*_KNOWN[method]) if own is None and method in _KNOWN else _spare(taken, own)
         styles[method, steps] = style
         taken.add(style)
     return {key: styles[key] for key in series}

@@ -90,7 +90,7 @@ def results_latex(rows: Rows, channel: str, cbr: float) -> str:
         best = {metric: _best([r for r in here if r["metric"] == metric]) for metric in metrics}
         lines = []
         for key, name in series_names(rows).items():
-            cells = [name_cell for name_cell in (values.get((*key, m)) for m in metrics)]
+            cells = [values.get((*key, m)) for m in metrics]
             if any(cells):
                 lines.append([escape(name), *(_row_cell(r, m, best) for r, m in zip(cells, metrics, strict=True))])
         blocks.append((f"${snr_db:g}$ dB", lines))

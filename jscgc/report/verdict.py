@@ -141,7 +141,7 @@ def _line(headline: Headline, question: str, metric: str, duels: Mapping[tuple[s
 
 
 def _leader(headline: Headline) -> str:
-    wins = {method: 0 for method in headline.methods}
+    wins = dict.fromkeys(headline.methods, 0)
     for row in headline.rows:
         for cell in row.cells:
             wins[cell.method] += cell.best
