@@ -164,6 +164,7 @@ def figure_layout(x_title: str) -> dict[str, Any]:
         "margin": {"l": 52, "r": 12, "t": 8, "b": 44},
         "showlegend": False,
         "hovermode": "x unified",
+        "hoverdistance": -1,
         "xaxis": {"title": {"text": x_title}, "zeroline": False},
         "yaxis": {"zeroline": False, "automargin": True},
         "paper_bgcolor": "rgba(0,0,0,0)",

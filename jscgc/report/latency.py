@@ -63,6 +63,7 @@ def _bars(names: Mapping[Any, str], timed: Mapping[Any, Mapping[str, Any]], wher
         "barmode": "stack",
         "showlegend": True,
         "hovermode": "closest",
+        "hoverdistance": 20,
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         "height": max(300, 60 + 28 * len(keys)),
     }
@@ -98,7 +99,7 @@ def _against_quality(
             hovertemplate=f"{method_label(key[0])}: %{{x:.4g}} ms, %{{y:.4g}}<extra></extra>",
             meta={"series": names[key]},
         )  # fmt: skip
-    layout = figure_layout("median milliseconds to receive") | {"hovermode": "closest"}
+    layout = figure_layout("median milliseconds to receive") | {"hovermode": "closest", "hoverdistance": 20}
     figure.update_layout(layout)
     figure.update_xaxes(type="log")
     info = metric_info(metric)

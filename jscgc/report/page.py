@@ -216,8 +216,9 @@ def _comparisons(summary: Mapping[str, Any], headline: Headline | None) -> dict[
     paired, saved = ordered("paired"), ordered("bd_rate")
     methods = {r[key] for r in [*paired, *saved] for key in ("method", "other")}
     labels = {m: results.method_label(m) for m in sorted(methods)}
+    lower = [m for m in results.order_metrics(r["metric"] for r in paired) if _arrow(m) == ARROWS["lower"]]
     return {
-        "data": {"paired": _compact(paired), "bd_rate": _compact(saved), "labels": labels},
+        "data": {"paired": _compact(paired), "bd_rate": _compact(saved), "labels": labels, "lower": lower},
         "paired": paired,
         "paired_metrics": results.order_metrics(r["metric"] for r in paired),
         "bd_rate": saved,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,3 +75,17 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     timing = {"method": "jscgc", "steps": 10, "height": 64, "width": 96, "encode_ms_median": 3, "decode_ms_median": 80}
     (folder / "timing.json").write_text(json.dumps([timing]))
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium under playwright (`Browser` of its sync API)."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on PATH")
+    with playwright.sync_playwright() as running:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        started = running.chromium.launch(executable_path=chromium, args=flags)
+        yield started
+        started.close()
