@@ -1,4 +1,4 @@
-"""The page in a real browser, opened as a file: its selectors, its slider, both colour schemes, a phone; nothing else is asked for."""
+"""The page in a real browser, opened as a file: selectors, slider, both colour schemes, a phone; and no request."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def built(tmp_path_factory: pytest.TempPathFactory, save_picture: Callable[..., 
     for seed, image in enumerate("ab"):
         save_picture(folder / "pictures" / image / "original.png", seed=seed)
         for i, (m, c, s, r) in enumerate(shots.itertuples(index=False)):
-            save_picture(folder / "pictures" / image / f"{m}_{c}_{s:g}dB_{round(r * 768)}.png", seed=10 + 100 * seed + i)
+            save_picture(
+                folder / "pictures" / image / f"{m}_{c}_{s:g}dB_{round(r * 768)}.png", seed=10 + 100 * seed + i
+            )
     (folder / "timing.json").write_text(
         '[{"method": "jscgc", "steps": 2, "height": 64, "width": 96, "encode_ms_median": 3, "decode_ms_median": 80}]'
     )
@@ -114,7 +116,9 @@ def traces(tab: Any, selector: str) -> list[dict[str, Any]]:
     """What a plot shows now: names and points of its traces with a mean."""
     box = tab.locator(selector).first
     box.scroll_into_view_if_needed()
-    tab.wait_for_function("s => { const e = document.querySelector(s); return e && e.data && e.data.length }", arg=selector)
+    tab.wait_for_function(
+        "s => { const e = document.querySelector(s); return e && e.data && e.data.length }", arg=selector
+    )
     found: list[dict[str, Any]] = box.evaluate(
         "e => e.data.filter(t => t.name).map(t => ({name: t.name, x: Array.from(t.x), y: Array.from(t.y)}))"
     )
@@ -138,7 +142,8 @@ def test_a_selector_changes_what_a_plot_shows_and_the_numbers_are_the_tables(bro
             assert set(shown) == {"JSCGC", "DiffJSCC"}
             for method in ("jscgc", "diffjscc"):
                 expected = [
-                    mean_of(method=method, channel=channel, cbr=rate / 768, snr_db=s, metric="psnr") for s in (-5.0, 0.0, 10.0)
+                    mean_of(method=method, channel=channel, cbr=rate / 768, snr_db=s, metric="psnr")
+                    for s in (-5.0, 0.0, 10.0)
                 ]
                 assert shown[LABELS[method]]["y"] == pytest.approx(expected, rel=1e-5)
         tab.click('#snr .legend button[data-series="DiffJSCC"]')
@@ -155,12 +160,16 @@ def test_zoom_and_hover_work(browser: Any, built: Path) -> None:
         area = plot.locator(".nsewdrag").first.bounding_box()
         x, y, width, height = (area[k] for k in ("x", "y", "width", "height"))
         tab.mouse.move(x + width / 2, y + height / 2, steps=4)
-        tab.wait_for_function("e => e.querySelector('.hoverlayer').textContent.includes('JSCGC')", arg=plot.element_handle())
+        tab.wait_for_function(
+            "e => e.querySelector('.hoverlayer').textContent.includes('JSCGC')", arg=plot.element_handle()
+        )
         tab.mouse.move(x + 0.3 * width, y + 0.3 * height)
         tab.mouse.down()
         tab.mouse.move(x + 0.6 * width, y + 0.7 * height, steps=4)
         tab.mouse.up()
-        tab.wait_for_function("([e, before]) => e.layout.xaxis.range[0] > before[0] + 1", arg=[plot.element_handle(), before])
+        tab.wait_for_function(
+            "([e, before]) => e.layout.xaxis.range[0] > before[0] + 1", arg=[plot.element_handle(), before]
+        )
 
 
 def test_semantics_are_plotted_per_snr_and_as_paths(browser: Any, built: Path) -> None:
@@ -189,7 +198,9 @@ def test_semantics_are_plotted_per_snr_and_as_paths(browser: Any, built: Path) -
 
 def pixels(tab: Any) -> bytes:
     """The slider's picture as it is painted."""
-    tab.wait_for_function("Array.from(document.querySelectorAll('#slider-view img[src]')).every(i => i.complete && i.naturalWidth)")
+    tab.wait_for_function(
+        "Array.from(document.querySelectorAll('#slider-view img[src]')).every(i => i.complete && i.naturalWidth)"
+    )
     shot: bytes = tab.locator("#slider-view").screenshot()
     return shot
 
@@ -231,7 +242,13 @@ def test_the_slider_is_dragged_typed_and_chosen(browser: Any, built: Path) -> No
 
 def test_a_link_shows_the_same_comparison(browser: Any, built: Path) -> None:
     with opened(browser, built) as tab:
-        for key, value in {"photo": "b", "left": "jscgc", "right": "diffjscc", "channel": "rayleigh_fast", "snr": "-5"}.items():
+        for key, value in {
+            "photo": "b",
+            "left": "jscgc",
+            "right": "diffjscc",
+            "channel": "rayleigh_fast",
+            "snr": "-5",
+        }.items():
             tab.select_option(f'select[data-slide="{key}"]', value)
         fragment, shown = tab.evaluate("location.hash"), sources(tab)
         assert fragment.startswith("#slider?photo=b")
