@@ -46,6 +46,6 @@ lock: $(STAMP)  ## Pin what .venv holds now in requirements.lock
 	@python -m pipeline.lock
 
 clean:  ## Remove what stages made (not .venv, not MLflow's runs)
-	rm -rf data/photos data/latents data/models reports/results.csv reports/pictures reports/timing.json reports/theory.json reports/curves reports/metrics reports/index.html reports/grid.png reports/summary.json .jscgc/runs
+	rm -rf data/photos data/latents data/models reports/results.csv reports/pictures reports/timing.json reports/theory.json reports/curves reports/metrics reports/index.html reports/grid.png reports/figures reports/tables reports/report.pdf reports/summary.json .jscgc/runs
 
 .PHONY: help install reproduce profile test dashboard lock clean
