@@ -31,6 +31,7 @@ with stage("report") as running:
         manifest=manifest,
         date=f"{measured:%Y-%m-%d}",
         notes=notes,
+        summary=summary,
         **made,
     )
     save_paper(REPORTS, results, summary, notes=notes, **made)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from jscgc.report.figures import Plot, figure_layout, plain
 from jscgc.report.headline import ARROWS
-from jscgc.report.results import is_aside, method_label, metric_info, metric_label, order_methods
+from jscgc.report.results import OURS, is_aside, method_label, metric_info, metric_label, order_methods
 from jscgc.report.series import series_names, series_styles
 
 _QUALITY = ("lpips", "feature_distance", "psnr")
@@ -94,6 +94,7 @@ def _against_quality(
                 "thickness": 1, "width": 3,
             },
             mode="markers",
+            zorder=2 if key[0] == OURS else 1,
             name=names[key],
             marker={"symbol": style.marker, "size": 11, "color": style.colour},
             hovertemplate=f"{method_label(key[0])}: %{{x:.4g}} ms, %{{y:.4g}}<extra></extra>",

@@ -36,6 +36,7 @@ def build_page(
     profile: str,
     date: str = "",
     notes: Sequence[str] = (),
+    summary: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `reports`/index.html; equal inputs give an equal page.
 
@@ -47,6 +48,7 @@ def build_page(
         profile: of the parameters.
         date: of the results, as text; empty leaves it out (the current time would not be reproducible).
         notes: known limits of the method or the run, shown verbatim.
+        summary: of these results, if it is at hand (it takes seconds to make).
 
     Returns:
         The page's path.
@@ -59,7 +61,7 @@ def build_page(
         _environment()
         .get_template("page.html.j2")
         .render(
-            _context(reports, table),
+            _context(reports, table, summary or summarise(table)),
             plotly_js=get_plotlyjs(),
             params_text=params_text,
             manifest=manifest,
@@ -95,8 +97,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _context(reports: Path, table: pd.DataFrame) -> dict[str, Any]:
-    summary = summarise(table)
+def _context(reports: Path, table: pd.DataFrame, summary: Mapping[str, Any]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = summary["rows"]
     main = [r for r in rows if not results.is_aside(r["method"])]
     snr_plots, cbr_plots = figures.snr_plots(main), figures.cbr_plots(main)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jscgc.report import build_page, page, summarise
+from jscgc.report import build_page, summarise
 
 pytestmark = pytest.mark.timeout(120)
 LABELS = {"jscgc": "JSCGC", "diffjscc": "DiffJSCC", "hevc_ldpc": "HEVC + 5G LDPC"}
@@ -74,9 +74,8 @@ def built(tmp_path_factory: pytest.TempPathFactory, save_picture: Callable[..., 
     (folder / "timing.json").write_text(
         '[{"method": "jscgc", "steps": 2, "height": 64, "width": 96, "encode_ms_median": 3, "decode_ms_median": 80}]'
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "summarise", lambda found: summarise(found) | {"paired": COMPARISONS, "bd_rate": SAVED})
-        build_page(folder, params_text="seed: 0\n", manifest=None, commit="abc", profile="smoke")
+    summary = summarise(results) | {"paired": COMPARISONS, "bd_rate": SAVED}
+    build_page(folder, params_text="seed: 0\n", manifest=None, commit="abc", profile="smoke", summary=summary)
     return folder
 
 
