@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,7 @@ def save_paper(
     readings = semantic_readings(cells, summary["rows"])
     facts = f"profile {profile}, commit {commit or 'not stated'}"
     # matplotlib stamps a date unless told not to.
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table of every font that it embeds
     metadata = {"CreationDate": None, "Title": "JSCGC results"}
     with atomic(reports / "report.pdf") as temporary, mpl.rc_context(RC), PdfPages(temporary, metadata=metadata) as pdf:
         pages = [_first(headline, told, facts, notes)]
