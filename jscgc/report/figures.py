@@ -17,18 +17,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from jscgc.report.headline import ARROWS
-from jscgc.report.results import (
-    cbr_label,
-    is_aside,
-    method_label,
-    metric_info,
-    order_methods,
-    order_metrics,
-)
+from jscgc.report.results import OURS, cbr_label, is_aside, method_label, metric_info, order_metrics
+from jscgc.report.series import HUES, Style, series_names, series_styles
 
-_COLOURS = {"jscgc": "#3b82f6", "jscgc_fast": "#a855f7", "diffjscc": "#16a085", "mambajscc_psnr": "#e67e22"}
-_SPARE_COLOURS = ("#7c6f64", "#d6336c", "#8a8f98", "#b8860b", "#0ea5b7")
-_MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "triangle-down")
 _POINTS = 400
 """Most points of a training curve; longer ones are thinned."""
 
@@ -50,26 +41,6 @@ class Curves:
     columns: list[str]
     last_step: int
     plot: Plot
-
-
-def series_names(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
-    """(method, steps) -> label; the steps are named where a method was evaluated with several."""
-    found = {(r["method"], r["steps"]) for r in rows if not is_aside(r["method"])}
-    several = {method for method, _ in found if sum(m == method for m, _ in found) > 1}
-    ordered = [key for method in order_methods(m for m, _ in found) for key in sorted(found) if key[0] == method]
-    return {(m, s): method_label(m) + (f", {s} steps" if m in several else "") for m, s in ordered}
-
-
-def series_colours(series: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """A colour for each series that is readable on light and dark ground."""
-    spare = iter(_SPARE_COLOURS * (1 + len(series)))
-    taken: set[str] = set()
-    colours = {}
-    for key in series:
-        own = _COLOURS.get(key[0])
-        colours[key] = own if own is not None and own not in taken else next(spare)
-        taken.add(colours[key])
-    return colours
 
 
 def snr_plots(rows: Sequence[Mapping[str, Any]]) -> list[Plot]:
@@ -109,7 +80,7 @@ def _add_curve(figure: go.Figure, points: pd.DataFrame, column: str) -> None:
     keep = np.unique(np.linspace(0, len(points) - 1, min(len(points), _POINTS)).astype(int))
     noisy = len(points) >= 40
     x, y = _digits(points["step"], keep), _digits(points[column], keep)
-    line = {"color": _COLOURS["jscgc"], "width": 1 if noisy else 2}
+    line = {"color": HUES[0], "width": 1 if noisy else 2}
     scatter = {"mode": "lines+markers" if len(points) < 3 else "lines", "meta": {"column": column}}
     figure.add_scatter(x=x, y=y, line=line, opacity=0.35 if noisy else 1, name=column, **scatter)
     if noisy:
@@ -129,15 +100,15 @@ def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choi
     info = metric_info(metric)
     assert info is not None
     names = series_names(rows)
-    colours = series_colours(list(names))
+    styles = series_styles(list(names))
     wanted = [r for r in rows if r["metric"] == metric and r["mean"] is not None and not is_aside(r["method"])]
     figure = go.Figure()
-    for index, (key, name) in enumerate(names.items()):
+    for key, name in names.items():
         own = [r for r in wanted if (r["method"], r["steps"]) == key]
         for choice in sorted({(str(r[choices[0]]), float(r[choices[1]])) for r in own}):
             points = [r for r in own if (r[choices[0]], r[choices[1]]) == choice]
             meta = {"series": name, choices[0]: choice[0], choices[1]: f"{choice[1]:g}"}
-            add_series(figure, sorted(points, key=lambda r: float(r[axis])), axis, name, colours[key], index, meta)
+            add_series(figure, sorted(points, key=lambda r: float(r[axis])), axis, name, styles[key], meta)
     figure.update_layout(figure_layout("SNR (dB)" if axis == "snr_db" else "CBR"))
     values = sorted({float(r[axis]) for r in wanted})
     text = [f"{v:g}" if axis == "snr_db" else cbr_label(v) for v in values]
@@ -152,8 +123,7 @@ def add_series(
     points: Sequence[Mapping[str, Any]],
     axis: str,
     name: str,
-    colour: str,
-    index: int,
+    style: Style,
     meta: dict[str, str],
 ) -> None:
     """The interval as a band (as an error bar for a single point), and the means on top."""
@@ -166,7 +136,7 @@ def add_series(
             mode="lines",
             line={"width": 0},
             fill="toself",
-            fillcolor=_faint(colour),
+            fillcolor=style.faint,
             hoverinfo="skip",
             meta=meta,
         )
@@ -176,11 +146,12 @@ def add_series(
         y=mean,
         mode="lines+markers",
         name=name,
-        line={"color": colour, "width": 2},
-        marker={"symbol": _MARKERS[index % len(_MARKERS)], "size": 8, "color": colour},
+        line={"color": style.colour, "width": 2, "dash": style.dash},
+        marker={"symbol": style.marker, "size": 8, "color": style.colour},
         error_y=bars if len(points) == 1 else None,
         customdata=[[lo, hi] for lo, hi in zip(low, high, strict=True)],
         hovertemplate="%{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]",
+        zorder=2 if meta["series"].startswith(method_label(OURS)) else 1,
         meta=meta,
     )
 
@@ -193,16 +164,12 @@ def figure_layout(x_title: str) -> dict[str, Any]:
         "margin": {"l": 52, "r": 12, "t": 8, "b": 44},
         "showlegend": False,
         "hovermode": "x unified",
+        "hoverdistance": -1,
         "xaxis": {"title": {"text": x_title}, "zeroline": False},
         "yaxis": {"zeroline": False, "automargin": True},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
     }
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.16)"
 
 
 def plain(figure: go.Figure) -> dict[str, Any]:

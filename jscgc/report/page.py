@@ -13,12 +13,18 @@ from plotly.offline import get_plotlyjs
 from jscgc import metrics
 from jscgc.files import atomic, read_json
 from jscgc.information import TRUSTED_EFFICIENCY
-from jscgc.report import figures, results, theory
-from jscgc.report.headline import ARROWS, headline_table
-from jscgc.report.pictures import Embedded, Photo, Shot, embed, find_photos
-from jscgc.report.summary import summarise
+from jscgc.report import figures, results, semantics, theory
+from jscgc.report.gallery import gallery
+from jscgc.report.headline import ARROWS, Headline, headline_table
+from jscgc.report.latency import latency_plots, latency_rows
+from jscgc.report.published import anchors, published_plots
+from jscgc.report.published import legend as published_legend
+from jscgc.report.series import Style, series_names, series_styles
+from jscgc.report.summary import matrices, summarise
+from jscgc.report.verdict import verdict
 
-_CAPTION_METRICS = ("psnr", "feature_distance_efficientnet_lite0")
+_EXACT = ("snr_db", "cbr")
+"""Numbers that selectors compare as text."""
 
 
 def build_page(
@@ -30,6 +36,7 @@ def build_page(
     profile: str,
     date: str = "",
     notes: Sequence[str] = (),
+    summary: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `reports`/index.html; equal inputs give an equal page.
 
@@ -41,6 +48,7 @@ def build_page(
         profile: of the parameters.
         date: of the results, as text; empty leaves it out (the current time would not be reproducible).
         notes: known limits of the method or the run, shown verbatim.
+        summary: of these results, if it is at hand (it takes seconds to make).
 
     Returns:
         The page's path.
@@ -53,7 +61,7 @@ def build_page(
         _environment()
         .get_template("page.html.j2")
         .render(
-            _context(reports, table),
+            _context(reports, table, summary or summarise(table)),
             plotly_js=get_plotlyjs(),
             params_text=params_text,
             manifest=manifest,
@@ -84,30 +92,49 @@ def _environment() -> Environment:
         "channel": results.channel_label,
         "metric": results.metric_label,
         "duration": duration,
+        "signed": semantics.signed,
     }
     return environment
 
 
-def _context(reports: Path, table: pd.DataFrame) -> dict[str, Any]:
-    summary = summarise(table)
+def _context(reports: Path, table: pd.DataFrame, summary: Mapping[str, Any]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = summary["rows"]
     main = [r for r in rows if not results.is_aside(r["method"])]
     snr_plots, cbr_plots = figures.snr_plots(main), figures.cbr_plots(main)
     curves = figures.training_curves(reports / "curves")
-    names = figures.series_names(main)
-    colours = figures.series_colours(list(names))
-    photos = find_photos(reports / "pictures", table)
+    names = series_names(main)
+    styles = series_styles(list(names))
+    cells = matrices(table)
+    headline = headline_table(summary)
     information = theory.information_plots(rows)
     dial_condition, dial = theory.dial_plots(rows)
     checks = read_json(reports / "theory.json") if (reports / "theory.json").is_file() else {"rows": [], "figures": {}}
     theory_plots = theory.theory_plots(checks["figures"])
-    every_plot = [*snr_plots, *cbr_plots, *(c.plot for c in curves), *information, *dial, *theory_plots]
+    timing = read_json(reports / "timing.json") if (reports / "timing.json").is_file() else []
+    latencies = latency_rows(timing, rows)
+    latency = latency_plots(latencies, _at(main, headline))
+    beside = published_plots(main)
+    published = [plot for pair in beside for plot in (pair.published, pair.ours) if plot is not None]
+    every_plot = [
+        *snr_plots,
+        *cbr_plots,
+        *(c.plot for c in curves),
+        *information,
+        *dial,
+        *theory_plots,
+        *latency,
+        *published,
+    ]
     return {
         "summary": summary,
         "rows": rows,
-        "headline": headline_table(summary),
+        "headline": headline,
+        "verdict": verdict(headline, cells),
+        "photos_used": _photos_used(main, headline),
+        "ideal": sorted({r["method"] for r in main if r["method"].endswith("_capacity")}),
+        "comparisons": _comparisons(summary, headline),
         "axes": _axes(main),
-        "legend_entries": [(label, colours[key]) for key, label in names.items()],
+        "legend_entries": [(label, styles[key]) for key, label in names.items()],
         "snr_plots": snr_plots,
         "cbr_plots": cbr_plots,
         "curves": curves,
@@ -115,9 +142,19 @@ def _context(reports: Path, table: pd.DataFrame) -> dict[str, Any]:
         "dial": {"condition": dial_condition, "plots": dial},
         "theory": {"rows": checks["rows"], "plots": theory_plots},
         "figures": {plot.name: plot.figure for plot in every_plot},
-        "pictures": _pictures(photos, table, summary["checks"]["controls"]),
+        "semantics": {
+            "axes": semantics.semantic_axes(r["metric"] for r in main if r["mean"] is not None),
+            "readings": semantics.semantic_readings(cells, rows),
+            "data": _semantic_data(main, {label: styles[key] for key, label in names.items()}),
+        },
+        "published": {
+            "beside": beside,
+            "anchors": anchors(reports / "published.csv"),
+            "legend": published_legend(main),
+        },
+        "latency": {"rows": latencies, "plots": latency},
+        "pictures": gallery(reports / "pictures", table, summary["checks"]["controls"]),
         "stages": _stages(reports / "metrics"),
-        "timing": read_json(reports / "timing.json") if (reports / "timing.json").is_file() else [],
         "metrics": _metric_guide(rows),
     }
 
@@ -136,82 +173,69 @@ def _axes(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _pictures(photos: list[Photo], table: pd.DataFrame, check: Mapping[str, Any]) -> dict[str, Any]:
-    """What the picture sections show: per photograph a panel per (channel, rate), and the controls beside ours."""
-    embedded = embed(photos) if photos else Embedded({}, 0, [])
-    captions = _captions(table)
-    shots = [shot for photo in embedded.photos for shot in photo.received if not results.is_aside(shot.method)]
-    methods = results.order_methods(shot.method for shot in shots)
-    channels = results.order_channels(shot.channel for shot in shots)
-    links = [(c, r) for c in channels for r in sorted({s.rate for s in shots if s.channel == c}, reverse=True)]
+def _at(rows: Sequence[Mapping[str, Any]], headline: Headline | None) -> list[Mapping[str, Any]]:
+    """The rows of the headline's condition."""
+    if headline is None:
+        return []
+    place = (headline.channel, headline.snr_db, headline.cbr)
+    return [r for r in rows if (r["channel"], r["snr_db"], r["cbr"]) == place]
+
+
+def _semantic_data(rows: Sequence[Mapping[str, Any]], styles: Mapping[str, Style]) -> dict[str, Any]:
+    """What the script plots of the three axes: points, looks and labels."""
+    found = {r["metric"] for r in rows if r["mean"] is not None}
+    wanted = [m for metrics in semantics.semantic_axes(found).values() for m in metrics]
     return {
-        "found": len(photos),
-        "side": embedded.side,
-        "methods": methods,
-        "channels": [(c, results.channel_label(c)) for c in channels],
-        "rates": sorted({shot.rate for shot in shots}, reverse=True),
-        "photos": [_photo_panels(photo, embedded, captions, methods, links) for photo in embedded.photos],
-        "controls": _control_pictures(embedded, captions, check),
+        "points": semantics.semantic_points(rows),
+        "styles": {name: {"colour": s.colour, "dash": s.dash, "marker": s.marker} for name, s in styles.items()},
+        "labels": {m: f"{semantics.short_label(m)} {_arrow(m)}" for m in wanted},
+        "lower": [m for m in wanted if _arrow(m) == ARROWS["lower"]],
     }
 
 
-def _photo_panels(
-    photo: Photo,
-    embedded: Embedded,
-    captions: Mapping[tuple[str, Shot], str],
-    methods: Sequence[str],
-    links: Sequence[tuple[str, int]],
-) -> dict[str, Any]:
-    panels = []
-    for channel, rate in links:
-        here = {shot for shot in photo.received if (shot.channel, shot.rate) == (channel, rate)}
-        snrs = sorted({shot.snr_db for shot in here if not results.is_aside(shot.method)})
-        lines = [
-            (f"{snr_db:g} dB", [_cell(photo, Shot(m, channel, snr_db, rate), embedded, captions) for m in methods])
-            for snr_db in snrs
-        ]
-        panels.append({"channel": channel, "rate": rate, "lines": lines})
-    return {"name": photo.name, "original": embedded.uris[photo.original], "panels": panels}
+def _arrow(metric: str) -> str:
+    info = results.metric_info(metric)
+    return ARROWS[info.direction] if info else ""
 
 
-def _cell(photo: Photo, shot: Shot, embedded: Embedded, captions: Mapping[tuple[str, Shot], str]) -> dict[str, str]:
-    """One received picture; an empty `uri` where there is none."""
-    path = photo.received.get(shot)
-    where = f"{results.channel_label(shot.channel)}, {shot.snr_db:g} dB, CBR {shot.rate}/768"
-    title = f"{photo.name}: {results.method_label(shot.method)}, {where}"
-    caption = captions.get((photo.name, shot), "")
-    return {"uri": embedded.uris[path] if path else "", "title": title, "caption": caption, "method": shot.method}
+def _photos_used(rows: Sequence[Mapping[str, Any]], headline: Headline | None) -> Mapping[str, Any] | None:
+    """The row of the headline's condition over the most photographs, for their number and that of the draws."""
+    found = [r for r in _at(rows, headline) if r["mean"] is not None and results.metric_info(r["metric"])]
+    return max(found, key=lambda r: (r["images"], r["draws"]), default=None)
 
 
-def _captions(table: pd.DataFrame) -> dict[tuple[str, Shot], str]:
-    """A few numbers under each picture: those of the lowest seed, which is the one that is pictured."""
-    captions: dict[tuple[str, Shot], str] = {}
-    for metric in _CAPTION_METRICS:
-        values = table[(table["metric"] == metric) & (table["seed"] == table["seed"].min())]
-        short = "PSNR" if metric == "psnr" else "feat."
-        for r in values.itertuples(index=False):
-            key = (
-                str(r.image),
-                Shot(str(r.method), str(r.channel), float(str(r.snr_db)), results.rate_of(float(str(r.cbr)))),
-            )
-            text = f"{short} {results.number(float(str(r.value)))}"
-            captions[key] = f"{captions[key]} · {text}" if key in captions else text
-    return captions
+def _comparisons(summary: Mapping[str, Any], headline: Headline | None) -> dict[str, Any]:
+    """The summary's paired comparisons and rate savings, where it holds any, in the order of the selectors."""
+
+    def ordered(name: str) -> list[Mapping[str, Any]]:
+        rows = summary.get(name) or []
+        methods = results.order_methods([*(r["method"] for r in rows), *(r["other"] for r in rows)])
+        channels = results.order_channels(r["channel"] for r in rows)
+        place = {m: i for i, m in enumerate(methods)}
+        return sorted(rows, key=lambda r: (place[r["method"]], place[r["other"]], channels.index(r["channel"])))
+
+    paired, saved = ordered("paired"), ordered("bd_rate")
+    methods = {r[key] for r in [*paired, *saved] for key in ("method", "other")}
+    labels = {m: results.method_label(m) for m in sorted(methods)}
+    lower = [m for m in results.order_metrics(r["metric"] for r in paired) if _arrow(m) == ARROWS["lower"]]
+    return {
+        "data": {"paired": _compact(paired), "bd_rate": _compact(saved), "labels": labels, "lower": lower},
+        "paired": paired,
+        "paired_metrics": results.order_metrics(r["metric"] for r in paired),
+        "bd_rate": saved,
+        "bd_metrics": results.order_metrics(r["metric"] for r in saved),
+        "first_snr": headline.snr_db if headline else None,
+        "first_cbr": headline.cbr if headline else None,
+    }
 
 
-def _control_pictures(
-    embedded: Embedded, captions: Mapping[tuple[str, Shot], str], check: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Per photograph: the original, ours, and the controls at the control's condition."""
-    found = []
-    for condition in check["conditions"]:
-        link = (condition["channel"], condition["snr_db"], results.rate_of(condition["cbr"]))
-        for photo in embedded.photos:
-            shots = [Shot(method, *link) for method in (results.OURS, *results.CONTROLS)]
-            cells = [_cell(photo, shot, embedded, captions) for shot in shots if shot in photo.received]
-            if any(cell["method"] in results.CONTROLS for cell in cells):
-                found.append({"name": photo.name, "original": embedded.uris[photo.original], "cells": cells})
-    return found
+def _compact(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Records as columns and lists, numbers to five digits: there are thousands."""
+    columns = list(rows[0]) if rows else []
+    short = [
+        [float(f"{r[c]:.5g}") if isinstance(r[c], float) and c not in _EXACT else r[c] for c in columns] for r in rows
+    ]
+    return {"columns": columns, "rows": short}
 
 
 def _stages(folder: Path) -> list[dict[str, Any]]:

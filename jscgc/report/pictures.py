@@ -36,6 +36,12 @@ class Photo:
     original: Path
     received: dict[Shot, Path]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the original."""
+        with Image.open(self.original) as picture:
+            return picture.size
+
 
 @dataclass(frozen=True)
 class Embedded:
@@ -79,7 +85,7 @@ def embed(photos: Sequence[Photo], budget: int = 6_000_000, most: int = 8) -> Em
             uris: dict[Path, str] = {}
             total = 0
             for path in (path for photo in shown for path in [photo.original, *photo.received.values()]):
-                uris[path] = _data_uri(path, side, quality)
+                uris[path] = data_uri(path, side, quality)
                 total += len(uris[path])
                 if total > budget:
                     break
@@ -88,7 +94,8 @@ def embed(photos: Sequence[Photo], budget: int = 6_000_000, most: int = 8) -> Em
         shown = shown[: len(shown) // 2]
 
 
-def _data_uri(path: Path, side: int, quality: int) -> str:
+def data_uri(path: Path, side: int, quality: int) -> str:
+    """A picture as a WebP data URI, its longest side at most `side` pixels."""
     stream = io.BytesIO()
     with Image.open(path) as picture:
         small = picture.convert("RGB")

@@ -10,11 +10,11 @@ from typing import Any
 import plotly.graph_objects as go
 
 from jscgc.information import TRUSTED_EFFICIENCY
-from jscgc.report.figures import Plot, add_series, figure_layout, plain, series_colours, series_names
+from jscgc.report.figures import Plot, add_series, figure_layout, plain
 from jscgc.report.results import MEAN_OF, OURS, is_aside, metric_info
+from jscgc.report.series import HUES, series_names, series_styles
 
 _GREY = "#8a8f98"
-_COLOURS = ("#3b82f6", "#16a085", "#e67e22", "#a855f7")
 _DIAL = ("psnr", "feature_distance_efficientnet_lite0", "lpips")
 
 
@@ -44,13 +44,13 @@ def _against_snr(
 ) -> Plot:
     figure = go.Figure()
     names = series_names(rows)
-    colours = series_colours(list(names))
+    styles = series_styles(list(names))
     choices = sorted({(str(r["channel"]), float(r["cbr"])) for r in rows})
     for channel, cbr in choices:
         meta = {"channel": channel, "cbr": f"{cbr:g}"}
-        for index, (key, label) in enumerate(names.items()):
+        for key, label in names.items():
             if points := _points(rows, key, channel, cbr):
-                add_series(figure, points, "snr_db", label, colours[key], index, {**meta, "series": label})
+                add_series(figure, points, "snr_db", label, styles[key], {**meta, "series": label})
         if first := _points(dashed, next(iter(names)), channel, cbr):
             line = {"color": _GREY, "width": 2, "dash": "dash"}
             x, y = ([float(f"{r[k]:.6g}") for r in first] for k in ("snr_db", "mean"))
@@ -91,7 +91,7 @@ def dial_plots(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[Plot]]:
         if info is None or not all(metric in dial[n] for n in counts):
             continue
         figure = go.Figure()
-        line = {"color": _COLOURS[0], "width": 2}
+        line = {"color": HUES[0], "width": 2}
         values = [float(f"{dial[n][metric]:.6g}") for n in counts]
         figure.add_scatter(
             x=counts, y=values, mode="lines+markers", name="measured", line=line, meta={"series": "dial"}
@@ -114,7 +114,7 @@ def theory_plots(figures: Mapping[str, Any]) -> list[Plot]:
     plots = []
     if orders := figures.get("orders"):
         figure = go.Figure()
-        for colour, (solver, found) in zip(_COLOURS, orders.items(), strict=False):
+        for colour, (solver, found) in zip(HUES, orders.items(), strict=False):
             line = {"color": colour, "width": 2}
             figure.add_scatter(
                 x=found["steps"],
@@ -130,7 +130,7 @@ def theory_plots(figures: Mapping[str, Any]) -> list[Plot]:
         plots.append(Plot("theory-orders", "Largest error of a sample against steps", plain(figure)))
     if allocation := figures.get("allocation"):
         figure = go.Figure()
-        for colour, (loss, found) in zip(_COLOURS, allocation.items(), strict=False):
+        for colour, (loss, found) in zip(HUES, allocation.items(), strict=False):
             x, y = found["variance"], found["one_plus_snr"]
             marker = {"color": colour, "size": 8}
             figure.add_scatter(x=x, y=y, mode="markers", name=loss, marker=marker, meta={"series": loss})

@@ -24,9 +24,15 @@ SECTIONS = (
     "headline",
     "snr",
     "cbr",
+    "semantics",
+    "slider",
     "pictures",
+    "failures",
+    "comparisons",
     "controls",
     "monotonic",
+    "latency",
+    "published",
     "training",
     "table",
     "times",
@@ -90,11 +96,11 @@ def test_names_are_escaped(page: str) -> None:
 
 
 def test_figures_are_json_with_traces_for_every_choice(page: str) -> None:
-    (text,) = re.findall(r'<script type="application/json" id="figures">(.*?)</script>', page, re.DOTALL)
-    figures = json.loads(text)
-    assert set(figures) == {f"{a}-{m}" for a in ("snr_db", "cbr") for m in ("psnr", "fid_efficientnet_lite0")} | {
-        "training0"
-    }
+    figures = json_of(page, "figures")
+    measured = {f"{a}-{m}" for a in ("snr_db", "cbr") for m in ("psnr", "fid_efficientnet_lite0")}
+    ours = {"published-ours-0", "published-ours-6"}  # PSNR and rFID have a counterpart in these results
+    published = {f"published-{i}" for i in range(7)}
+    assert set(figures) == measured | {"training0", "latency-bars", "latency-quality"} | ours | published
     metas = {(t["meta"]["series"], t["meta"]["channel"], t["meta"]["cbr"]) for t in figures["snr_db-psnr"]["data"]}
     offered = set(re.findall(r'<option value="([^"]+)"[^>]*>\d/768', page))
     assert {cbr for _, _, cbr in metas} <= offered and len(metas) == 4
@@ -103,11 +109,33 @@ def test_figures_are_json_with_traces_for_every_choice(page: str) -> None:
     assert set(re.findall(r'data-figure="([^"]+)"', page)) == set(figures)
 
 
-def test_pictures_are_embedded_once_each(page: str, reports: Path) -> None:
-    pictures = [a for tag, a in Tags(page).found if tag == "img" and (a["src"] or "").startswith("data:image/webp")]
-    # per photograph: original, 2 methods x 3 SNRs x 2 rates; then original, ours and two controls
-    assert len(pictures) == 2 * (1 + 12) + 2 * 4
-    assert all(a["alt"] for a in pictures)
+def json_of(page: str, name: str) -> Any:
+    (text,) = re.findall(rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.DOTALL)
+    return json.loads(text)
+
+
+def test_pictures_are_embedded_once_each(page: str) -> None:
+    store = json_of(page, "picture-store")
+    # per photograph: original, 2 methods x 3 SNRs x 2 rates, and two controls
+    assert len(store) == 2 * (1 + 12 + 2) and page.count("data:image/webp") == len(store)
+    shown = [a for tag, a in Tags(page).found if tag == "img" and "data-picture" in a]
+    assert {a["data-picture"] for a in shown} == set(store) and {a["data-beside"] for a in shown} <= set(store)
+    assert all(a["alt"] for a in shown)
+
+
+def test_the_slider_knows_every_picture_and_no_other(page: str, reports: Path) -> None:
+    slider, store = json_of(page, "slider-data"), json_of(page, "picture-store")
+    files = {
+        "|".join((p.parent.name, *m.groups()))
+        for p in reports.glob("pictures/*/*.png")
+        if (m := re.fullmatch(r"(jscgc|mambajscc_psnr)_(awgn)_(.*)dB_(\d+)", p.stem))
+    }
+    assert set(slider["pictures"]) == files and len(files) == 24
+    assert {found[0] for found in slider["pictures"].values()} | set(slider["originals"].values()) <= set(store)
+
+
+def test_the_page_stays_small(page: str) -> None:
+    assert len(page) < 1_000_000  # beside plotly.js, 5 MB, and pictures, at most 8 MB
 
 
 def test_equal_inputs_give_an_equal_page(reports: Path) -> None:

@@ -1,0 +1,104 @@
+"""The pictures that a report would rather not show: every method's worst (beside its best), and those that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from jscgc.report import results
+from jscgc.report.picture_store import Store, cell_of, pictured
+from jscgc.report.pictures import Photo, Shot
+
+DECODING_FAILED = "decoding_failed"
+"""The metric whose mean is the share of transmissions whose channel decoder gave up."""
+_RANKED_BY = ("feature_distance_efficientnet_lite0", "lpips", "psnr")
+"""By what pictures are called worst and best: the first that was measured."""
+_MOST_FAILED = 12
+
+
+def extreme_pictures(
+    photos: Sequence[Photo], table: pd.DataFrame, store: Store, captions: Mapping[tuple[str, Shot], str]
+) -> dict[str, Any]:
+    """The worst and the best received picture of every method at the middle SNR, chosen by number among all photographs.
+
+    Returns:
+        {"metric" (None if nothing can be ranked), "snr_db", "rows": [{method, link: (channel, rate), of (how many were
+        ranked), worst, best: {id, original, title, caption, name, value}}]}.
+    """
+    metric = next((m for m in _RANKED_BY if (table["metric"] == m).any()), None)
+    found: dict[str, Any] = {"metric": metric, "snr_db": None, "rows": []}
+    info = results.metric_info(metric) if metric else None
+    shots = {shot for photo in photos for shot in photo.received if not results.is_aside(shot.method)}
+    if info is None or not shots:
+        return found
+    assert metric is not None
+    values = pictured(table, metric)
+    snr_db = found["snr_db"] = results.middle(shot.snr_db for shot in shots)
+    methods = results.order_methods(shot.method for shot in shots)
+    channels = results.order_channels(shot.channel for shot in shots)
+    here = sorted(
+        (shot for shot in shots if shot.snr_db == snr_db),
+        key=lambda s: (channels.index(s.channel), -s.rate, methods.index(s.method)),
+    )
+    for shot in here:
+        ranked = [
+            (values[photo.name, shot], photo)
+            for photo in photos
+            if shot in photo.received and (photo.name, shot) in values
+        ]
+        if not ranked:
+            continue
+        ranked.sort(key=lambda item: item[0] if info.direction == "lower" else -item[0])
+        ends = {}
+        for end, (value, photo) in (("worst", ranked[-1]), ("best", ranked[0])):
+            store.ensure(photo.original)
+            store.ensure(photo.received[shot])
+            ends[end] = {**cell_of(photo, shot, store, captions), "name": photo.name, "value": value}
+        found["rows"].append({"method": shot.method, "link": (shot.channel, shot.rate), "of": len(ranked), **ends})
+    return found
+
+
+def failed_pictures(
+    photos: Sequence[Photo], table: pd.DataFrame, store: Store, captions: Mapping[tuple[str, Shot], str]
+) -> dict[str, Any]:
+    """Pictures whose channel decoder gave up, {"found": how many, "cells": the first few as `_cell`}."""
+    lost = {key for key, value in pictured(table, DECODING_FAILED).items() if value > 0}
+    shown = [(photo, shot) for photo in photos for shot in photo.received if (photo.name, shot) in lost]
+    shown.sort(key=lambda item: (item[1], item[0].name))
+    for photo, shot in shown[:_MOST_FAILED]:
+        store.ensure(photo.original)
+        store.ensure(photo.received[shot])
+    return {"found": len(shown), "cells": [cell_of(p, s, store, captions) for p, s in shown[:_MOST_FAILED]]}
+
+
+def failure_table(table: pd.DataFrame) -> dict[str, Any]:
+    """Where separated systems fail: {"snrs", "rows": [{method, channel, cbr, cells: one per SNR {lost, photos, failed, sent}}]}.
+
+    `lost` of `photos` had no file small enough; the decoder gave up on `failed` of the `sent` transmissions.
+    """
+    stuck = table[table["metric"] == results.CANNOT_OPERATE]
+    failed = table[table["metric"] == DECODING_FAILED]
+    both = pd.concat([stuck, failed])
+    both = both[~both["method"].map(results.is_aside).astype(bool)]
+    snrs = sorted(float(s) for s in both["snr_db"].unique())
+    rows = []
+    for method in results.order_methods(both["method"].unique()):
+        for channel in results.order_channels(both[both["method"] == method]["channel"].unique()):
+            own = both[(both["method"] == method) & (both["channel"] == channel)]
+            for cbr in sorted(own["cbr"].unique()):
+                cells = [_failures(own[(own["cbr"] == cbr) & (own["snr_db"] == snr_db)]) for snr_db in snrs]
+                rows.append({"method": method, "channel": channel, "cbr": float(cbr), "cells": cells})
+    return {"snrs": snrs, "rows": rows}
+
+
+def _failures(rows: pd.DataFrame) -> dict[str, int]:
+    stuck = rows[rows["metric"] == results.CANNOT_OPERATE].groupby("image")["value"].max()
+    failed = rows[rows["metric"] == DECODING_FAILED]["value"]
+    return {
+        "lost": int((stuck > 0).sum()),
+        "photos": len(stuck),
+        "failed": int((failed > 0).sum()),
+        "sent": int(failed.notna().sum()),
+    }

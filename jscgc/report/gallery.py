@@ -1,0 +1,128 @@
+"""The page's pictures: every one embedded once, and the places that show them - grid, slider, extremes, failures, controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from jscgc.report import results
+from jscgc.report.failures import extreme_pictures, failed_pictures, failure_table
+from jscgc.report.picture_store import Store, cell_of, key_of, picture_captions, pictured
+from jscgc.report.pictures import Embedded, Photo, Shot, embed, find_photos
+
+
+def gallery(folder: Path, table: pd.DataFrame, check: Mapping[str, Any]) -> dict[str, Any]:
+    """What the picture sections show.
+
+    Args:
+        folder: with IMAGE/original.png and the received pictures.
+        table: tidy results.
+        check: `controls` of the summary's checks.
+    """
+    photos = find_photos(folder, table)
+    embedded = embed(photos) if photos else Embedded({}, 0, [])
+    store = Store(embedded)
+    captions = picture_captions(table)
+    stuck = {key for key, value in pictured(table, results.CANNOT_OPERATE).items() if value > 0}
+    shots = [shot for photo in embedded.photos for shot in photo.received if not results.is_aside(shot.method)]
+    methods = results.order_methods(shot.method for shot in shots)
+    channels = results.order_channels(shot.channel for shot in shots)
+    links = [(c, r) for c in channels for r in sorted({s.rate for s in shots if s.channel == c}, reverse=True)]
+    extremes = extreme_pictures(photos, table, store, captions)
+    failed = failed_pictures(photos, table, store, captions)
+    return {
+        "found": len(photos),
+        "side": embedded.side,
+        "methods": methods,
+        "channels": [(c, results.channel_label(c)) for c in channels],
+        "rates": sorted({shot.rate for shot in shots}, reverse=True),
+        "photos": [_photo_panels(photo, store, captions, methods, links, stuck) for photo in embedded.photos],
+        "controls": _control_pictures(embedded.photos, store, captions, check),
+        "slider": _slider(embedded.photos, store, captions, shots),
+        "extremes": extremes,
+        "failed": failed,
+        "failures": failure_table(table),
+        "store": store.uris,
+    }
+
+
+def _photo_panels(
+    photo: Photo,
+    store: Store,
+    captions: Mapping[tuple[str, Shot], str],
+    methods: Sequence[str],
+    links: Sequence[tuple[str, int]],
+    stuck: Set[tuple[str, Shot]],
+) -> dict[str, Any]:
+    panels = []
+    for channel, rate in links:
+        here = {shot for shot in photo.received if (shot.channel, shot.rate) == (channel, rate)}
+        snrs = sorted({shot.snr_db for shot in here if not results.is_aside(shot.method)})
+        lines = []
+        for snr_db in snrs:
+            cells = [cell_of(photo, Shot(m, channel, snr_db, rate), store, captions) for m in methods]
+            for cell in cells:
+                lost = (photo.name, Shot(cell["method"], channel, snr_db, rate)) in stuck
+                cell["why"] = "cannot operate" if lost else "no picture"
+            lines.append((f"{snr_db:g} dB".replace("-", "−"), cells))
+        panels.append({"channel": channel, "rate": rate, "lines": lines})
+    return {"name": photo.name, "original": store.id(photo.original), "size": photo.size, "panels": panels}
+
+
+def _control_pictures(
+    photos: Sequence[Photo], store: Store, captions: Mapping[tuple[str, Shot], str], check: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Per photograph: the original, ours, and the controls at the control's condition."""
+    found = []
+    for condition in check["conditions"]:
+        link = (condition["channel"], condition["snr_db"], results.rate_of(condition["cbr"]))
+        for photo in photos:
+            shots = [Shot(method, *link) for method in (results.OURS, *results.CONTROLS)]
+            cells = [cell_of(photo, shot, store, captions) for shot in shots if shot in photo.received]
+            if any(cell["method"] in results.CONTROLS for cell in cells):
+                original = store.id(photo.original)
+                found.append({"name": photo.name, "original": original, "size": photo.size, "cells": cells})
+    return found
+
+
+def _slider(
+    photos: Sequence[Photo], store: Store, captions: Mapping[tuple[str, Shot], str], shots: Sequence[Shot]
+) -> dict[str, Any]:
+    """The slider's choices and an index: `pictures` is KEY -> [identifier, caption], KEY as the script builds it."""
+    methods = results.order_methods(shot.method for shot in shots)
+    pictures = {
+        key_of(photo.name, shot): [
+            store.id(path),
+            captions.get((photo.name, shot), ""),
+        ]
+        for photo in photos
+        for shot, path in photo.received.items()
+        if not results.is_aside(shot.method)
+    }
+    channels = results.order_channels(shot.channel for shot in shots)
+    snrs = sorted({shot.snr_db for shot in shots})
+    rates = sorted({shot.rate for shot in shots})
+    return {
+        "originals": {photo.name: store.id(photo.original) for photo in photos},
+        "sizes": {photo.name: photo.size for photo in photos},
+        "pictures": pictures,
+        "choices": {
+            "photo": [(photo.name, photo.name) for photo in photos],
+            "left": [("original", "original"), *((m, results.method_label(m)) for m in methods)],
+            "right": [("original", "original"), *((m, results.method_label(m)) for m in methods)],
+            "channel": [(c, results.channel_label(c)) for c in channels],
+            "snr": [(f"{s:g}", f"{s:g} dB") for s in snrs],
+            "rate": [(str(r), f"{r}/768") for r in rates],
+        },
+        "first": {
+            "photo": photos[0].name if photos else "",
+            "left": "original",
+            "right": methods[0] if methods else "",
+            "channel": channels[0] if channels else "",
+            "snr": f"{results.middle(snrs):g}" if snrs else "",
+            "rate": str(rates[-1]) if rates else "",
+        },
+    }

@@ -1,0 +1,133 @@
+"""Published figures beside ours: never on one axis, because images, networks and scales differ.
+
+`data/published_paper.csv` holds the values of the JSCGC paper's plots (Kodak at full resolution, CBR 2/768); `exact` says whether
+the paper states the number or whether it was read off a plot (to about 0.004; rFID to 1). `reports/published.csv` holds the
+anchors that `jscgc bench published` recomputes on the very same images: those alone may be compared number by number.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+
+from jscgc.report.figures import Plot, add_series, figure_layout, plain
+from jscgc.report.headline import ARROWS
+from jscgc.report.results import is_aside, metric_info, metric_label, order_metrics
+from jscgc.report.series import Style, series_names, series_styles
+
+_PARTNERS = {
+    "PSNR (dB)": ("psnr",),
+    "LPIPS": ("lpips", "feature_distance"),
+    "DISTS": ("dists", "feature_distance"),
+    "CLIP score": ("clip", "semantic_cosine"),
+    "DINO score": ("dino", "semantic_cosine"),
+    "DreamSim": ("dreamsim", "feature_distance"),
+    "rFID": ("fid_inception", "fid"),
+}
+"""Published metric -> the beginnings of our metrics that look at the same, the nearest first."""
+_LOWER = ("LPIPS", "DISTS", "DreamSim", "rFID")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One published metric and the nearest of ours, each on its own axes."""
+
+    metric: str
+    published: Plot
+    ours: Plot | None
+
+
+def paper_rows() -> list[dict[str, Any]]:
+    """The paper's values: {metric, channel, rate, snr_db, method, value, exact, source}."""
+    text = files("jscgc.report").joinpath("data/published_paper.csv").read_text(encoding="utf-8")
+    return [
+        {
+            **r,
+            "rate": int(r["rate"]),
+            "snr_db": float(r["snr_db"]),
+            "value": float(r["value"]),
+            "exact": r["exact"] == "yes",
+        }
+        for r in csv.DictReader(text.splitlines())
+    ]
+
+
+def anchors(path: Path) -> list[dict[str, Any]]:
+    """reports/published.csv as text, and whether the difference is `within` its tolerance; [] where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{**r, "within": abs(float(r["difference"])) <= float(r["tolerance"])} for r in csv.DictReader(file)]
+
+
+def published_plots(rows: Sequence[Mapping[str, Any]]) -> list[Beside]:
+    """Per published metric, the paper's AWGN curves and ours at AWGN and the same CBR (or the nearest that we have)."""
+    paper = [r for r in paper_rows() if r["channel"] == "awgn"]
+    own = [r for r in rows if not is_aside(r["method"]) and r["channel"] == "awgn" and r["mean"] is not None]
+    measured = order_metrics(r["metric"] for r in own)
+    cbr = min({r["cbr"] for r in own}, key=lambda c: abs(c - paper[0]["rate"] / 768), default=None)
+    found = []
+    for index, metric in enumerate(dict.fromkeys(r["metric"] for r in paper)):
+        partner = next((m for start in _PARTNERS[metric] for m in measured if m.startswith(start)), None)
+        here = [r for r in own if r["metric"] == partner and r["cbr"] == cbr]
+        arrow = ARROWS["lower" if metric in _LOWER else "higher"]
+        published = Plot(f"published-{index}", f"Paper: {metric} {arrow}", _paper_figure(paper, metric))
+        found.append(Beside(metric, published, _our_figure(here, partner, index) if partner and here else None))
+    return found
+
+
+def legend(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Style]]:
+    """Every series of `published_plots`, the paper's and ours."""
+    own = [r for r in rows if r["channel"] == "awgn"]
+    names = series_names(own)
+    names |= {
+        k: v for k, v in series_names([{**r, "steps": 0} for r in paper_rows()]).items() if v not in names.values()
+    }
+    styles = series_styles(list(names))
+    return [(name, styles[key]) for key, name in names.items()]
+
+
+def _paper_figure(paper: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
+    figure = go.Figure()
+    own = [{**r, "steps": 0} for r in paper if r["metric"] == metric]
+    names = series_names(own)
+    for key, name in names.items():
+        points = sorted((r for r in own if r["method"] == key[0]), key=lambda r: float(r["snr_db"]))
+        style = series_styles(list(names))[key]
+        figure.add_scatter(
+            x=[r["snr_db"] for r in points],
+            y=[r["value"] for r in points],
+            mode="lines+markers",
+            name=name,
+            line={"color": style.colour, "width": 2, "dash": style.dash},
+            # Open where read off a plot: an eye's number is not a stated one.
+            marker={
+                "symbol": [style.marker + ("" if r["exact"] else "-open") for r in points],
+                "size": 8,
+                "color": style.colour,
+            },
+            hovertemplate="%{y:.4g}",
+            meta={"series": name},
+        )
+    figure.update_layout(figure_layout("SNR (dB)"))
+    return plain(figure)
+
+
+def _our_figure(rows: Sequence[Mapping[str, Any]], metric: str, index: int) -> Plot:
+    figure = go.Figure()
+    names = series_names(rows)
+    styles = series_styles(list(names))
+    for key, name in names.items():
+        points = sorted((r for r in rows if (r["method"], r["steps"]) == key), key=lambda r: float(r["snr_db"]))
+        add_series(figure, points, "snr_db", name, styles[key], {"series": name})
+    figure.update_layout(figure_layout("SNR (dB)"))
+    info = metric_info(metric)
+    assert info is not None
+    title = f"Ours: {metric_label(metric)} {ARROWS[info.direction]}"
+    return Plot(f"published-ours-{index}", title, plain(figure))

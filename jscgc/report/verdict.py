@@ -1,0 +1,180 @@
+"""Who wins, by how much, and whether that is more than chance: the words of the page's first lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from jscgc.evaluation.statistics import Interval
+from jscgc.report.checks import advantage
+from jscgc.report.headline import Headline, HeadlineRow
+from jscgc.report.results import OURS, Condition, method_label, metric_info
+from jscgc.report.semantics import semantic_axes
+
+TWO_STAGE = "diffjscc"
+"""The opponent of the paper's claim: the same generator behind a codec that was trained for reconstruction."""
+
+
+@dataclass(frozen=True)
+class Duel:
+    """JSCGC against one method on one metric, on the same photographs and draws; positive is better for JSCGC."""
+
+    metric: str
+    other: str
+    gain: Interval
+    share: tuple[float, float, float] | None
+    """The gain and its interval as a share of the other's mean; None where that is zero."""
+
+    @property
+    def word(self) -> str:
+        """`better`, `worse` or `unclear`: clear only if the interval of the paired difference excludes zero."""
+        return "better" if self.gain.low > 0 else "worse" if self.gain.high < 0 else "unclear"
+
+    @property
+    def text(self) -> str:
+        """`3.1 % better [+1.0, +5.2]`, in the metric's own unit where a share means nothing."""
+        mean, low, high = self.share or (self.gain.mean, self.gain.low, self.gain.high)
+        if self.share is None:
+            return f"{mean:+.3g} [{low:+.3g}, {high:+.3g}]"
+        return f"{100 * mean:+.1f} % [{100 * low:+.1f}, {100 * high:+.1f}]".replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Score:
+    """On how many metrics JSCGC is clearly better, undecided, clearly worse than one method."""
+
+    other: str
+    better: list[str]
+    unclear: list[str]
+    worse: list[str]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One question of the headline: its metric, who has the best mean, and JSCGC beside the two that matter."""
+
+    question: str
+    row: HeadlineRow
+    best: str
+    best_text: str
+    ours_text: str
+    against_two_stage: Duel | None
+    against_best: Duel | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The page's first lines; `lines` and `scores` are empty where JSCGC was not evaluated."""
+
+    sentence: str
+    leader: str
+    """Who has the best mean on the most metrics."""
+    lines: list[Line]
+    scores: list[Score]
+
+
+_QUESTIONS = {
+    "realism": "Does the set look like photographs?",
+    "semantics": "Is the same thing recognised?",
+    "perception": "Does it look like the original?",
+    "distortion": "How large is the pixel error?",
+}
+
+
+def verdict(headline: Headline | None, cells: Mapping[Condition, pd.DataFrame]) -> Verdict | None:
+    """Who wins at the headline's condition; None without one."""
+    if headline is None:
+        return None
+    duels = _duels(headline, cells)
+    scores = [
+        Score(other, *([d.metric for d in found if d.word == word] for word in ("better", "unclear", "worse")))
+        for other in headline.methods
+        if (found := [d for d in duels.values() if d.other == other])
+    ]
+    lines = [_line(headline, question, metric, duels) for question, metric in _key_metrics(headline).items()]
+    return Verdict(_sentence(headline, scores), _leader(headline), [line for line in lines if line], scores)
+
+
+def _key_metrics(headline: Headline) -> dict[str, str]:
+    """Question -> the metric that answers it: one each, of those in the headline."""
+    measured = [row.metric for row in headline.rows]
+    axes = semantic_axes(measured)
+    perceptual = [m for start in ("lpips", "dists", "feature_distance") for m in measured if m.startswith(start)]
+    found = {"perception": perceptual[:1], "realism": axes["realism"][:1], "semantics": axes["semantics"][:1]}
+    found["distortion"] = [m for m in axes["distortion"] if m == "psnr"]
+    return {_QUESTIONS[axis]: metrics[0] for axis, metrics in found.items() if metrics}
+
+
+def _duels(headline: Headline, cells: Mapping[Condition, pd.DataFrame]) -> dict[tuple[str, str], Duel]:
+    """(metric, other) -> duel, for every metric and method that have values at the headline's condition."""
+    place = (headline.channel, headline.snr_db, headline.cbr)
+    here: dict[tuple[str, str], pd.DataFrame] = {}
+    for c, cell in sorted(cells.items(), key=lambda item: item[0].steps):
+        if (c.channel, c.snr_db, c.cbr) == place:
+            here[c.method, c.metric] = cell  # with several numbers of steps the most, as in the table
+    found = {}
+    for row in headline.rows:
+        info = metric_info(row.metric)
+        assert info is not None
+        means = {cell.method: cell.mean for cell in row.cells}
+        for method, mean in means.items():
+            if method == OURS or mean is None or means.get(OURS) is None:
+                continue
+            gain = advantage(here[OURS, row.metric], here[method, row.metric], info)
+            if gain.count:
+                share = (gain.mean / abs(mean), gain.low / abs(mean), gain.high / abs(mean)) if mean else None
+                found[row.metric, method] = Duel(row.metric, method, gain, share)
+    return found
+
+
+def _line(headline: Headline, question: str, metric: str, duels: Mapping[tuple[str, str], Duel]) -> Line | None:
+    row = next(row for row in headline.rows if row.metric == metric)
+    best = next((cell for cell in row.cells if cell.best), None)
+    ours = next((cell for cell in row.cells if cell.method == OURS), None)
+    if best is None:
+        return None
+    against = duels.get((metric, best.method))
+    ours_text = ours.text if ours is not None else "–"
+    return Line(question, row, best.method, best.text, ours_text, duels.get((metric, TWO_STAGE)), against)
+
+
+def _leader(headline: Headline) -> str:
+    wins = dict.fromkeys(headline.methods, 0)
+    for row in headline.rows:
+        for cell in row.cells:
+            wins[cell.method] += cell.best
+    most = max(wins.values(), default=0)
+    if not most:
+        return ""
+    names = " and ".join(method_label(method) for method, count in wins.items() if count == most)
+    return f"Of all {len(wins)} methods the best mean on most metrics: {names} ({most} of {len(headline.rows)})."
+
+
+def _sentence(headline: Headline, scores: list[Score]) -> str:
+    """The answer in one sentence, about the two-stage system where it is there, else about all others."""
+    if not scores:
+        return f"{headline.condition}: JSCGC was not compared with anything here."
+    score = next((s for s in scores if s.other == TWO_STAGE), None)
+    if score is None:
+        better = sum(len(s.better) for s in scores)
+        worse = sum(len(s.worse) for s in scores)
+        total = sum(len(s.better + s.unclear + s.worse) for s in scores)
+        return (
+            f"JSCGC is clearly better in {better} and clearly worse in {worse} of {total} comparisons with "
+            f"{len(scores)} method{'s' * (len(scores) > 1)}; the rest may be chance."
+        )
+    other, total = method_label(score.other), len(score.better + score.unclear + score.worse)
+    if not score.better and not score.worse:
+        return f"No clear winner: on none of {total} metrics do JSCGC and {other} differ by more than chance."
+    if score.better and not score.worse:
+        start = f"JSCGC wins against {other}"
+    elif score.worse and not score.better:
+        start = f"JSCGC loses against {other}"
+    else:
+        start = f"JSCGC and {other} each win on some metrics"
+    return (
+        f"{start}: clearly better on {len(score.better)} of {total} metrics, clearly worse on {len(score.worse)}, "
+        f"no clear difference on {len(score.unclear)}."
+    )

@@ -1,0 +1,195 @@
+"""What the report says in words follows from the numbers, whichever way they fall; looks; published figures; failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jscgc.methods import SYSTEMS
+from jscgc.report import headline_table, summarise
+from jscgc.report.failures import extreme_pictures, failed_pictures, failure_table
+from jscgc.report.picture_store import Store, picture_captions
+from jscgc.report.pictures import embed, find_photos
+from jscgc.report.published import anchors, paper_rows, published_plots
+from jscgc.report.results import COLUMNS, method_label
+from jscgc.report.semantics import semantic_points, semantic_readings
+from jscgc.report.series import HUES, series_styles
+from jscgc.report.summary import matrices
+from jscgc.report.verdict import verdict
+
+COSINE, FID = "semantic_cosine_efficientnet_lite0", "fid_efficientnet_lite0"
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb` (WCAG 2.1)."""
+    channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#fbfbfa", "#1b2027", "#14171c"])
+def test_every_hue_is_seen_on_light_and_dark_ground(ground: str) -> None:
+    for hue in HUES:
+        bright, dim = sorted((luminance(hue), luminance(ground)), reverse=True)
+        assert (bright + 0.05) / (dim + 0.05) >= 3, hue
+
+
+def test_no_two_methods_look_alike_and_a_method_always_looks_the_same() -> None:
+    known = [(method, 0) for method in SYSTEMS]
+    styles = series_styles(known)
+    assert len({s.marker for s in styles.values()}) == len(known) == len(set(styles.values()))
+    for some in (known[:4], known[9:13], known[::3]):
+        assert series_styles(some) == {key: styles[key] for key in some}
+    crowd = [*known, *((f"stranger{i}", 0) for i in range(30)), ("jscgc", 4), ("jscgc", 9)]
+    found = series_styles(crowd)
+    assert len({(s.dash, s.marker) for s in found.values()}) == len(crowd)
+    assert found["jscgc", 4].colour == found["jscgc", 0].colour
+    assert all(s.glyph and s.dasharray for s in found.values())
+
+
+def semantic_table(falls: dict[str, tuple[float, float, float]]) -> pd.DataFrame:
+    """method -> how much PSNR, cosine and realism (Fréchet, upwards) it loses from 10 to 0 dB; 4 photographs, 3 draws."""
+    rows = []
+    for method, losses in falls.items():
+        for low, snr_db in enumerate((10.0, 0.0)):
+            for seed in range(3):
+                place = (method, "awgn", snr_db, 8 / 768, 2, seed)
+                wobble = 0.001 * seed
+                for i in range(4):
+                    rows.append((*place, f"i{i}", "psnr", 20 + i - low * losses[0] + wobble))
+                    rows.append((*place, f"i{i}", COSINE, 0.6 + 0.01 * i - low * losses[1] + wobble))
+                    rows.append((*place, f"*-i{i}", FID, 5 + 0.1 * i + low * losses[2] + wobble * (-1) ** i))
+                rows.append((*place, "*", FID, 5.15 + low * losses[2]))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("ours", "other", "said"),
+    [
+        ((3, 0.2, 0.0), (3, 0.2, 2.0), "is seen here for JSCGC."),
+        ((3, 0.2, 1.0), (3, 0.2, 3.0), "is seen in part"),
+        ((3, 0.2, 3.0), (3, 0.2, 1.0), "its realism is clearly lost as well"),
+        ((3, 0.0, 2.0), (3, 0.2, 2.0), "its meaning is not clearly lost"),
+        ((3, -0.1, -1.0), (3, 0.2, 2.0), "its meaning is not clearly lost"),
+    ],
+)
+def test_the_verdict_on_semantics_goes_every_way(
+    ours: tuple[float, float, float], other: tuple[float, float, float], said: str
+) -> None:
+    table = semantic_table({"jscgc": ours, "mambajscc_psnr": other})
+    (reading,) = semantic_readings(matrices(table), summarise(table)["rows"])
+    assert said in reading.text[0]
+    assert (reading.high_db, reading.low_db) == (10, 0)
+    change = {c.label: c for c in reading.changes}["JSCGC"]
+    assert change.distortion.mean == pytest.approx(ours[0]) and change.semantics.mean == pytest.approx(ours[1])
+    assert change.realism.mean == pytest.approx(ours[2], abs=1e-9)
+    assert any(f"{ours[0]:.2f}" in line for line in reading.text[2:])
+
+
+def test_semantic_points_are_the_summarys_means() -> None:
+    table = semantic_table({"jscgc": (3, 0.2, 1), "diffjscc": (2, 0.1, 1)})
+    points = {(p["series"], p["snr_db"]): p["values"] for p in semantic_points(summarise(table)["rows"])}
+    assert len(points) == 4
+    for (series, snr_db), values in points.items():
+        own = table[(table["method"] == series.lower()) & (table["snr_db"] == snr_db)]
+        for metric in ("psnr", COSINE):
+            assert values[metric][0] == pytest.approx(own[own["metric"] == metric]["value"].mean(), rel=1e-5)
+        assert values[FID][0] == pytest.approx(
+            own[(own["metric"] == FID) & (own["image"] == "*")]["value"].mean(), rel=1e-5
+        )
+
+
+def test_no_semantics_without_three_axes_or_two_snrs() -> None:
+    table = semantic_table({"jscgc": (3, 0.2, 1)})
+    for less in (table[table["metric"] != COSINE], table[table["snr_db"] == 10]):
+        assert semantic_readings(matrices(less), summarise(less)["rows"]) == []
+
+
+@pytest.mark.parametrize(
+    ("gain", "start", "word"),
+    [(2.0, "JSCGC wins", "better"), (-2.0, "JSCGC loses", "worse"), (0.0, "No clear winner", "unclear")],
+)
+def test_who_wins_is_told_every_way(gain: float, start: str, word: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        (method, "awgn", 0.0, 8 / 768, 2, seed, f"i{i}", "psnr", 20 + i + ahead + rng.normal(0, 0.3))
+        for method, ahead in (("jscgc", gain), ("diffjscc", 0.0))
+        for i in range(6)
+        for seed in range(2)
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    told = verdict(headline_table(summarise(table)), matrices(table))
+    assert told is not None and told.sentence.startswith(start)
+    (line,) = told.lines
+    assert line.against_two_stage is not None and line.against_two_stage.word == word
+    # By pandas: the mean of the differences on the same photograph and draw, as a share of the other's mean.
+    wide = table.pivot(index=["image", "seed"], columns="method", values="value")
+    expected = (wide["jscgc"] - wide["diffjscc"]).mean()
+    assert line.against_two_stage.gain.mean == pytest.approx(expected)
+    assert line.against_two_stage.text.replace("−", "-").startswith(
+        f"{100 * expected / wide['diffjscc'].mean():+.1f} %"
+    )
+    assert told.leader.count(method_label("diffjscc" if gain < 0 or expected < 0 else "jscgc"))
+
+
+def test_published_values_are_those_of_the_source_and_never_on_our_axes() -> None:
+    rows = paper_rows()
+    found = {(r["metric"], r["channel"], r["snr_db"], r["method"]): r for r in rows}
+    assert len(found) == len(rows) and all("2606.12858" in r["source"] for r in rows)
+    headline = found["LPIPS", "awgn", 5, "jscgc"]["value"] / found["LPIPS", "awgn", 5, "diffjscc"]["value"]
+    assert headline == pytest.approx(0.7942, abs=0.01)  # the abstract's 79.42 %, read off a plot to 0.004
+    assert found["rFID", "awgn", 0, "jscgc"]["exact"] and not found["LPIPS", "awgn", 0, "jscgc"]["exact"]
+    for pair in published_plots(summarise(semantic_table({"jscgc": (1, 1, 1)}))["rows"]):
+        shown = {y for trace in pair.published.figure["data"] for y in trace["y"]}
+        assert shown == {r["value"] for r in rows if (r["metric"], r["channel"]) == (pair.metric, "awgn")}
+
+
+def test_anchors_within_and_beyond_their_tolerance(tmp_path: Path) -> None:
+    path = tmp_path / "published.csv"
+    path.write_text("figure,published,ours,difference,tolerance\na,1,1.3,0.3,0.4\nb,1,2.6,1.6,1.2\n")
+    assert [r["within"] for r in anchors(path)] == [True, False] and anchors(tmp_path / "none.csv") == []
+
+
+def test_extremes_and_failures_are_chosen_by_number(tmp_path: Path, save_picture: Callable[..., None]) -> None:
+    values = {"a": 5.0, "b": 7.0, "c": 3.0}
+    place = ("awgn", 0.0, 8 / 768, 0)
+    rows = [
+        ("hevc_ldpc", *place, s, i, "feature_distance_efficientnet_lite0", v + 9 * s)
+        for i, v in values.items()
+        for s in (0, 1)
+    ]
+    rows += [
+        ("hevc_ldpc", *place, s, i, "decoding_failed", float((i, s) in {("b", 0), ("c", 1)}))
+        for i in values
+        for s in (0, 1)
+    ]
+    rows += [
+        ("hevc_ldpc", "awgn", -5.0, 8 / 768, 0, s, i, "cannot_operate", float(i == "a")) for i in values for s in (0, 1)
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    for name in values:
+        save_picture(tmp_path / name / "original.png")
+        save_picture(tmp_path / name / "hevc_ldpc_awgn_0dB_8.png", seed=1)
+    photos = find_photos(tmp_path, table)
+    # Only one photograph is in the page's grid: the others are added for this.
+    store = Store(embed(photos, most=1))
+    captions = picture_captions(table)
+    extremes = extreme_pictures(photos, table, store, captions)
+    (row,) = extremes["rows"]
+    assert [(row[end]["name"], row[end]["value"]) for end in ("worst", "best")] == [("b", 7.0), ("c", 3.0)]
+    assert row["of"] == 3 and all(
+        row[end][key] in store.uris for end in ("worst", "best") for key in ("id", "original")
+    )
+    failed = failed_pictures(photos, table, store, captions)
+    assert [cell["title"].partition(":")[0] for cell in failed["cells"]] == [
+        "b"
+    ]  # the pictured draw is the lowest seed's
+    found = failure_table(table)
+    assert found["snrs"] == [-5, 0]
+    (line,) = found["rows"]
+    assert line["cells"][0] == {"lost": 1, "photos": 3, "failed": 0, "sent": 0}
+    assert line["cells"][1] == {"lost": 0, "photos": 0, "failed": 2, "sent": 6}
