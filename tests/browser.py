@@ -57,8 +57,8 @@ def browser() -> Iterator[Browser]:
 class Visit:
     """A page, and what went wrong on it.
 
-    errors: console errors (failed requests among them) and uncaught exceptions. elsewhere: addresses on other machines that the page
-    asked for (they are not let through).
+    errors: console errors (failed requests among them) and uncaught exceptions. elsewhere: addresses on other machines that the
+    page asked for (they are not let through).
     """
 
     page: Page

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from jscgc.config import SampleParams
 from jscgc.encoder.kernels import cuda_scan
-from jscgc.encoder.scan import implementation, scan, scan_reference
+from jscgc.encoder.scan import KERNEL_FROM, implementation, scan, scan_kernel, scan_reference
 from jscgc.metrics import available, pair_metric
 from jscgc.metrics import info as metric_info
 from jscgc.systems import store
@@ -58,11 +58,19 @@ def test_the_kernel_agrees_with_the_recurrence_and_so_do_its_gradients(length, b
     assert implementation(torch.device("cuda"))[0] == "mamba_ssm"
     inputs = problem(length, batch)
     expected = run(scan_reference, inputs)
-    found = run(scan, [t.float().cuda() for t in inputs])
+    found = run(scan_kernel, [t.float().cuda() for t in inputs])
     for name, a, b in zip(("y", "x", "dt", "A", "B", "C", "D", "state"), found, expected, strict=True):
         error = float((a - b).abs().max() / b.abs().max())
         print(f"length {length} {name}: {error:.1e}")
         assert error <= 8 * TENSOR_FLOAT, name
+
+
+@pytest.mark.parametrize("length", [KERNEL_FROM - 1, KERNEL_FROM])
+def test_the_scan_that_is_chosen_agrees_too(length):
+    inputs = problem(length, 2)
+    found = run(scan, [t.float().cuda() for t in inputs])
+    for a, b in zip(found, run(scan_reference, inputs), strict=True):
+        assert (a - b).abs().max() <= (8 * TENSOR_FLOAT if length >= KERNEL_FROM else 1e-5) * b.abs().max()
 
 
 @pytest.mark.parametrize("channel", ["awgn", "rayleigh_fast"])

@@ -88,3 +88,13 @@ def test_the_block_mixes_the_whole_image():
 def test_a_width_that_heads_do_not_divide_is_an_error():
     with pytest.raises(ValueError, match=r"encoder width 10 must be a multiple of encoder\.head 4"):
         VssBlock(10, state=4, head=4)
+
+
+def test_readings_scanned_together_are_those_scanned_one_by_one():
+    """As a GPU does it for small images."""
+    net, image = block(), torch.randn(2, 8, 3, 5, generator=torch.Generator().manual_seed(1))
+    constant = torch.randn(2, 4, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        together = net._scan(image, constant, range(DIRECTIONS))
+        alone = sum(net._scan(image, constant, [direction]) for direction in range(DIRECTIONS))
+    assert torch.allclose(together, alone, atol=1e-6)
