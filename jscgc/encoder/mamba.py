@@ -109,7 +109,9 @@ class VssBlock(nn.Module):
         """Directions are to the scan what heads are: each has its own step sizes and decays, and its group of maps B, C."""
         batch, count = len(image), len(directions)
         sequences = torch.stack([read(image, direction) for direction in directions])
-        selected = torch.bmm(sequences.flatten(1, 2), self.select[directions]).unflatten(1, (batch, -1))
+        selected = torch.bmm(sequences.flatten(1, 2), self.select[directions]).reshape(
+            count, batch, -1, self.select.shape[-1]
+        )
         dt, to_state, from_state = torch.split(selected, [self.heads, self.state, self.state], dim=-1)
         y = scan(
             rearrange(sequences, "d b l (h p) -> b l (d h) p", p=self.head),
