@@ -42,10 +42,13 @@ test: $(STAMP)  ## Lint, types, tests
 dashboard: $(STAMP)  ## MLflow on http://127.0.0.1:5000
 	@python -m pipeline.dashboard
 
+ship: $(STAMP)  ## The trained models in data/models as those that come with the package
+	@python -m pipeline.ship
+
 lock: $(STAMP)  ## Pin what .venv holds now in requirements.lock
 	@python -m pipeline.lock
 
 clean:  ## Remove what stages made (not .venv, MLflow's runs and finished evaluation jobs)
 	rm -rf data/photos data/latents data/models reports/results.csv reports/protocol.json reports/pictures reports/timing.json reports/theory.json reports/curves reports/metrics reports/index.html reports/grid.png reports/paired.csv reports/bd_rate.csv reports/figures reports/tables reports/report.pdf reports/summary.json .jscgc/runs
 
-.PHONY: help install reproduce profile test dashboard lock clean
+.PHONY: help install reproduce profile test dashboard ship lock clean

@@ -62,10 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, short: str, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=short, description=text, formatter_class=Help)
         sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
-        place = os.environ.get("JSCGC_MODELS", "data/models")
-        sub.add_argument(
-            "--models", type=Path, default=Path(place), metavar="DIR", help="trained models (JSCGC_MODELS)"
-        )
+        options.add_models(sub)
         return sub
 
     send = command("transmit", "send one photo through the channel", TRANSMIT)
@@ -211,6 +208,7 @@ def _transmit(a: argparse.Namespace) -> None:
         )
     conditions = {
         "photo": str(a.photo),
+        "models": str(a.models),
         "height": photo.shape[1],
         "width": photo.shape[2],
         "channel": a.channel,
@@ -294,6 +292,7 @@ def _print_transmission(document: dict[str, Any]) -> None:
             console.print(f"{row['method']}: {text}{lost}", markup=False)
     for why in document["cannot_operate"].values():
         console.print(f"cannot operate: {why}", markup=False)
+    console.print(f"models: {document['models']}", soft_wrap=True, markup=False)
     for name, path in document["files"].items():
         console.print(f"{name}: {path}", soft_wrap=True)
 

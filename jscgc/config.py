@@ -450,6 +450,9 @@ class Params(Section):
     """All of params.yaml."""
 
     profile: str
+    init: Literal["shipped", "scratch"] = "scratch"
+    """Where VAE and prior come from. `shipped`: those that come with the package, passed through, with the latents' statistics
+    they were trained with; sections vae and generator must then state their sizes. `scratch`: they are trained."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -474,6 +477,15 @@ class Params(Section):
         for name in self.evaluate.methods:
             if name in CODECS and name not in self.baselines.codecs:
                 raise ValueError(f"evaluate.methods: {name} is not trained; list it in section baselines")
+        return self
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Params:
+        for name, source in (("vae", self.vae.source), ("generator", self.generator.source)):
+            if self.init == "shipped" and source == "pretrained":
+                raise ValueError(f"init shipped and {name}.source pretrained: one of them; set init: scratch")
+        if self.init == "shipped" and not self.latents.normalise:
+            raise ValueError("init shipped needs latents.normalise: true (its prior knows normalised latents)")
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, get_args
+
+SHIPPED = Path(__file__).parent / "pretrained"
+"""The trained models that come with the package."""
 
 
 def names_of(kind: Any) -> tuple[Any, ...]:

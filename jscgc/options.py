@@ -6,11 +6,14 @@ Nothing here imports torch, so that --help is quick.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jscgc.channel import spec
+from jscgc.methods import SHIPPED
 
 if TYPE_CHECKING:
     from jscgc.config import SampleParams
@@ -107,6 +110,20 @@ def channel(text: str) -> str:
         return spec.canonical(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def models_folder() -> Path:
+    """JSCGC_MODELS if it is set; else data/models once something is trained there; else the models that come with the package."""
+    if named := os.environ.get("JSCGC_MODELS"):
+        return Path(named)
+    own = Path("data/models")
+    return own if any(own.glob("*/model.json")) else SHIPPED
+
+
+def add_models(sub: argparse.ArgumentParser) -> None:
+    """Where the trained models are."""
+    text = "trained models; without it JSCGC_MODELS, else data/models, else those that come with the package"
+    sub.add_argument("--models", type=Path, default=models_folder(), metavar="DIR", help=text)
 
 
 def add_sampling(sub: argparse.ArgumentParser) -> None:

@@ -45,7 +45,7 @@ def select(name: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m pipeline.profile nano|smoke|paper")
+        sys.exit("usage: python -m pipeline.profile NAME (nano, or a file in pipeline/profiles)")
     try:
         select(sys.argv[1])
     except ParamsError as error:

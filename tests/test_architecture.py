@@ -23,7 +23,7 @@ ALLOWED = {
     "seeding": set(),
     "files": set(),
     "cluster": set(),
-    "options": {"channel", "config"},
+    "options": {"channel", "config", "methods"},
     "tracking": {"files"},
     "data": BASE,
     "channel": set(),

@@ -266,10 +266,17 @@ def test_blind_channels_are_for_evaluation(tmp_path):
         ({"generator.source": "pretrained"}, "needs pretrained_path"),
         ({"generator.caption_path": "x"}, "caption_path is for backbone zimage"),
         ({"generator.dtype": "bfloat16"}, "dtype bfloat16 is for source pretrained only"),
-        ({"generator.source": "pretrained", "generator.pretrained_path": "x"}, "needs latents.normalise: false"),
+        (
+            {"init": "scratch", "generator.source": "pretrained", "generator.pretrained_path": "x"},
+            "needs latents.normalise: false",
+        ),
+        ({"generator.source": "pretrained", "generator.pretrained_path": "x"}, "init shipped and generator.source"),
+        ({"vae.source": "pretrained", "vae.pretrained_path": "x"}, "init shipped and vae.source"),
+        ({"latents.normalise": False}, "init shipped needs latents.normalise: true"),
         ({"jscgc.adapter.controlnet_path": "x"}, "controlnet_path is for generator.backbone zimage only"),
         (
             {
+                "init": "scratch",
                 "generator.source": "pretrained",
                 "generator.pretrained_path": "x",
                 "generator.dtype": "bfloat16",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +38,7 @@ def add_parser(commands: Any, formatter: Any) -> None:
         formatter_class=formatter,
     )
     sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
-    place = os.environ.get("JSCGC_MODELS", "data/models")
-    sub.add_argument("--models", type=Path, default=Path(place), metavar="DIR", help="trained models (JSCGC_MODELS)")
+    options.add_models(sub)
     sub.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="photos, searched recursively")
     sub.add_argument(
         "--methods",

@@ -1,14 +1,20 @@
-"""Trained systems on disk: a folder each with model.json (what it is) and weights.safetensors, never pickle."""
+"""Trained systems on disk: a folder each with model.json (what it is) and weights.safetensors, never pickle.
+
+A model may share parts with the models beside it (DiffJSCC's codec is mambajscc_psnr): model.json then names them and their
+checksum, and the weights lie there once.
+"""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, ValidationError, model_validator
+from safetensors.torch import load_file
 from torch import nn
 
 from jscgc.channel.accounting import GRID
@@ -23,11 +29,11 @@ from jscgc.config import (
     Section,
 )
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
-from jscgc.files import atomic, read_json, write_json
+from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.generator.lora import add_lora
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_weights, save_weights
 from jscgc.latent.pixels import PIXELS, PixelVae
-from jscgc.methods import CLASSICAL, CODECS, PIXEL, PIXEL_START, SYSTEMS, CodecName
+from jscgc.methods import CLASSICAL, CODECS, PIXEL, PIXEL_START, SHIPPED, SYSTEMS, CodecName
 from jscgc.systems.base import LatentSystem, SeparatedSystem
 from jscgc.systems.diffcom import DiffComNet
 from jscgc.systems.diffjscc import DiffJsccNet
@@ -37,7 +43,7 @@ from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
 
 Kind = Literal["flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", "diffcom"] | CodecName
-MODELS = Path("data/models")
+NAMED = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
 class Architecture(Section):
@@ -119,13 +125,67 @@ def build(
     return DiffJsccNet(channels, codec, prior, a.jscgc)
 
 
-def save(folder: Path, architecture: Architecture, latents: LatentStatistics, net: nn.Module) -> None:
-    """Write a trained network: whole or not at all."""
+class Shared(Section):
+    """A part of a network that is another model, which lies beside it: `model`, with this SHA-256 of its weights."""
+
+    model: NAMED
+    sha256: str
+
+
+def save(
+    folder: Path,
+    architecture: Architecture,
+    latents: LatentStatistics,
+    net: nn.Module,
+    shared: Mapping[str, str] | None = None,
+) -> None:
+    """Write a trained network: whole or not at all.
+
+    Args:
+        shared: part of the network (such as `codec`) -> the model beside `folder` that it is, bit for bit, and not written again.
+
+    Raises:
+        ValueError: a shared part differs from that model.
+    """
+    parts = {part: Shared(model=name, sha256=sha256(_weights(folder, name))) for part, name in (shared or {}).items()}
+    for part, at in parts.items():
+        other = load_file(_weights(folder, at.model))
+        own = net.get_submodule(part).state_dict()
+        if own.keys() != other.keys() or any(not torch.equal(own[n].cpu().to(other[n].dtype), other[n]) for n in own):
+            raise ValueError(f"{folder}: its {part} is not the {at.model} beside it")
     with atomic(folder) as temporary:
         temporary.mkdir()
-        content = {"architecture": architecture.model_dump(mode="json"), "latents": asdict(latents)}
+        content: dict[str, Any] = {"architecture": architecture.model_dump(mode="json"), "latents": asdict(latents)}
+        if parts:
+            content["shared"] = {part: at.model_dump() for part, at in parts.items()}
         write_json(temporary / "model.json", content)
-        save_weights(net, temporary / "weights.safetensors", architecture.elsewhere)
+        save_weights(
+            net,
+            temporary / "weights.safetensors",
+            lambda name: architecture.elsewhere(name) or name.split(".")[0] in parts,
+        )
+
+
+def _weights(folder: Path, model: str) -> Path:
+    return folder.parent / model / "weights.safetensors"
+
+
+def _fill_shared(net: nn.Module, folder: Path, shared: Mapping[str, Shared]) -> None:
+    """Load the parts that lie with the models beside `folder`.
+
+    Raises:
+        ValueError: one is missing, damaged or not the one that the model was made with.
+    """
+    for part, at in shared.items():
+        path = _weights(folder, at.model)
+        if not path.is_file():
+            raise ValueError(f"{folder}: its {part} is the {at.model} beside it, and {path} is missing")
+        if sha256(path) != at.sha256:
+            raise ValueError(f"{path}: not the {at.model} that {folder.name} was made with")
+        child = getattr(net, part, None)
+        if not isinstance(child, nn.Module):
+            raise ValueError(f"{folder / 'model.json'}: the network has no part {part!r}")
+        load_weights(child, path)
 
 
 def latent_space(vae: Path, latents: LatentStatistics) -> LatentSpace:
@@ -158,10 +218,16 @@ def load(folder: Path) -> Trained:
     try:
         architecture = Architecture.model_validate(content["architecture"])
         latents = LatentStatistics(**content["latents"])
-    except (ValidationError, KeyError, TypeError) as error:
+        shared = {part: Shared.model_validate(at) for part, at in content.get("shared", {}).items()}
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / 'model.json'}: not a model description ({str(error).splitlines()[0]})") from None
     net = build(architecture, latents)
-    load_weights(net, folder / "weights.safetensors", architecture.elsewhere)
+    _fill_shared(net, folder, shared)
+    load_weights(
+        net,
+        folder / "weights.safetensors",
+        lambda name: architecture.elsewhere(name) or name.split(".")[0] in shared,
+    )
     return Trained(architecture, latents, net.eval())
 
 
@@ -170,8 +236,11 @@ def trained_systems(models: Path) -> list[str]:
     return [name for name in SYSTEMS if (models / name / "model.json").exists()]
 
 
-def load_system(name: str, models: Path = MODELS, device: torch.device | str = "cpu") -> LatentSystem | SeparatedSystem:
-    """A system by name; the classical ones need no models.
+def load_system(
+    name: str, models: Path = SHIPPED, device: torch.device | str = "cpu"
+) -> LatentSystem | SeparatedSystem:
+    """A system by name, from a folder of models (those that come with the package unless told otherwise); the classical ones
+    need none.
 
     Raises:
         ValueError: no such method (suggests the nearest), or it is not trained.

@@ -24,7 +24,7 @@ from jscgc.generator.zimage import empty_prompt, start_from_controlnet
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.pixels import PIXELS, PixelVae
-from jscgc.methods import PerceptualCodecName, PixelCodecName
+from jscgc.methods import SHIPPED, PerceptualCodecName, PixelCodecName
 from jscgc.metrics import Trainable, pair_metric
 from jscgc.seeding import derive, stream
 from jscgc.systems import store
@@ -53,8 +53,45 @@ def seeded(params: Params, name: str) -> None:
     torch.manual_seed(derive(params.seed, name, "weights"))
 
 
+def shipped_vae(params: Params, shipped: Path = SHIPPED) -> NanoVae:
+    """The VAE that comes with the package, for `init: shipped`.
+
+    Raises:
+        ValueError: section vae states other sizes.
+    """
+    vae = load_vae(shipped / "vae")
+    assert isinstance(vae, NanoVae)
+    stated = {key: getattr(params.vae, key) for key in ("channels", "width", "depth")}
+    _as_shipped("vae", stated, read_json(shipped / "vae" / "model.json"))
+    return vae
+
+
+def shipped_prior(params: Params, shipped: Path = SHIPPED) -> Generator:
+    """The prior that comes with the package, for `init: shipped`.
+
+    Raises:
+        ValueError: section generator states other sizes.
+    """
+    found = store.load(shipped / "flow")
+    stated = {key: getattr(params.generator, key) for key in ("backbone", "widths", "depth")}
+    _as_shipped("generator", stated, vars(found.architecture.generator))
+    assert isinstance(found.net, Generator)
+    return found.net
+
+
+def _as_shipped(section: str, stated: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    for key, value in stated.items():
+        if found[key] != value:
+            raise ValueError(
+                f"init shipped: the {section} that comes with the package has {key} {found[key]}, params.yaml says {value}; set "
+                f"{section}.{key}: {found[key]}, or init: scratch"
+            )
+
+
 def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> NanoVae:
     """The nano VAE, on random crops of the training photographs."""
+    if params.init == "shipped":
+        return shipped_vae(params)
     device = resolve_device(params.device)
     seeded(params, "vae")
     vae = _place(NanoVae(params.vae.channels, params.vae.width, params.vae.depth), device)
@@ -123,7 +160,10 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
         parts.append(part if params.latents.normalise else part.half())
     latents = torch.cat(parts)
     mean, std = torch.zeros(latents.shape[1]), torch.ones(latents.shape[1])
-    if params.latents.normalise:
+    if params.init == "shipped":  # its prior knows latents by the statistics that it was trained with
+        known = store.load(SHIPPED / "flow").latents
+        mean, std = torch.tensor(known.mean), torch.tensor(known.std)
+    elif params.latents.normalise:
         mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(1e-6)
     normalised = (latents - mean[:, None, None]) / std[:, None, None] if params.latents.normalise else latents
     statistics = LatentStatistics(mean.tolist(), std.tolist(), vae.factor, sha256(vae_folder))
@@ -196,7 +236,9 @@ def _train_on_latents(
 
 
 def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -> Generator:
-    """The unconditional prior; a pretrained one is passed through, with the empty prompt's features."""
+    """The unconditional prior; shipped and pretrained ones are passed through, the latter with the empty prompt's features."""
+    if params.init == "shipped":
+        return shipped_prior(params)
     seeded(params, "flow")
     prior = store.build(Architecture.of("flow", params), read_statistics(latents))
     assert isinstance(prior, Generator)

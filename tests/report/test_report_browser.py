@@ -111,10 +111,15 @@ def opened(browser: Any, folder: Path, fragment: str = "", **context: Any) -> It
     assert wrong == []
 
 
+def show(box: Any) -> None:
+    """Scroll to it, at once: playwright's own way waits until nothing moves, on a busy machine longer than its patience."""
+    box.evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
+
+
 def traces(tab: Any, selector: str) -> list[dict[str, Any]]:
     """What a plot shows now: names and points of its traces with a mean."""
     box = tab.locator(selector).first
-    box.scroll_into_view_if_needed()
+    show(box)
     tab.wait_for_function(
         "s => { const e = document.querySelector(s); return e && e.data && e.data.length }", arg=selector
     )
@@ -173,7 +178,7 @@ def test_zoom_and_hover_work(browser: Any, built: Path) -> None:
 
 def test_semantics_are_plotted_per_snr_and_as_paths(browser: Any, built: Path) -> None:
     with opened(browser, built) as tab:
-        tab.locator("#semantics").scroll_into_view_if_needed()
+        show(tab.locator("#semantics"))
         titles = tab.locator('.plots[data-semantic][data-y="semantics"] h3').all_inner_texts()
         assert titles == ["10 dB", "0 dB", "-5 dB"]
         at = {"method": "jscgc", "cbr": 8 / 768}
@@ -213,7 +218,7 @@ def sources(tab: Any) -> list[str]:
 def test_the_slider_is_dragged_typed_and_chosen(browser: Any, built: Path) -> None:
     with opened(browser, built) as tab:
         view = tab.locator("#slider-view")
-        view.scroll_into_view_if_needed()
+        show(view)
         first = pixels(tab)
         area = view.bounding_box()
         middle = area["y"] + area["height"] / 2
@@ -261,7 +266,7 @@ def test_a_link_shows_the_same_comparison(browser: Any, built: Path) -> None:
 def test_a_picture_opens_beside_its_original_and_goes_to_the_slider(browser: Any, built: Path) -> None:
     with opened(browser, built) as tab:
         image = tab.locator("#pictures .panel:visible figure img").last
-        image.scroll_into_view_if_needed()
+        show(image)
         key = image.evaluate("i => i.closest('figure').dataset.key")
         image.click()
         assert tab.locator("dialog img:visible").count() == 2
@@ -274,7 +279,7 @@ def test_a_picture_opens_beside_its_original_and_goes_to_the_slider(browser: Any
 
 def test_comparisons_follow_their_selectors(browser: Any, built: Path) -> None:
     with opened(browser, built) as tab:
-        tab.locator("#comparisons").scroll_into_view_if_needed()
+        show(tab.locator("#comparisons"))
         better, failed = tab.locator("#paired tbody tr").all_inner_texts()
         # A lower feature distance is better, so a clearly negative difference is.
         assert re.search(r"DiffJSCC\s+100 % of 2\s+−0.4\s+\[−0.5, −0.3\]\s+clearly better", better)
@@ -290,7 +295,7 @@ def test_every_scheme_and_width_fits_and_is_themed(browser: Any, built: Path, sc
     phone = {"has_touch": True, "is_mobile": True} if width < 600 else {}
     with opened(browser, built, color_scheme=scheme, viewport={"width": width, "height": 844}, **phone) as tab:
         for section in tab.locator("section").all():
-            section.scroll_into_view_if_needed()
+            show(section)
         traces(tab, '[data-figure="snr_db-psnr"]')
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
         assert tab.evaluate("innerWidth") == width
@@ -304,7 +309,7 @@ def test_every_scheme_and_width_fits_and_is_themed(browser: Any, built: Path, sc
 def test_a_finger_moves_the_divider(browser: Any, built: Path) -> None:
     with opened(browser, built, has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}) as tab:
         view = tab.locator("#slider-view")
-        view.scroll_into_view_if_needed()
+        show(view)
         before, area = pixels(tab), view.bounding_box()
         tab.touchscreen.tap(area["x"] + 0.8 * area["width"], area["y"] + area["height"] / 2)
         assert float(view.locator("input").input_value()) == pytest.approx(80, abs=3)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from jscgc.config import DataParams, WarmStart
+from jscgc.config import DataParams, WarmStart, load_params
 from jscgc.data import prepare
 from jscgc.files import sha256
-from jscgc.latent.autoencoder import load_vae
+from jscgc.latent.autoencoder import load_vae, save_vae
 from jscgc.latent.pixels import PIXELS
-from jscgc.methods import PIXEL
+from jscgc.methods import PIXEL, SHIPPED
 from jscgc.systems import store
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.store import Architecture
@@ -47,6 +49,41 @@ def state(net, prefix=""):
 
 def same(a, b) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def nano():
+    """The committed params.yaml, whose init is shipped."""
+    committed = load_params(Path(__file__).parents[2] / "params.yaml")
+    assert committed.init == "shipped"
+    return committed.model_copy(update={"latents": committed.latents.model_copy(update={"crops": 3, "crop": 32})})
+
+
+def test_shipped_vae_and_prior_are_passed_through_with_their_statistics(nano, tmp_path):
+    data = DataParams(source="builtin", max_photos=1)
+    prepare(data, 0, tmp_path / "photos")
+    vae = recipes.train_vae(nano, tmp_path / "photos", tmp_path / "run", ignore)
+    assert same(state(vae), state(load_vae(SHIPPED / "vae")))
+    save_vae(tmp_path / "vae", nano.vae, vae)
+    statistics = recipes.extract_latents(nano, tmp_path / "photos", tmp_path / "vae", tmp_path / "latents")
+    known = store.load(SHIPPED / "flow")
+    assert (statistics.mean, statistics.std) == (pytest.approx(known.latents.mean), pytest.approx(known.latents.std))
+    assert statistics.vae_sha256 == sha256(tmp_path / "vae")
+    prior = recipes.pretrain_flow(nano, tmp_path / "latents", tmp_path / "run", ignore)
+    assert same(state(prior), state(known.net))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "make"),
+    [("vae", "width", 48, recipes.shipped_vae), ("generator", "widths", [32, 32], recipes.shipped_prior)],
+)
+def test_what_ships_has_the_sizes_that_the_parameters_state(nano, section, key, value, make):
+    make(nano)
+    changed = getattr(nano, section).model_copy(update={key: value})
+    with pytest.raises(
+        ValueError, match=rf"comes with the package has {key} .* set {section}\.{key}: .* init: scratch"
+    ):
+        make(nano.model_copy(update={section: changed}))
 
 
 def train_jscgc(params, latents, trained, folder, **changes):
