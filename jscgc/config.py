@@ -238,6 +238,8 @@ class AdapterParams(Section):
     """N_I, cascaded stages; 0: one for every layer of the generator that takes a residual."""
     layers: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct_layers)] = []
     """L_i, the layers that the stages lead to, counted from 0; empty: evenly spread."""
+    sees_x_t: bool = True
+    """Whether the stages see x_t beside the condition, as the paper's do; false, to measure what that is worth."""
     controlnet_path: str = ""
     """zimage: folder or hub id of a ZImageControlNetModel whose layers the stages start from."""
 
@@ -259,9 +261,10 @@ class JscgcParams(Section):
     """Joint training of encoder, adapter and (if set) generator; the same settings train DiffJSCC's receiver."""
 
     adapter: AdapterParams
-    tuning: Literal["full", "lora", "frozen", "adapter_only"]
+    tuning: Literal["full", "lora", "frozen", "receiver", "adapter_only"]
     """What learns beside the adapter. `full`: encoder and generator. `lora`: encoder, and low-rank updates of the generator's
-    weights (peft). `frozen`: the encoder, as in the paper; the generator's weights stay bit for bit. `adapter_only`: nothing."""
+    weights (peft). `frozen`: the encoder, as in the paper; the generator's weights stay bit for bit. `receiver`: the generator;
+    the encoder stays. `adapter_only`: nothing."""
     lora_rank: Positive = 8
     """Rank of the updates of tuning `lora`."""
     encoder_init: Literal["mambajscc_psnr", "random"]
@@ -283,6 +286,16 @@ class JscgcParams(Section):
         if self.perception_weight and not self.condition_dropout:
             raise ValueError("perception_weight needs a condition_dropout above 0: its term is the dropped images'")
         return self
+
+    @property
+    def generator_learns(self) -> bool:
+        """Whether the generator's own weights are trained."""
+        return self.tuning in ("full", "receiver")
+
+    @property
+    def encoder_learns(self) -> bool:
+        """Whether the encoder is trained."""
+        return self.tuning not in ("receiver", "adapter_only")
 
 
 def _guidance(value: Any) -> float | list[tuple[float, float]]:
@@ -342,6 +355,18 @@ class PixelParams(Section):
     crop: Annotated[int, Field(gt=0, multiple_of=16)]
     """Side of a training crop, pixels."""
     train: TrainParams
+    steps: dict[PixelCodecName, Positive] = {}
+    """Training steps of single codecs, in place of `train.steps`: an equal time takes more of the cheap ones."""
+
+    @model_validator(mode="after")
+    def _steps_act(self) -> PixelParams:
+        if idle := [name for name in self.steps if name not in self.codecs]:
+            raise ValueError(f"steps: {idle[0]} is not trained; list it in codecs")
+        return self
+
+    def training(self, codec: PixelCodecName) -> TrainParams:
+        """What a codec is trained with."""
+        return self.train.model_copy(update={"steps": self.steps.get(codec, self.train.steps)})
 
 
 class PerceptualParams(Section):
@@ -492,9 +517,9 @@ class Params(Section):
     def _pretrained_latents(self) -> Params:
         if self.generator.source == "pretrained" and self.latents.normalise:
             raise ValueError("generator.source pretrained needs latents.normalise: false (its VAE's own latents)")
-        if self.generator.dtype != "float32" and self.jscgc.tuning == "full":
+        if self.generator.dtype != "float32" and self.jscgc.generator_learns:
             raise ValueError(
-                "jscgc.tuning full with generator.dtype bfloat16 would train in it and lose small updates; "
+                f"jscgc.tuning {self.jscgc.tuning} with generator.dtype bfloat16 would train in it and lose small updates; "
                 "set dtype float32 and precision: bfloat16"
             )
         if self.jscgc.adapter.controlnet_path and self.generator.backbone != "zimage":

@@ -51,15 +51,15 @@ def plan(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]:
         symbols = torch.zeros(1, rate, height // 16, width // 16, dtype=torch.complex64)
         received = Received(symbols, symbols.real, one)
         condition = torch.zeros(1, 2 * vae.channels, *latents.shape[-2:])
-    receiver, tuning = net.receiver, params.jscgc.tuning
+    receiver = net.receiver
     generator, adapter = receiver.prior.backbone, receiver.adapter
     averaged = 4 if params.jscgc.train.ema_decay else 0
     parts: list[tuple[str, list[nn.Module], bool, Callable[[], Any]]] = [
         ("VAE encoder", [vae.part("encoder")], False, lambda: vae.encode(photo)),
-        ("encoder", [net.encoder], tuning != "adapter_only", lambda: net.encoder(latents, one, rate)),
+        ("encoder", [net.encoder], params.jscgc.encoder_learns, lambda: net.encoder(latents, one, rate)),
         ("Refiner", [net.refiner, net.own], True, lambda: net.condition(received)),
         ("adapter", [adapter], True, lambda: adapter(condition, received, latents, one)),
-        ("generator", [generator], tuning == "full", lambda: generator(latents, one)),
+        ("generator", [generator], params.jscgc.generator_learns, lambda: generator(latents, one)),
         ("VAE decoder", [vae.part("decoder")], False, lambda: vae.decode(latents)),
     ]
     rows = [_row(name, modules, trained, run, averaged) for name, modules, trained, run in parts]

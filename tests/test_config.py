@@ -272,6 +272,7 @@ def test_blind_channels_are_for_evaluation(tmp_path):
         ),
         ({"generator.source": "pretrained", "generator.pretrained_path": "x"}, "init shipped and generator.source"),
         ({"vae.source": "pretrained", "vae.pretrained_path": "x"}, "init shipped and vae.source"),
+        ({"baselines.pixels.steps": {"swinjscc": 5}}, "swinjscc is not trained; list it in codecs"),
         ({"latents.normalise": False}, "init shipped needs latents.normalise: true"),
         ({"jscgc.adapter.controlnet_path": "x"}, "controlnet_path is for generator.backbone zimage only"),
         (

@@ -83,6 +83,7 @@ class CaAdapter(nn.Module):
         embedding = 4 * min(width, WIDEST_EMBEDDING)
         base = embedding // 4
         self.layers = chosen_layers(len(points), params)
+        self.sees_x_t = params.sees_x_t
         self.outputs = len(backbone.points)
         self.scale = points[0].scale
         self.project = Timesteps(base, flip_sin_to_cos=True, downscale_freq_shift=0)
@@ -138,12 +139,13 @@ class CaAdapter(nn.Module):
         for block in self.refiner:
             x = block(x, embedding)
         x = self.refine_out(F.silu(x))
-        x = self.stage_in(torch.cat([x, F.pixel_unshuffle(x_t, self.scale)], dim=1))
+        seen = x_t if self.sees_x_t else torch.zeros_like(x_t)
+        x = self.stage_in(torch.cat([x, F.pixel_unshuffle(seen, self.scale)], dim=1))
         residuals: list[Tensor | None] = [None] * self.outputs
         for layer, change, block, head in zip(self.layers, self.changes, self.stages, self.heads, strict=True):
             x = block(change(x), embedding)
             residuals[layer] = head(x)
-        residuals[-1] = self.reading(torch.cat([condition, x_t], dim=1), embedding)
+        residuals[-1] = self.reading(torch.cat([condition, seen], dim=1), embedding)
         if keep is None:
             return residuals
         return [None if r is None else r * keep[:, None, None, None] for r in residuals]

@@ -80,7 +80,7 @@ class Architecture(Section):
 
     def elsewhere(self, name: str) -> bool:
         """Whether a weight of that name is a pretrained generator's, unchanged: it stays where it came from."""
-        changed = self.kind not in ("flow", "diffcom") and self.jscgc.tuning == "full"
+        changed = self.kind not in ("flow", "diffcom") and self.jscgc.generator_learns
         return self.generator.source == "pretrained" and not changed and "backbone.net." in name and "lora_" not in name
 
 

@@ -291,7 +291,7 @@ def _prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None:
             log_.warning(
                 "adapter.controlnet_path: %d of %d stages start from it, the rest at random", filled, len(stages)
             )
-    set_trained(net.receiver.prior, params.jscgc.tuning == "full")
+    set_trained(net.receiver.prior, params.jscgc.generator_learns)
 
 
 def train_jscgc(params: Params, latents: Path, flow: Path, codec: Path, folder: Path, log: MetricLog) -> JscgcNet:
@@ -304,7 +304,7 @@ def train_jscgc(params: Params, latents: Path, flow: Path, codec: Path, folder: 
         trained = store.load(codec).net
         net.encoder.load_state_dict(trained.encoder.state_dict())
         net.refiner.load_state_dict(trained.decoder.state_dict())
-    net.encoder.requires_grad_(params.jscgc.tuning != "adapter_only")
+    net.encoder.requires_grad_(params.jscgc.encoder_learns)
     _train_receiver(net, params, latents, folder, log, "jscgc")
     return net
 
@@ -318,7 +318,7 @@ def distil(params: Params, latents: Path, jscgc: Path, folder: Path, log: Metric
     net.net.load_state_dict(teacher.state_dict())
     net.requires_grad_(False)
     net.net.receiver.adapter.requires_grad_(True)
-    set_trained(net.net.receiver.prior, params.jscgc.tuning == "full")
+    set_trained(net.net.receiver.prior, params.jscgc.generator_learns)
     own = params.few_step
     _place(teacher.requires_grad_(False), resolve_device(params.device))
     _train_on_latents(
@@ -368,13 +368,14 @@ def train_pixel_codec(params: Params, kind: PixelCodecName, photos: Path, folder
     codec.start(space.encode(_place(crops.batch(PIXEL_KLT_CROPS, params.seed, kind, "start"), device)).cpu())
     _place(codec, device)
 
-    batches = _batches(crops, own.train, params.seed, kind, device)
+    training = own.training(kind)
+    batches = _batches(crops, training, params.seed, kind, device)
 
     def loss(step: int) -> dict[str, Tensor]:
         images = _place(batches(step), device)
         return codec.loss(space.encode(images), params.link, stream(params.seed, kind, step))
 
-    train(codec, loss, own.train, folder, log, kind, precision=params.precision)
+    train(codec, loss, training, folder, log, kind, precision=params.precision)
     return codec
 
 

@@ -120,6 +120,16 @@ def test_the_adapter_hears_condition_snr_bits_state_and_time(params, filled):
             assert not torch.allclose(one, other, atol=1e-5), name
 
 
+@ALL
+@torch.no_grad()
+def test_an_adapter_that_is_not_shown_x_t_does_not_depend_on_it(params, filled):
+    adapter = filled(network(params, sees_x_t=False)[1])
+    condition, link, x_t, t = inputs((6, 8))
+    before, after = adapter(condition, link, x_t, t), adapter(condition, link, x_t + 1, t)
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert not torch.allclose(before[0], adapter(condition + 1, link, x_t, t)[0], atol=1e-5)
+
+
 @torch.no_grad()
 def test_the_output_s_residual_is_linear_in_condition_and_x_t(filled):
     adapter = filled(network(UNET)[1])

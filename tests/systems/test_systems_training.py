@@ -37,7 +37,7 @@ def network(kind: str, params: Params, filled) -> nn.Module:
     torch.manual_seed(0)
     net = filled(store.build(Architecture.of(kind, params), STATISTICS))
     if kind != "mambajscc_psnr":
-        set_trained(net.receiver.prior, params.jscgc.tuning == "full")
+        set_trained(net.receiver.prior, params.jscgc.generator_learns)
     return net
 
 
@@ -103,7 +103,7 @@ def test_the_loss_cannot_see_past_the_channel(params, filled):
     assert losses[0] == losses[2] != losses[1]
 
 
-@pytest.mark.parametrize("tuning", ["frozen", "adapter_only", "lora", "full"])
+@pytest.mark.parametrize("tuning", ["frozen", "adapter_only", "lora", "receiver", "full"])
 def test_the_generator_is_frozen_bit_for_bit_or_learns(params, filled, tuning):
     params = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"tuning": tuning, "lora_rank": 2})})
     net = network("jscgc", params, filled)
@@ -113,7 +113,10 @@ def test_the_generator_is_frozen_bit_for_bit_or_learns(params, filled, tuning):
     learnt = {name for name, value in found.items() if not torch.equal(value, prior[name])}
     updates = {name for name in found if "lora_" in name}
     assert bool(updates) is (tuning == "lora")
-    assert learnt == {"frozen": set(), "adapter_only": set(), "lora": updates, "full": set(found)}[tuning]
+    assert (
+        learnt
+        == {"frozen": set(), "adapter_only": set(), "lora": updates, "receiver": set(found), "full": set(found)}[tuning]
+    )
     assert not unchanged(net.encoder, encoder)
     assert not unchanged(net.receiver.adapter, adapter)
 

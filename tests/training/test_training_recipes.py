@@ -298,6 +298,17 @@ def test_codecs_on_pixels_are_trained_and_stored(kind, params, photos, tmp_path)
     assert same(state(system.codec), state(net))
 
 
+def test_a_codec_on_pixels_takes_the_steps_that_are_its_own(params, photos, tmp_path):
+    pixels = params.baselines.pixels.model_copy(update={"steps": {"deepjscc": 9}})
+    changed = params.model_copy(update={"baselines": params.baselines.model_copy(update={"pixels": pixels})})
+    for kind, expected in (("deepjscc", 9), ("swinjscc", pixels.train.steps)):
+        steps: list[int] = []
+        recipes.train_pixel_codec(
+            changed, kind, photos, tmp_path / kind, lambda step, metrics, to=steps: to.append(step)
+        )
+        assert steps[-1] == expected
+
+
 @pytest.mark.parametrize(("kind", "start"), [("mambajscc_feature", ""), ("mambajscc_feature_pixels", "_pixels")])
 def test_perceptual_codecs_go_on_from_those_for_least_squared_error(kind, start, params, photos, models, tmp_path):
     before = state(store.load(models / f"mambajscc_psnr{start}").net)

@@ -1,0 +1,218 @@
+"""What each of JSCGC's choices is worth: variants of pipeline/ablations.yaml, trained and evaluated alike, into one table.
+
+    dvc repro pretrain_flow train_baselines@mambajscc_psnr      # of any profile; bsds is meant for it
+    python -m pipeline.ablations --out reports/reference/ablations.csv
+
+Evaluated on the validation photographs, so that what is chosen by it is not chosen on the test's. An interrupted run goes on:
+every variant's checkpoints and models are in .jscgc/ablations, under a name made of all that they depend on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from jscgc import tracking
+from jscgc.config import EvaluateParams, Params, ParamsError, SampleParams, digest, load_params, overlay, read_yaml
+from jscgc.data import split_files
+from jscgc.evaluation.protocol import Protocol
+from jscgc.evaluation.run import follow
+from jscgc.evaluation.statistics import paired_difference
+from jscgc.files import atomic, sha256
+from jscgc.options import natural
+from jscgc.systems import store
+from jscgc.training.curve import Curve
+from jscgc.training.recipes import read_statistics, train_diffjscc, train_jscgc
+from pipeline.stage import LATENTS, MODELS, PHOTOS
+
+FILE = Path("pipeline/ablations.yaml")
+PLACE = Path(".jscgc/ablations")
+BASE = "joint"
+METRICS = (
+    "psnr",
+    "feature_distance_efficientnet_lite0",
+    "semantic_cosine_efficientnet_lite0",
+    "fid_efficientnet_lite0",
+    "information_efficiency",
+)
+SCORED = METRICS[:4]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One trained network, and how it is sampled."""
+
+    name: str
+    method: str
+    params: Params
+    sample: SampleParams
+    snr_db: tuple[float, ...]
+    """Evaluated at."""
+
+
+def variants(content: Mapping[str, Any], params: Params) -> Iterator[Variant]:
+    """All variants of the file, the base first, then its samplers.
+
+    Raises:
+        ParamsError: one of them names a key that params.yaml has not, or a wrong value.
+    """
+    grid = sorted(float(snr) for snr in content["evaluate"]["snr_db"])
+    if BASE not in content["variants"]:
+        raise ParamsError(f"{FILE}: variants lacks {BASE}, which all others are compared with")
+    for name in sorted(content["variants"], key=lambda name: name != BASE):
+        changes = dict(content["variants"][name] or {})
+        method = changes.pop("method", "jscgc")
+        if method not in ("jscgc", "diffjscc"):
+            raise ParamsError(f"{FILE}: {name}: method must be jscgc or diffjscc, not {method!r}")
+        changed = _changed(params, name, content["common"], changes)
+        yield Variant(name, method, changed, changed.sample, tuple(grid))
+        if name == BASE:
+            for sampler, settings in content["samplers"].items():
+                sample = _changed(changed, sampler, {"sample": settings}).sample
+                yield Variant(sampler, method, changed, sample, (grid[len(grid) // 2],))
+
+
+def _changed(params: Params, name: str, *changes: Mapping[str, Any]) -> Params:
+    content = params.model_dump(mode="json")
+    try:
+        for change in changes:
+            overlay(content, deepcopy(change))
+        return Params.model_validate(content)
+    except (ValidationError, ParamsError) as error:
+        raise ParamsError(f"{FILE}: {name}: {' '.join(str(error).split())}") from None
+
+
+def train(variant: Variant) -> tuple[Path, float]:
+    """The folder of models that holds the variant's, and the seconds that training took; nothing is trained twice."""
+    flow, codec = MODELS / "flow", MODELS / "mambajscc_psnr"
+    parts = [variant.params.model_dump(mode="json", exclude={"evaluate", "sample", "profile"}), variant.method]
+    key = digest(*parts, [sha256(path) for path in (LATENTS, flow, codec)])
+    place = PLACE / key
+    done, run = place / "models" / variant.method, place / "run"
+    if not done.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        curve = Curve(run)
+        recipe = train_jscgc if variant.method == "jscgc" else train_diffjscc
+        tags = {"commit": tracking.commit(Path()), "profile": variant.params.profile, "variant": variant.name}
+        params = variant.params.model_dump(mode="json")
+        with tracking.stage_run(f"ablation {variant.name}", params=params, tags=tags, root=Path()) as logged:
+
+            def log(step: int, metrics: Mapping[str, float]) -> None:
+                curve.append(step, metrics)
+                logged.log(step, metrics)
+
+            net = recipe(variant.params, LATENTS, flow, codec, run, log)
+        if not (place / "models" / "vae").exists():
+            shutil.copytree(MODELS / "vae", place / "models" / "vae")
+        with atomic(place / "seconds") as temporary:
+            temporary.write_text(f"{time.perf_counter() - started:.1f}\n")
+        architecture = store.Architecture.of(variant.method, variant.params)  # type: ignore[arg-type]
+        store.save(done, architecture, read_statistics(LATENTS), net)
+        shutil.rmtree(run)
+    return place / "models", float((place / "seconds").read_text())
+
+
+def evaluate(
+    variant: Variant, models: Path, grid: Mapping[str, Any], photos: list[tuple[str, Path]], workers: int
+) -> pd.DataFrame:
+    """Its results, one row per photograph, SNR and metric."""
+    information = grid.get("information_points", 0) if len(variant.snr_db) > 1 else 0
+    params = EvaluateParams.model_validate(
+        {
+            **grid,
+            "methods": [variant.method],
+            "metrics": list(SCORED),
+            "snr_db": list(variant.snr_db),
+            "information_points": information,
+        }
+    )
+    protocol = Protocol.of(photos, params, variant.sample, seed=variant.params.seed)
+    out = PLACE / "results.csv"
+    found = follow(
+        protocol,
+        models,
+        photos,
+        [variant.method],
+        device=variant.params.device,
+        out=out,
+        workers=workers,
+        store=Path(".jscgc/results"),
+    )
+    out.unlink()
+    return found.table[found.table["method"] == variant.method]
+
+
+def compare(name: str, table: pd.DataFrame, base: pd.DataFrame, seconds: float) -> list[dict[str, Any]]:
+    """Rows of the table: mean by SNR and metric, and the paired difference to the base with its 95% interval."""
+    rows = []
+    for (snr_db, metric), part in table.groupby(["snr_db", "metric"]):
+        if metric not in METRICS:
+            continue
+        row: dict[str, Any] = {"variant": name, "snr_db": snr_db, "metric": metric}
+        alone = part[~part["image"].str.startswith("*")]
+        row["mean"] = float((alone if len(alone) else part[part["image"] == "*"])["value"].mean())
+        row |= {"difference": None, "low": None, "high": None, "seconds": seconds}
+        other = base[(base["snr_db"] == snr_db) & (base["metric"] == metric)]
+        if name != BASE and len(alone):
+            pair = alone.merge(other, on=["image", "seed"], suffixes=("", "_base"))
+            pair = pair.pivot(index="image", columns="seed", values=["value", "value_base"])
+            interval = paired_difference(pair["value"].to_numpy(), pair["value_base"].to_numpy())
+            row |= {"difference": interval.mean, "low": interval.low, "high": interval.high}
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Train and evaluate all variants; the table is written after each."""
+    parser = argparse.ArgumentParser(
+        "python -m pipeline.ablations", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
+    parser.add_argument("--out", type=Path, default=Path("reports/ablations.csv"), metavar="CSV")
+    parser.add_argument("--workers", type=natural, default=0, metavar="N", help="Ray workers; 0: one per core")
+    parser.add_argument("--only", nargs="+", default=[], metavar="VARIANT", help="these, and joint")
+    a = parser.parse_args()
+    content, params = read_yaml(FILE), load_params()
+    planned = list(variants(content, params))
+    if unknown := set(a.only) - {variant.name for variant in planned}:
+        raise ValueError(f"--only: no variant {sorted(unknown)[0]!r} in {FILE}")
+    for need in (LATENTS, MODELS / "vae", MODELS / "flow", MODELS / "mambajscc_psnr"):
+        if not need.exists():
+            raise ValueError(f"{need} is missing; run: dvc repro pretrain_flow train_baselines@mambajscc_psnr")
+    every = split_files(PHOTOS, "validation")
+    photos = every[:: max(1, len(every) // content["photos"])][: content["photos"]]
+    rows: list[dict[str, Any]] = []
+    base = pd.DataFrame()
+    for variant in planned:
+        if a.only and variant.name not in (BASE, *a.only):
+            continue
+        models, seconds = train(variant)
+        table = evaluate(variant, models, content["evaluate"], photos, a.workers)
+        base = table if variant.name == BASE else base
+        rows += compare(variant.name, table, base, seconds)
+        with atomic(a.out) as temporary:
+            pd.DataFrame(rows).to_csv(temporary, index=False)
+        print(f"{variant.name}: {len(photos)} photographs, training {seconds:.0f} s", flush=True)
+    print(f"{len(rows)} rows in {a.out}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        if os.environ.get("JSCGC_TRACEBACK"):
+            raise
+        sys.exit(f"ablations: {error}")
+    except KeyboardInterrupt:
+        sys.exit("ablations: interrupted; the same command goes on from the last checkpoint")
