@@ -64,6 +64,7 @@ ALLOWED = {
     "report": {"files", "channel", "information", "data", "metrics", "evaluation"},
     "bench": {
         *BASE,
+        "options",
         "channel",
         "classical",
         "cluster",
@@ -98,7 +99,7 @@ ONLY = {
     ("config", "channel"): {"spec"},
     ("report", "channel"): {"spec"},
     ("latent", "channel"): {"accounting"},
-    ("bench", "systems"): {"base", "mambajscc", "separation"},
+    ("bench", "systems"): {"base", "mambajscc", "separation", "store"},
     ("training", "generator"): {"lora", "zimage"},
     ("training", "systems"): {"store", "receiver", "jscgc", "jscgc_fast", "mambajscc", "diffjscc", "diffcom"},
     ("systems", "data"): {"images"},

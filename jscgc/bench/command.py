@@ -8,11 +8,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from jscgc import options
+
 DESCRIPTION = """\
 Measurements in one run, taking turns, medians of pairs.
 
   jscgc bench scan                     the state-space scan beside mamba-ssm's reference and mambapy
   jscgc bench encoder                  latency, multiply-adds, memory from 256x256 to 4096x4096, beside DeepJSCC's CNN
+  jscgc bench transmit --steps 8       where the time of a transmission goes, for three sizes of photo
   jscgc bench rates --snr-db 0 10      one model for every SNR and rate beside models trained for one (minutes each)
   jscgc bench published --images kodak HEVC with an ideal code and with 5G's, beside published figures (15 minutes)
 """
@@ -21,7 +24,10 @@ Measurements in one run, taking turns, medians of pairs.
 def add_parser(commands: Any, formatter: Any) -> None:
     """Add `bench` and its benchmarks to the command line."""
     bench = commands.add_parser(
-        "bench", help="measure scan, encoder, rates, separation", description=DESCRIPTION, formatter_class=formatter
+        "bench",
+        help="measure scan, encoder, transmission, rates, separation",
+        description=DESCRIPTION,
+        formatter_class=formatter,
     )
     kinds = bench.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
 
@@ -46,6 +52,18 @@ def add_parser(commands: Any, formatter: Any) -> None:
     encoder.add_argument("--cnn-width", type=_count, default=64, help="hidden channels of DeepJSCC's CNN")
     encoder.add_argument("--vae", action="store_true", help="also the whole transmitter, with an untrained nano VAE")
     encoder.add_argument("--rounds", type=_count, default=3, help="runs of each, taking turns")
+
+    whole = kind("transmit", "the time of every part of a transmission, median and 95th percentile")
+    options.add_models(whole)
+    whole.add_argument("--methods", nargs="+", default=[], metavar="METHOD", help="on latents; none: every trained one")
+    whole.add_argument(
+        "--sizes", nargs="+", type=_size, default=[(256, 256), (768, 512), (2048, 1365)], metavar="WxH", help="pixels"
+    )
+    whole.add_argument("--channel", type=options.channel, default="awgn", help="to send over")
+    whole.add_argument("--snr-db", type=options.snr_db, default=5.0, help="decibels")
+    whole.add_argument("--cbr", default="8/768", help="such as 2/768")
+    whole.add_argument("--rounds", type=_count, default=10, help="transmissions of each, taking turns")
+    options.add_sampling(whole)
 
     rates = kind("rates", "train one codec for all conditions and one for each, and compare their errors")
     rates.add_argument("--params", type=Path, default=Path("params.yaml"), help="codec, encoder and link sections")
@@ -86,6 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
     title, rows, summary = {
         "scan": _scan,
         "encoder": _encoder,
+        "transmit": _transmit,
         "rates": _rates,
         "published": _published,
     }[arguments.benchmark](arguments)
@@ -105,6 +124,13 @@ def _count(text: str) -> int:
 
 def _whole(text: str) -> int:
     return 0 if text == "0" else _count(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, cross, height = text.partition("x")
+    if not cross:
+        raise argparse.ArgumentTypeError(f"{text!r} must be WIDTHxHEIGHT in pixels, such as 768x512")
+    return _count(width), _count(height)
 
 
 def _side(text: str) -> int:
@@ -168,6 +194,28 @@ def _encoder(a: argparse.Namespace) -> Any:
         return {"time_exponent_in_pixels": exponents, "machine": _machine()}
 
     return "encoder", rows, summary
+
+
+def _transmit(a: argparse.Namespace) -> Any:
+    from jscgc.bench.transmission import bench_transmission
+    from jscgc.channel.accounting import parse_rate
+    from jscgc.systems.base import LatentSystem, Link
+    from jscgc.systems.store import load_system, trained_systems
+    from jscgc.training.loop import resolve_device
+
+    device = resolve_device(a.device)
+    names = a.methods or trained_systems(a.models)
+    systems = {name: load_system(name, a.models, device) for name in dict.fromkeys(names)}
+    if not systems:
+        raise ValueError(f"{a.models}: no trained models here; name the place with --models")
+    learned = {name: system for name, system in systems.items() if isinstance(system, LatentSystem)}
+    if other := [name for name in systems if name not in learned]:
+        raise ValueError(f"{other[0]} is no learned method; its times are in `jscgc transmit`")
+    rate = parse_rate(a.cbr, tuple(set.intersection(*(set(system.rates) for system in learned.values()))))
+    link = Link(a.channel, a.snr_db, rate)
+    rows = bench_transmission(learned, a.sizes, link, options.sample(a), a.rounds, str(device))
+    machine = _machine() | {"device": str(device)}
+    return f"transmission, {a.channel}, CBR {a.cbr}", rows, lambda _: {"machine": machine}
 
 
 def _rates(a: argparse.Namespace) -> Any:
