@@ -20,15 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pydantic import ValidationError
 
 from jscgc import tracking
 from jscgc.config import EvaluateParams, Params, ParamsError, SampleParams, digest, load_params, overlay, read_yaml
 from jscgc.data import split_files
+from jscgc.evaluation.ablation import SCORED, compare, write_rows
 from jscgc.evaluation.protocol import Protocol
-from jscgc.evaluation.run import follow
-from jscgc.evaluation.statistics import paired_difference
+from jscgc.evaluation.run import Evaluation, follow
 from jscgc.files import atomic, sha256
 from jscgc.options import natural
 from jscgc.systems import store
@@ -39,14 +38,6 @@ from pipeline.stage import LATENTS, MODELS, PHOTOS
 FILE = Path("pipeline/ablations.yaml")
 PLACE = Path(".jscgc/ablations")
 BASE = "joint"
-METRICS = (
-    "psnr",
-    "feature_distance_efficientnet_lite0",
-    "semantic_cosine_efficientnet_lite0",
-    "fid_efficientnet_lite0",
-    "information_efficiency",
-)
-SCORED = METRICS[:4]
 
 
 @dataclass(frozen=True)
@@ -126,8 +117,8 @@ def train(variant: Variant) -> tuple[Path, float]:
 
 def evaluate(
     variant: Variant, models: Path, grid: Mapping[str, Any], photos: list[tuple[str, Path]], workers: int
-) -> pd.DataFrame:
-    """Its results, one row per photograph, SNR and metric."""
+) -> Evaluation:
+    """Its results; nothing is evaluated twice."""
     information = grid.get("information_points", 0) if len(variant.snr_db) > 1 else 0
     params = EvaluateParams.model_validate(
         {
@@ -151,27 +142,7 @@ def evaluate(
         store=Path(".jscgc/results"),
     )
     out.unlink()
-    return found.table[found.table["method"] == variant.method]
-
-
-def compare(name: str, table: pd.DataFrame, base: pd.DataFrame, seconds: float) -> list[dict[str, Any]]:
-    """Rows of the table: mean by SNR and metric, and the paired difference to the base with its 95% interval."""
-    rows = []
-    for (snr_db, metric), part in table.groupby(["snr_db", "metric"]):
-        if metric not in METRICS:
-            continue
-        row: dict[str, Any] = {"variant": name, "snr_db": snr_db, "metric": metric}
-        alone = part[~part["image"].str.startswith("*")]
-        row["mean"] = float((alone if len(alone) else part[part["image"] == "*"])["value"].mean())
-        row |= {"difference": None, "low": None, "high": None, "seconds": seconds}
-        other = base[(base["snr_db"] == snr_db) & (base["metric"] == metric)]
-        if name != BASE and len(alone):
-            pair = alone.merge(other, on=["image", "seed"], suffixes=("", "_base"))
-            pair = pair.pivot(index="image", columns="seed", values=["value", "value_base"])
-            interval = paired_difference(pair["value"].to_numpy(), pair["value_base"].to_numpy())
-            row |= {"difference": interval.mean, "low": interval.low, "high": interval.high}
-        rows.append(row)
-    return rows
+    return found
 
 
 def main() -> None:
@@ -193,16 +164,15 @@ def main() -> None:
     every = split_files(PHOTOS, "validation")
     photos = every[:: max(1, len(every) // content["photos"])][: content["photos"]]
     rows: list[dict[str, Any]] = []
-    base = pd.DataFrame()
+    base = None
     for variant in planned:
         if a.only and variant.name not in (BASE, *a.only):
             continue
         models, seconds = train(variant)
-        table = evaluate(variant, models, content["evaluate"], photos, a.workers)
-        base = table if variant.name == BASE else base
-        rows += compare(variant.name, table, base, seconds)
-        with atomic(a.out) as temporary:
-            pd.DataFrame(rows).to_csv(temporary, index=False)
+        found = evaluate(variant, models, content["evaluate"], photos, a.workers).of(variant.method)
+        rows += compare(variant.name, found, base, seconds)
+        base = found if variant.name == BASE else base
+        write_rows(rows, a.out)
         print(f"{variant.name}: {len(photos)} photographs, training {seconds:.0f} s", flush=True)
     print(f"{len(rows)} rows in {a.out}")
 

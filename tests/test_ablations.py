@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from jscgc.config import ParamsError, load_params
 from jscgc.data import prepare
+from jscgc.evaluation.ablation import SCORED, compare
 from jscgc.files import read_json, sha256
 from pipeline import ablations
 
@@ -56,12 +57,12 @@ def table(values: dict[str, float], of_set: float) -> pd.DataFrame:
 
 def test_differences_are_paired_by_photograph():
     base, other = table({"a": 10, "b": 30, "c": 20}, 5.0), table({"c": 21, "a": 11, "b": 31}, 4.0)
-    found = {row["metric"]: row for row in ablations.compare("other", other, base, 7.0)}
+    found = {row["metric"]: row for row in compare("other", other, base, 7.0)}
     assert found[METRIC]["mean"] == 21 and found[METRIC]["seconds"] == 7
     # Every photograph gained exactly one, so that the interval has no width, however much the photographs differ.
     assert (found[METRIC]["difference"], found[METRIC]["low"], found[METRIC]["high"]) == pytest.approx((1, 1, 1))
     assert found["fid_efficientnet_lite0"]["mean"] == 4 and found["fid_efficientnet_lite0"]["difference"] is None
-    assert all(row["difference"] is None for row in ablations.compare(ablations.BASE, base, base, 7.0))
+    assert all(row["difference"] is None for row in compare("joint", base, None, 7.0))
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def run(monkeypatch, *arguments: str) -> pd.DataFrame:
 def test_variants_are_trained_once_and_end_in_one_table(project, monkeypatch):
     found = run(monkeypatch)
     assert list(found["variant"].unique()) == ["joint", "3 steps", "frozen", "two stages"]
-    assert set(found["metric"]) == set(ablations.SCORED)
+    assert set(found["metric"]) == set(SCORED)
     assert set(found.loc[found["variant"] == "3 steps", "snr_db"]) == {5.0}
     assert set(found.loc[found["variant"] == "frozen", "snr_db"]) == {0.0, 5.0, 10.0}
     frozen = found[(found["variant"] == "frozen") & (found["metric"] == METRIC)].set_index("snr_db")["mean"]

@@ -47,6 +47,10 @@ class Evaluation:
         """Without the rows of set metrics that leave a photograph out."""
         return self.table[~self.table["image"].str.startswith(f"{ALL_IMAGES}-")]
 
+    def of(self, method: str) -> pd.DataFrame:
+        """The rows of one method."""
+        return self.table[self.table["method"] == method]
+
     def curves(self) -> Iterator[tuple[int, dict[str, float]]]:
         """Means over SNR as (SNR in dB, scalars): one curve per metric, method, channel and rate."""
         means = self._means().reset_index()

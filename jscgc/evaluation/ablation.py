@@ -1,0 +1,57 @@
+"""Variants of one method beside the one that they vary: means, and differences paired by photograph and draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from jscgc.evaluation.results import write_csv
+from jscgc.evaluation.statistics import paired_difference
+
+SCORED = (
+    "psnr",
+    "feature_distance_efficientnet_lite0",
+    "semantic_cosine_efficientnet_lite0",
+    "fid_efficientnet_lite0",
+)
+"""Metrics that variants are scored with."""
+METRICS = (*SCORED, "information_efficiency")
+"""What is told of a variant."""
+
+
+def compare(variant: str, table: pd.DataFrame, base: pd.DataFrame | None, seconds: float) -> list[dict[str, Any]]:
+    """One row per SNR and metric.
+
+    Args:
+        table: the variant's rows of results.csv, of one channel and CBR.
+        base: those of what it varies; None if this is it.
+        seconds: that its training took.
+
+    Returns:
+        variant, snr_db, metric, mean (of a set metric: its value), seconds; of metrics that compare an image with its original, and
+        are in both tables, also difference (to the base), low, high (95% bootstrap interval over images).
+    """
+    rows = []
+    for (snr_db, metric), part in table.groupby(["snr_db", "metric"]):
+        if metric not in METRICS:
+            continue
+        pairs = part[~part["image"].str.startswith("*")]
+        mean = float((pairs if len(pairs) else part[part["image"] == "*"])["value"].mean())
+        row: dict[str, Any] = {"variant": variant, "snr_db": snr_db, "metric": metric, "mean": mean}
+        row |= {"difference": None, "low": None, "high": None, "seconds": seconds}
+        if base is not None and len(pairs):
+            other = base[(base["snr_db"] == snr_db) & (base["metric"] == metric)]
+            both = pairs.merge(other, on=["image", "seed"], suffixes=("", "_base"))
+            if len(both):
+                wide = both.pivot(index="image", columns="seed", values=["value", "value_base"])
+                interval = paired_difference(wide["value"].to_numpy(), wide["value_base"].to_numpy())
+                row |= {"difference": interval.mean, "low": interval.low, "high": interval.high}
+        rows.append(row)
+    return rows
+
+
+def write_rows(rows: list[dict[str, Any]], path: Path) -> None:
+    """The rows of several variants as one CSV, whole or not at all."""
+    write_csv(pd.DataFrame(rows), path)
