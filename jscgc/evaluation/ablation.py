@@ -30,8 +30,8 @@ def compare(variant: str, table: pd.DataFrame, base: pd.DataFrame | None, second
         seconds: that its training took.
 
     Returns:
-        variant, snr_db, metric, mean (of a set metric: its value), seconds; of metrics that compare an image with its original, and
-        are in both tables, also difference (to the base), low, high (95% bootstrap interval over images).
+        variant, snr_db, metric, mean (of a set metric: its value), seconds; of metrics that compare an image with its original
+        also difference (to the base), low, high (95% bootstrap interval over images).
     """
     rows = []
     for (snr_db, metric), part in table.groupby(["snr_db", "metric"]):
