@@ -1,4 +1,4 @@
-"""The command line: jscgc transmit | evaluate | bench | weights | theory | plan | info.
+"""The command line: jscgc transmit | evaluate | report | bench | weights | theory | plan | info.
 
 Heavy imports wait until a command runs, so --help is quick.
 """
@@ -21,6 +21,7 @@ from jscgc.evaluation import command as evaluation
 from jscgc.methods import CLASSICAL, SYSTEMS
 from jscgc.metrics import weights_command
 from jscgc.options import Help
+from jscgc.report import command as report
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_sampling(send)
 
     evaluation.add_parser(commands, Help)
+    report.add_parser(commands, Help)
     bench.add_parser(commands, Help)
     weights_command.add_parser(commands, Help)
     checks = commands.add_parser(
@@ -121,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         {
             "transmit": _transmit,
             "evaluate": _evaluate,
+            "report": _report,
             "bench": bench.run,
             "weights": weights_command.run,
             "theory": _theory,
@@ -302,13 +305,17 @@ def _evaluate(a: argparse.Namespace) -> None:
 
     done = evaluation.run(a)
     summary = summarise(done.table)
+    page = None
+    if a.report:
+        # Another run of it makes the same page, with notes and a title of one's own.
+        page = report.run(argparse.Namespace(folder=a.report, note=[], params=None, title="evaluation"))["files"][0]
     if a.json:
         jobs = {"jobs": done.jobs, "stored": done.stored}
         found = {"summary": summary["rows"], "paired": summary["paired"], "bd_rate": summary["bd_rate"]}
         photos = len(done.protocol.images)
         _emit(
             {
-                "out": str(a.out),
+                "out": str(evaluation.place(a)),
                 "photos": photos,
                 "protocol": done.protocol.hash,
                 **jobs,
@@ -318,7 +325,17 @@ def _evaluate(a: argparse.Namespace) -> None:
         )
         return
     print_headline(summary)
-    print(f"{len(done.table)} rows in {a.out}, protocol {done.protocol.hash}")
+    print(f"{len(done.table)} rows in {evaluation.place(a)}, protocol {done.protocol.hash}")
+    if page:
+        print(f"report: {page}")
+
+
+def _report(a: argparse.Namespace) -> None:
+    made = report.run(a)
+    if a.json:
+        _emit(made)
+    else:
+        print("\n".join(made["files"]))
 
 
 def _theory(a: argparse.Namespace) -> None:

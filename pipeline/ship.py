@@ -65,4 +65,4 @@ if __name__ == "__main__":
         size = ship(MODELS, SHIPPED)
     except (ValueError, OSError) as error:
         sys.exit(f"ship: {error}")
-    print(f"{size:.1f} MB in {SHIPPED}; renew the golden values in tests/systems/test_pretrained.py")
+    print(f"{size:.1f} MB in {SHIPPED}; renew its README.md and the golden values in tests/systems/test_pretrained.py")

@@ -21,6 +21,7 @@ how it was measured. Finished jobs are kept in a store: an interrupted evaluatio
 what is new only. Retrained weights, another photo or changed code are other jobs.
 
   jscgc evaluate --images kodak/ --methods jscgc diffjscc --snr-db -5 0 5 10 --cbr 8/768 --out results.csv
+  jscgc evaluate --images kodak/ --methods jscgc diffjscc --report kodak_report/     # with pictures, a page and a PDF
   jscgc evaluate --images kodak/ --methods deepjscc --protocol results.protocol.json --out others.csv
 """
 DRAWS = 5
@@ -48,7 +49,15 @@ def add_parser(commands: Any, formatter: Any) -> None:
         help=", ".join(SYSTEMS),
     )
     sub.add_argument("--workers", type=options.natural, default=0, help="Ray workers; 0: one per core")
-    sub.add_argument("--out", type=Path, default=Path("results.csv"), metavar="CSV", help="the table")
+    sub.add_argument(
+        "--out", type=Path, metavar="CSV", help="the table (default: results.csv, of --report in its folder)"
+    )
+    sub.add_argument(
+        "--report", type=Path, metavar="DIR", help="make a report in this folder: page, PDF, figures, tables, pictures"
+    )
+    sub.add_argument(
+        "--pictures", type=options.natural, default=6, metavar="N", help="photos whose pictures the report has"
+    )
     sub.add_argument(
         "--store", type=Path, default=STORE, metavar="DIR", help="where finished jobs are kept and looked up"
     )
@@ -78,7 +87,8 @@ def add_parser(commands: Any, formatter: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Evaluation:
-    """Evaluate, and write the table, and the protocol beside it (OUT without its suffix, `.protocol.json`).
+    """Evaluate, and write the table, and the protocol beside it (OUT without its suffix, `.protocol.json`); for a report
+    also pictures and times.
 
     Raises:
         ValueError: no readable photo; a method that is not trained or does not send the CBR; a protocol whose photographs are not
@@ -87,10 +97,12 @@ def run(arguments: argparse.Namespace) -> Evaluation:
     from jscgc.data import find_photos
     from jscgc.evaluation.protocol import Protocol
     from jscgc.evaluation.run import follow
+    from jscgc.files import write_json
 
     logging.getLogger("jscgc.evaluation.run").setLevel(logging.INFO)
     given = sorted(arguments.unless_given.keys() & vars(arguments).keys())
     a = argparse.Namespace(**(arguments.unless_given | vars(arguments)))
+    out = place(a)
     files = find_photos([a.images])
     if a.protocol:
         if given:
@@ -111,7 +123,9 @@ def run(arguments: argparse.Namespace) -> Evaluation:
             photos,
             a.methods,
             device=a.device,
-            out=a.out,
+            out=out,
+            pictures=a.report / "pictures" if a.report and a.pictures else None,
+            shown=a.pictures,
             workers=a.workers,
             store=a.store,
             fresh=a.fresh,
@@ -119,8 +133,21 @@ def run(arguments: argparse.Namespace) -> Evaluation:
     except KeyboardInterrupt:
         kept = f"finished jobs are in {a.store}, and the same command goes on from there"
         raise KeyboardInterrupt(f"no table was written; {kept}") from None
-    protocol.write(a.out.with_suffix(".protocol.json"))
+    protocol.write(out.with_suffix(".protocol.json"))
+    if a.report:
+        write_json(a.report / "timing.json", evaluation.timing)
     return evaluation
+
+
+def place(a: argparse.Namespace) -> Path:
+    """Where the table goes.
+
+    Raises:
+        ValueError: two places are named.
+    """
+    if a.report and a.out:
+        raise ValueError("--report DIR writes DIR/results.csv; leave out --out")
+    return a.report / "results.csv" if a.report else a.out or Path("results.csv")
 
 
 def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]]) -> Protocol:

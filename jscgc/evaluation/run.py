@@ -116,6 +116,7 @@ def follow(
     device: str,
     out: Path,
     pictures: Path | None = None,
+    shown: int = PICTURES,
     workers: int = 0,
     store: Path | None = None,
     fresh: bool = False,
@@ -124,6 +125,7 @@ def follow(
 
     Args:
         photos: name and path of each of the protocol's photographs (see `Protocol.find`).
+        pictures: folder for the received pictures of the first `shown` photographs; None: none are kept.
         workers: of Ray, 0 for one per core.
         store: where finished jobs are kept and looked up; None: nowhere.
         fresh: run every job; what the store has is replaced.
@@ -150,7 +152,7 @@ def follow(
         protocol.rates,
         [name for name, _ in photos],
         protocol.seeds,
-        PICTURES if pictures else 0,
+        shown if pictures else 0,
         protocol.controls,
         protocol.dial,
         protocol.dial_steps,

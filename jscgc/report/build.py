@@ -63,5 +63,5 @@ def build_report(
         profile=profile,
     )
     save_paper(folder, results, summary, notes=said, commit=commit, profile=profile)
-    names = ["summary.json", "paired.csv", "bd_rate.csv", "index.html", "report.pdf"]
+    names = ["index.html", "report.pdf", "summary.json", "paired.csv", "bd_rate.csv"]
     return [*names, "grid.png"] if grid else names
