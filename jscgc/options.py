@@ -133,7 +133,7 @@ def add_sampling(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--steps",
         type=count,
-        default=2,
+        default=4,
         help="sampler steps; two network calls each if guided (jscgc_fast has its own)",
     )
     sub.add_argument(
