@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -243,6 +251,64 @@ def test_a_model_that_another_run_rewrote_is_not_passed_off(
     assert tracking.replay(root) == 1
     assert versions(root, profile) == []
     assert "not registered" in capfd.readouterr().err
+
+
+@contextmanager
+def mlflow_server(folder: Path, port: int) -> Iterator[str]:
+    """MLflow's own server, which goes on with what an earlier one in this folder has."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        f"{folder}/artifacts",
+    ]
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen(command, cwd=folder, env=os.environ | quiet, start_new_session=True)
+    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
+    try:
+        while True:
+            try:
+                with urllib.request.urlopen(f"{address}/health", timeout=1):
+                    break
+            except OSError:
+                assert time.monotonic() < deadline and server.poll() is None
+                time.sleep(0.3)
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+@pytest.mark.slow
+def test_a_real_server_that_dies_and_comes_back_has_everything_once(
+    profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+
+    (tmp_path / "server").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    train(tmp_path, profile, "before it is up")
+    with mlflow_server(tmp_path / "server", port):
+        evaluate(tmp_path, profile, "before it is up", 5.0)
+        assert spools(tmp_path) == []
+        train(tmp_path, profile, "better")
+    evaluate(tmp_path, profile, "better", 4.0)
+    assert len(spools(tmp_path)) == 1
+    with mlflow_server(tmp_path / "server", port) as address:
+        assert tracking.replay(tmp_path) == 1
+        c = MlflowClient(address, registry_uri=address)
+        name = registered_name(profile, "jscgc")
+        assert sorted(int(v.version) for v in c.search_model_versions(f"name = '{name}'")) == [1, 2]
+        assert [int(c.get_model_version_by_alias(name, alias).version) for alias in ("best", "best-p1", "latest")] == [
+            2
+        ] * 3
+        got = download_artifacts(artifact_uri=f"models:/{name}@best", dst_path=str(tmp_path / "got"))
+        assert (Path(got) / "weights.safetensors").read_text() == "better"
+    assert not (tmp_path / ".jscgc" / "mlflow.db").exists()
 
 
 @pytest.fixture
