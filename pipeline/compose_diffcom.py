@@ -7,3 +7,4 @@ from pipeline.stage import LATENTS, MODELS, stage
 with stage("compose_diffcom") as running:
     net = compose_diffcom(running.params, LATENTS, MODELS / "flow", MODELS / "mambajscc_psnr")
     save(MODELS / "diffcom", Architecture.of("diffcom", running.params), read_statistics(LATENTS), net)
+    running.trained(MODELS / "diffcom")

@@ -10,4 +10,4 @@ with stage("distil") as running:
         net = distil(running.params, LATENTS, teacher, folder, log)
         architecture = store.Architecture.of("jscgc_fast", running.params)
         store.save(MODELS / "jscgc_fast", architecture, read_statistics(LATENTS), net)
-    running.run.artifact(MODELS / "jscgc_fast", "models")
+    running.trained(MODELS / "jscgc_fast")

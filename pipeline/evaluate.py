@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from jscgc.data import split_files
+from jscgc.evaluation.results import write_csv
 from jscgc.evaluation.run import evaluate
 from jscgc.files import write_json
 from pipeline.stage import MODELS, PHOTOS, REPORTS, stage
@@ -25,7 +26,12 @@ with stage("evaluate") as running:
     write_json(REPORTS / "timing.json", evaluation.timing)
     for step, scalars in evaluation.curves():
         running.run.log(step, scalars)
-    running.metrics |= evaluation.headline(p.evaluate.channels[0], max(p.evaluate.rates))
+    headline = evaluation.headline()
+    headline.write(REPORTS / "headline")
+    write_csv(evaluation.by_snr(), REPORTS / "by_snr.csv")
+    running.run.headline(headline.scalars())
+    running.evaluated(headline, evaluation.protocol.hash)
+    running.metrics |= {"jobs": evaluation.jobs, "jobs_stored": evaluation.stored}
     running.run.artifact(REPORTS / "results.csv")
     running.run.artifact(REPORTS / "protocol.json")
     running.run.artifact(REPORTS / "pictures")

@@ -8,4 +8,4 @@ with stage("pretrain_flow") as running:
     with running.training(LATENTS) as (folder, log):
         net = pretrain_flow(running.params, LATENTS, folder, log)
         store.save(MODELS / "flow", store.Architecture.of("flow", running.params), read_statistics(LATENTS), net)
-    running.run.artifact(MODELS / "flow", "models")
+    running.trained(MODELS / "flow")

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from jscgc import tracking
 from jscgc.config import Params, digest, load_params
 from jscgc.files import read_json, sha256, write_json
+from jscgc.metrics import info
 from jscgc.training.curve import Curve
 
 if TYPE_CHECKING:
+    from jscgc.evaluation.headline import Headline
     from jscgc.training.loop import MetricLog
 
 ROOT = Path()
@@ -73,6 +75,28 @@ class Stage:
         curve.write_csv(path)
         self.run.artifact(path)
         shutil.rmtree(folder)
+
+    def trained(self, folder: Path) -> None:
+        """Have the trained model in a folder uploaded and registered."""
+        self.run.artifact(folder, "models")
+        self.run.model(folder, _decodes_with(folder))
+
+    def evaluated(self, headline: Headline, protocol: str) -> None:
+        """Have the scores of the evaluated models noted in the registry, under the hash of the protocol."""
+        if (MODELS / "vae" / "model.json").exists():
+            self.run.model(MODELS / "vae")
+        for method, metrics in headline.methods.items():
+            metric = headline.ranked_by(method)
+            if metric and (MODELS / method / "model.json").exists():
+                better = info(metric).direction
+                score = tracking.Score(protocol, metrics, ranked_by=metric, better=better)
+                self.run.model(MODELS / method, _decodes_with(MODELS / method), score)
+
+
+def _decodes_with(folder: Path) -> dict[str, str]:
+    """The VAE that a model belongs to, as a tag; of a VAE or a model on pixels none."""
+    latents = read_json(folder / "model.json").get("latents") or {}
+    return {"vae_sha256": latents["vae_sha256"]} if latents.get("vae_sha256") else {}
 
 
 @contextmanager

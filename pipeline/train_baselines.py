@@ -23,4 +23,4 @@ with stage(f"train_baselines_{method}") as running:
             net = train_diffjscc(running.params, LATENTS, flow, codec, folder, log)
             architecture = store.Architecture.of("diffjscc", running.params)
             store.save(MODELS / "diffjscc", architecture, read_statistics(LATENTS), net)
-    running.run.artifact(MODELS / method, "models")
+    running.trained(MODELS / method)

@@ -10,4 +10,4 @@ with stage("train_jscgc") as running:
         net = train_jscgc(running.params, LATENTS, flow, codec, folder, log)
         architecture = store.Architecture.of("jscgc", running.params)
         store.save(MODELS / "jscgc", architecture, read_statistics(LATENTS), net)
-    running.run.artifact(MODELS / "jscgc", "models")
+    running.trained(MODELS / "jscgc")

@@ -15,4 +15,4 @@ start = MODELS / perceptual_start(codec)
 with stage(f"train_{codec}") as running, running.training(PHOTOS, start) as (folder, log):
     net = train_perceptual_codec(running.params, codec, PHOTOS, MODELS, folder, log)
     save(MODELS / codec, Architecture.of(codec, running.params), load(start).latents, net)
-    running.run.artifact(MODELS / codec, "models")
+    running.trained(MODELS / codec)

@@ -15,4 +15,4 @@ if len(sys.argv) != 2 or sys.argv[1] not in PIXEL:
 with stage(f"train_{codec}") as running, running.training(PHOTOS) as (folder, log):
     net = train_pixel_codec(running.params, codec, PHOTOS, folder, log)
     save(MODELS / codec, Architecture.of(codec, running.params), PIXELS, net)
-    running.run.artifact(MODELS / codec, "models")
+    running.trained(MODELS / codec)

@@ -10,4 +10,4 @@ with stage("train_vae") as running:
         vae = train_vae(params, PHOTOS, folder, log) if params.vae.source == "nano" else None
         save_vae(out, params.vae, vae)
     running.metrics |= {"channels": load_vae(out).channels}
-    running.run.artifact(out, "models")
+    running.trained(out)

@@ -17,6 +17,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from jscgc.files import sha256
+
 ROOT = Path(__file__).parents[1]
 STAGES = [
     "prepare",
@@ -68,11 +70,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clone") / "jscgc"
     leave = shutil.ignore_patterns(".venv", ".git", ".jscgc", "__pycache__", "tmp", "cache", "*.egg-info", ".*_cache")
     shutil.copytree(ROOT, folder, ignore=leave)
-    for made in ("data/photos", "data/latents", "data/models", "reports/pictures", "reports/curves", "reports/metrics"):
+    folders = ("photos", "latents", "models"), ("pictures", "curves", "metrics", "headline")
+    for made in (*(f"data/{name}" for name in folders[0]), *(f"reports/{name}" for name in folders[1])):
         shutil.rmtree(folder / made, ignore_errors=True)
     (folder / "dvc.lock").unlink(missing_ok=True)
     made_files = ("results.csv", "protocol.json", "timing.json", "index.html", "grid.png", "summary.json")
-    for made in (*made_files, "paired.csv", "bd_rate.csv"):
+    for made in (*made_files, "paired.csv", "bd_rate.csv", "by_snr.csv"):
         (folder / "reports" / made).unlink(missing_ok=True)
     chosen = python("-m", "pipeline.profile", "smoke", cwd=folder)
     assert chosen.returncode == 0, chosen.stderr
@@ -226,6 +229,71 @@ def test_mlflow_has_one_parent_with_a_child_per_stage(clone: Path) -> None:
         "models/flow/model.json",
         "models/flow/weights.safetensors",
     ]
+
+
+def test_the_best_model_comes_back_from_the_registry(clone: Path, tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    from jscgc.systems import store
+
+    address = f"sqlite:///{clone}/.jscgc/mlflow.db"
+    client = MlflowClient(address, registry_uri=address)
+    trained = {path.name for path in (clone / "data/models").iterdir() if path.is_dir()}
+    assert {model.name for model in client.search_registered_models()} == {f"jscgc.smoke.{name}" for name in trained}
+    protocol = json.loads((clone / "reports/protocol.json").read_text())["hash"]
+    ranked = {"jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", *OTHERS}
+    for name in trained:
+        (version,) = client.search_model_versions(f"name = 'jscgc.smoke.{name}'")
+        assert version.tags["sha256"] == sha256(clone / "data/models" / name)
+        aliases = client.get_registered_model(f"jscgc.smoke.{name}").aliases
+        assert set(aliases) == ({"best", f"best-{protocol}"} if name in ranked else set())
+    got = tmp_path / "jscgc"
+    uri = ("--artifact-uri", "models:/jscgc.smoke.jscgc@best", "-d", str(got))
+    done = python("-m", "mlflow", "artifacts", "download", *uri, cwd=clone, MLFLOW_TRACKING_URI=address)
+    assert done.returncode == 0, done.stderr
+    assert sha256(got) == sha256(clone / "data/models/jscgc")
+    assert store.load(got).architecture.kind == "jscgc"
+    version = client.get_model_version_by_alias("jscgc.smoke.jscgc", "best")
+    assert version.tags["vae"] == "models:/jscgc.smoke.vae/1"
+    assert version.tags["vae_sha256"] == sha256(clone / "data/models/vae")
+
+
+def test_the_reproduction_has_its_headline_beside_its_parameters(clone: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{clone}/.jscgc/mlflow.db")
+    experiment = client.get_experiment_by_name("jscgc")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.`jscgc.reproduction` != ''")
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert float(parent.data.params["jscgc.train.learning_rate"]) == 0.0015
+    for path in (clone / "reports/headline/awgn_10dB_8_768").iterdir():
+        for metric, value in json.loads(path.read_text()).items():
+            assert parent.data.metrics[f"{metric}/{path.stem}/awgn/8_768/10dB"] == value
+
+
+def test_dvc_shows_few_metrics_and_all_curves(clone: Path) -> None:
+    quiet = {"DVC_GLOBAL_CONFIG_DIR": str(no_scm(clone))}
+    shown = python("-m", "dvc", "metrics", "show", "--json", cwd=clone, **quiet)
+    assert shown.returncode == 0, shown.stderr
+    (files,) = (revision["data"] for revision in json.loads(shown.stdout).values())
+    assert {Path(path).stem for path in files} == {"jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", *OTHERS}
+    metrics = {"feature_distance", "semantic_cosine", "fid"}
+    assert all(set(f["data"]) == {"psnr", *(f"{m}_efficientnet_lite0" for m in metrics)} for f in files.values())
+    table = pd.read_csv(clone / "reports/results.csv")
+    here = table[(table["method"] == "jscgc") & (table["channel"] == "awgn") & (table["snr_db"] == 10)]
+    found = files["reports/headline/awgn_10dB_8_768/jscgc.json"]["data"]["psnr"]
+    assert found == pytest.approx(here[here["metric"] == "psnr"]["value"].mean())
+    drawn = python("-m", "dvc", "plots", "show", "--json", "--split", cwd=clone, **quiet)
+    assert drawn.returncode == 0, drawn.stderr
+    plots = [plot for group in json.loads(drawn.stdout)["data"].values() for plot in group]
+    titles = [plot["anchor_definitions"]["<DVC_METRIC_TITLE>"] for plot in plots]
+    assert sorted(title.split(":")[0] for title in titles) == ["Results"] * 4 + ["Training"] * 8
+    for plot in plots:
+        points = plot["anchor_definitions"]["<DVC_METRIC_DATA>"]
+        assert points
+        if "Results" in plot["anchor_definitions"]["<DVC_METRIC_TITLE>"]:
+            assert {(p["channel"], p["method"]) for p in points} >= {("awgn", "jscgc"), ("rayleigh_fast", "diffjscc")}
 
 
 def test_evaluation_is_identical_with_another_number_of_workers(clone: Path, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from jscgc import files, tracking
+from jscgc.tracking import delivery, processes
+from jscgc.tracking import run as running
+from jscgc.tracking.spool import clean
 
 PROJECT = Path(__file__).parents[1]
 TAGS = {"commit": "abc", "profile": "smoke"}
@@ -104,7 +107,7 @@ def test_a_failed_stage_fails_its_parent_until_it_succeeds(
     (run,) = runs(root, jscgc__stage=name)
     assert run.info.status == status
     assert run.data.tags["jscgc.error"].startswith(type(error).__name__)
-    key = tracking._clean(request.node.name)
+    key = clean(request.node.name)
     with tracking.stage_run("other", params={}, tags={}, root=root):
         pass
     assert runs(root, jscgc__reproduction=key)[0].info.status == status
@@ -114,7 +117,7 @@ def test_a_failed_stage_fails_its_parent_until_it_succeeds(
 
 
 def test_a_long_stage_can_be_watched(root: Path, monkeypatch: pytest.MonkeyPatch, request: Any) -> None:
-    monkeypatch.setattr(tracking, "UPLOAD_EVERY_S", 0.2)
+    monkeypatch.setattr(running, "UPLOAD_EVERY_S", 0.2)
     with tracking.stage_run("long", params={}, tags={}, root=root) as run:
         run.log(0, {"loss": 1.0})
         deadline = time.monotonic() + 20
@@ -130,7 +133,7 @@ def test_a_long_stage_can_be_watched(root: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_run_whose_process_died_is_swept(root: Path) -> None:
     c = client(root)
     experiment = c.get_experiment_by_name("jscgc").experiment_id
-    owner = tracking._process_tags()
+    owner = processes.process_tags()
     dead = c.create_run(experiment, tags={**owner, "jscgc.pid_created": "1.00"}, run_name="dead")
     alive = c.create_run(experiment, tags=owner, run_name="alive")
     elsewhere = c.create_run(experiment, tags={**owner, "jscgc.pid_created": "1.00", "jscgc.host": "other"})
@@ -145,7 +148,7 @@ def test_a_dead_server_costs_seconds_and_loses_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], request: Any
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD_SERVER)
-    monkeypatch.setattr(tracking, "UPLOAD_EVERY_S", 0.01)
+    monkeypatch.setattr(running, "UPLOAD_EVERY_S", 0.01)
     start = time.monotonic()
     with tracking.stage_run("offline", params={"a": 1}, tags=TAGS, root=root) as run:
         for step in range(1500):
@@ -172,7 +175,7 @@ def test_a_dead_server_costs_seconds_and_loses_nothing(
 def test_a_server_that_never_answers_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
-        monkeypatch.setattr(tracking, "FINISH_S", 0.5)
+        monkeypatch.setattr(running, "FINISH_S", 0.5)
         start = time.monotonic()
         with tracking.stage_run("slow", params={}, tags={}, root=tmp_path) as run:
             run.log(0, {"loss": 1.0})
@@ -189,10 +192,10 @@ def break_state(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
             raise OSError("disk full")
         files.write_json(path, content)
 
-    monkeypatch.setattr(tracking, "write_json", breaks)
+    monkeypatch.setattr(delivery, "write_json", breaks)
 
 
-@pytest.mark.parametrize("call", range(1, 5))
+@pytest.mark.parametrize("call", range(1, 6))
 def test_an_upload_that_breaks_anywhere_is_resumed(root: Path, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     break_state(monkeypatch, call)
     stage = f"broken-{call}"
@@ -301,7 +304,7 @@ def test_commit(tmp_path: Path) -> None:
     ],
 )
 def test_dvc_is_recognised(command: list[str], expected: bool) -> None:
-    assert tracking._is_dvc(command) is expected
+    assert processes.is_dvc(command) is expected
 
 
 def test_ui_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

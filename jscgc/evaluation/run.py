@@ -15,7 +15,8 @@ import pandas as pd
 from jscgc import cluster
 from jscgc.channel.spec import file_name
 from jscgc.config import EvaluateParams, SampleParams
-from jscgc.evaluation.grid import CANNOT_OPERATE, Job, JobResult, Setup, Worker, nominal_cbr, plan
+from jscgc.evaluation.grid import CANNOT_OPERATE, Job, JobResult, Setup, Worker, plan
+from jscgc.evaluation.headline import Headline, by_snr, headline
 from jscgc.evaluation.identity import Identities, JobKey
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.results import ALL_IMAGES, tabulate, write_csv, write_pictures
@@ -59,12 +60,13 @@ class Evaluation:
             names = part["metric"] + "/" + part["method"] + "/" + part["channel"].map(file_name) + "/" + rates + "_768"
             yield round(float(str(snr_db))), dict(zip(names, part["value"], strict=True))
 
-    def headline(self, channel: str, rate: int) -> dict[str, float]:
-        """Means at one channel and rate over all SNRs, by `method.metric`: what `dvc metrics show` lists."""
-        table = self._whole()
-        chosen = table[(table["channel"] == channel) & (abs(table["cbr"] - nominal_cbr(rate)) < 1e-9)]
-        means = chosen.groupby(["method", "metric"])["value"].mean().reset_index()
-        return dict(zip(means["method"] + "." + means["metric"], means["value"].astype(float), strict=True))
+    def headline(self) -> Headline:
+        """The few numbers of the middle condition."""
+        return headline(self.table, self.protocol)
+
+    def by_snr(self) -> pd.DataFrame:
+        """Means over SNR, see `headline.by_snr`."""
+        return by_snr(self.table)
 
 
 def evaluate(

@@ -1,0 +1,198 @@
+"""From the spool to MLflow: each run once, each point once, whatever broke in between."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from jscgc.files import read_json, write_json
+from jscgc.tracking.registry import RegistryAway, register
+from jscgc.tracking.spool import EXPERIMENT, clean, locked, parse, reason, say, spool_folder, stamp
+from jscgc.tracking.store import Store
+
+REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
+"""Errors that lie in what was sent (or in a run that somebody deleted); any other is the store's."""
+PARENT_TAGS = ("commit", "profile", "params_hash", "dataset_hash")
+
+
+def replay(store: Store) -> int:
+    """Deliver every spool that no living stage holds, and return how many that were.
+
+    One that the store refuses is set aside, not tried for ever.
+    """
+    from mlflow.exceptions import MlflowException
+
+    delivered = 0
+    for spool in sorted(spool_folder(store.root).glob("*.jsonl"), key=lambda path: path.stem.rsplit("-", 1)[-1]):
+        with locked(spool, wait=False) as free:
+            try:
+                if free:
+                    deliver(store, spool, live=False)
+                    delivered += 1
+            except RegistryAway:  # the run is there; its models come with a later stage, and keep no other run waiting
+                continue
+            except MlflowException as error:
+                if error.error_code not in REFUSALS:
+                    raise
+                say(f"{spool} was refused and set aside as .rejected: {reason(error)}")
+                spool.rename(spool.with_suffix(".rejected"))
+    return delivered
+
+
+def deliver(store: Store, spool: Path, *, live: bool) -> None:
+    """Send what this store has not got yet; when the run has ended, end it here too and remove the spool.
+
+    Raises:
+        RegistryAway: the run is delivered, its models are not registered yet; the spool stays for them.
+    """
+    state_file = spool.with_suffix(".state.json")
+    with spool.open("rb") as stream:
+        header = parse(stream.readline())
+        if header is None:  # its stage died in the very first line
+            spool.unlink()
+            return
+        state: dict[str, Any] = read_json(state_file) if state_file.exists() else {}
+        if state.get("store") != store.identity:
+            parent, run_id = _create(store, header, live=live)
+            state = {"store": store.identity, "parent": parent, "run": run_id, "offset": stream.tell(), "files": 0}
+            write_json(state_file, state)
+        stream.seek(state["offset"])
+        end = _send_metrics(store, stream, state, state_file)
+    if end is None and not live:
+        end = {"end": "KILLED", "time_ms": int(spool.stat().st_mtime * 1000), "error": "", "artifacts": []}
+    if end is not None:
+        if not state.get("finished"):
+            _send_artifacts(store, header["stage"], end, state, state_file)
+            _finish(store, header, end, state)
+            state["finished"] = True
+            write_json(state_file, state)
+        register(store, end.get("models", []), state["run"])
+        spool.unlink()
+        state_file.unlink()
+
+
+def _create(store: Store, header: dict[str, Any], *, live: bool) -> tuple[str | None, str]:
+    """Find or create the reproduction's run and, below it, the stage's."""
+    parent = _parent(store, header, live=live) if header["reproduction"] else None
+    if runs := store.find(f"tags.`jscgc.id` = '{header['id']}'"):
+        run_id: str = runs[0].info.run_id
+    else:
+        every = {**header["tags"], **header["owner"], "jscgc.id": header["id"], "jscgc.stage": header["stage"]}
+        every |= {"mlflow.parentRunId": parent} if parent else {}
+        run_id = store.client.create_run(store.experiment, header["start_ms"], every, header["stage"]).info.run_id
+    _send_params(store, run_id, header["params"])
+    return parent, run_id
+
+
+def _parent(store: Store, header: dict[str, Any], *, live: bool) -> str:
+    """Find or create the reproduction's run. Its parameters are those of the first stage; a tag tells if another had others."""
+    from mlflow.entities import RunTag
+
+    tags, key = header["tags"], header["reproduction"]
+    new = {name: tags[name] for name in PARENT_TAGS if name in tags}
+    with locked(store.lock):
+        if runs := store.find(f"tags.`jscgc.reproduction` = '{key}'"):
+            parent: str = runs[0].info.run_id
+            had, has_params = runs[0].data.tags, bool(runs[0].data.params)
+            mixed = {"jscgc.mixed": "its stages had different parameters"}
+            changed = "params_hash" in had and had["params_hash"] != new.get("params_hash", had["params_hash"])
+            new = {name: value for name, value in new.items() if name not in had} | (mixed if changed else {})
+            new |= header["owner"] if live else {}
+            store.client.log_batch(parent, tags=[RunTag(name, value) for name, value in new.items()])
+            if live:
+                store.client.update_run(parent, "RUNNING")
+        else:
+            when = time.strftime("%Y%m%d-%H%M%S", time.localtime(header["start_ms"] / 1000))
+            every = {**new, **header["owner"], "jscgc.reproduction": key}
+            name = f"{tags.get('profile', EXPERIMENT)}-{when}"
+            parent = store.client.create_run(store.experiment, header["start_ms"], every, name).info.run_id
+            has_params = False
+        if not has_params:
+            _send_params(store, parent, header["params"])
+    return parent
+
+
+def _send_params(store: Store, run_id: str, params: dict[str, str]) -> None:
+    from mlflow.entities import Param
+    from mlflow.exceptions import MlflowException
+
+    def send(longest: int) -> None:
+        entries = [Param(clean(name), value[:longest]) for name, value in params.items()]
+        for start in range(0, len(entries), 100):
+            store.client.log_batch(run_id, params=entries[start : start + 100])
+
+    try:
+        send(6000)
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        send(500)  # the limit of old servers
+
+
+def _send_metrics(store: Store, stream: IO[bytes], state: dict[str, Any], state_file: Path) -> dict[str, Any] | None:
+    """Send all complete lines in batches of at most 1000 points; return the line of the end, if it is there."""
+    from mlflow.entities import Metric
+
+    def send() -> None:
+        for start in range(0, len(points), 1000):
+            store.client.log_batch(state["run"], metrics=points[start : start + 1000])
+        state["offset"] = offset
+        write_json(state_file, state)
+        points.clear()
+
+    points: list[Any] = []
+    offset = state["offset"]
+    end = None
+    while end is None and (line := stream.readline()).endswith(b"\n"):
+        entry = parse(line) or {}
+        end = entry if "end" in entry else None
+        values = {clean(k): v for k, v in entry.get("metrics", {}).items() if not isinstance(v, str)}
+        if points and len(points) + len(values) > 1000:
+            send()
+        points += [Metric(name, value, entry["time_ms"], entry["step"]) for name, value in values.items()]
+        offset = offset + len(line) if end is None else offset  # the end is read again if finishing fails
+    if points:
+        send()
+    return end
+
+
+def _send_artifacts(store: Store, stage: str, end: dict[str, Any], state: dict[str, Any], state_file: Path) -> None:
+    for position, (name, folder, expected) in enumerate(end["artifacts"]):
+        if position < state["files"]:
+            continue
+        path = Path(name)
+        if expected is None or stamp(path) != expected:  # a later run's file must not pass for this one's
+            say(f"{path} is missing or has changed since stage {stage} ended; it is not uploaded")
+        elif path.is_dir():
+            store.client.log_artifacts(state["run"], name, "/".join(filter(None, (folder, path.name))))
+        else:
+            store.client.log_artifact(state["run"], name, folder or None)
+        state["files"] = position + 1
+        write_json(state_file, state)
+
+
+def _finish(store: Store, header: dict[str, Any], end: dict[str, Any], state: dict[str, Any]) -> None:
+    """Give the run its status, and the reproduction's run the headline and what follows for its status."""
+    from mlflow.entities import Metric
+
+    client, run_id, parent, status = store.client, state["run"], state["parent"], end["end"]
+    if end["error"]:
+        client.set_tag(run_id, "jscgc.error", end["error"][:500])
+    for twin in store.find(f"tags.`jscgc.id` = '{header['id']}'"):  # a slow server may have obeyed a retried request
+        if twin.info.run_id != run_id:
+            client.delete_run(twin.info.run_id)
+    client.set_terminated(run_id, status, end["time_ms"])
+    if parent is None:
+        return
+    if headline := end.get("headline"):
+        points = [Metric(clean(name), value, end["time_ms"], 0) for name, value in headline.items()]
+        for start in range(0, len(points), 1000):
+            client.log_batch(parent, metrics=points[start : start + 1000])
+    mark, tags = f"jscgc.failed.{clean(header['stage'])}", client.get_run(parent).data.tags
+    if status != "FINISHED":
+        client.set_tag(parent, mark, status)
+    elif mark in tags:
+        client.delete_tag(parent, mark)
+    others = [tags[name] for name in tags if name.startswith("jscgc.failed.") and name != mark]
+    client.set_terminated(parent, others[0] if others and status == "FINISHED" else status, end["time_ms"])

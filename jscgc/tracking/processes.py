@@ -1,0 +1,69 @@
+"""Who runs this: the reproduction that a stage belongs to, its process, and the commit."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from jscgc.tracking.spool import clean
+
+
+def commit(root: Path) -> str:
+    """The commit, with '-dirty' if tracked files other than results (dvc.lock, reports) differ; 'unknown' without git."""
+
+    def git(*arguments: str) -> list[str]:
+        command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()
+
+    try:
+        top, head = git("rev-parse", "--show-toplevel", "HEAD")
+        if Path(top).resolve() != root.resolve():  # a tar ball unpacked inside some other repository
+            return "unknown"
+        results = (":(exclude)dvc.lock", ":(exclude)reports")
+        return head + ("-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", ".", *results) else "")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def reproduction() -> str | None:
+    """What the stages of one reproduction have in common: JSCGC_REPRODUCTION, else the dvc process above us."""
+    if key := os.environ.get("JSCGC_REPRODUCTION"):
+        return clean(key)
+    try:
+        for process in psutil.Process().parents():
+            if is_dvc(process.cmdline()):
+                return clean(f"{socket.gethostname()}-{process.pid}-{process.create_time():.0f}")
+    except psutil.Error:
+        pass
+    return None
+
+
+def is_dvc(command: list[str]) -> bool:
+    """Whether a command line is dvc's."""
+    words = [Path(word).name for word in command]
+    if words and words[0].startswith("python"):
+        script = next((i for i, word in enumerate(words) if i and (word == "-m" or not word.startswith("-"))), 0)
+        return words[script] == "dvc" or words[script : script + 2] == ["-m", "dvc"]
+    return words[:1] == ["dvc"]
+
+
+def process_tags() -> dict[str, str]:
+    """Tags by which `alive` finds this process."""
+    me = psutil.Process()
+    return {
+        "jscgc.host": socket.gethostname(), "jscgc.pid": str(me.pid), "jscgc.pid_created": f"{me.create_time():.2f}",
+    }  # fmt: skip
+
+
+def alive(tags: Mapping[str, str]) -> bool:
+    """Whether the process of these tags, on this host, still runs."""
+    try:
+        created: float = psutil.Process(int(tags["jscgc.pid"])).create_time()
+        return abs(created - float(tags["jscgc.pid_created"])) < 2  # a corrected clock shifts it a little
+    except (psutil.Error, KeyError, ValueError):
+        return False

@@ -1,0 +1,177 @@
+"""A running stage's record: appended to its spool, and uploaded by a daemon thread that nothing waits for."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import re
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from jscgc.files import sha256
+from jscgc.tracking import delivery
+from jscgc.tracking.processes import process_tags, reproduction
+from jscgc.tracking.registry import RegistryAway, Score, registered_name
+from jscgc.tracking.spool import flat, now_ms, reason, say, spool_folder, stamp
+from jscgc.tracking.store import Store, failures
+
+UPLOAD_EVERY_S = 30.0
+"""Time between uploads of a running stage; a shorter stage uploads once, at its end."""
+FINISH_S = 60.0
+"""Longest wait for the last upload; what is missing then is uploaded by a later stage."""
+
+
+class StageRun:
+    """A running stage's record. No method waits for MLflow, and none fails because of it."""
+
+    def __init__(self, spool: Path, header: dict[str, Any], root: Path) -> None:
+        self._spool, self._root, self._tags = spool, root, header["tags"]
+        self._artifacts: list[tuple[Path, str]] = []
+        self._models: list[dict[str, Any]] = []
+        self._headline: dict[str, float] = {}
+        self._warned, self._torn = False, False
+        self._store: Store | None = None
+        self._closing = threading.Event()
+        self._stream: IO[bytes] | None = None
+        try:
+            spool.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = spool.open("ab", buffering=0)
+            fcntl.flock(self._stream, fcntl.LOCK_EX)
+        except OSError as error:
+            self._warn(error)
+        self._append(header)
+        self._uploader = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._uploader.start()
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record metrics at a step. NaN and infinities stay in the spool, as strings: MLflow cannot hold them."""
+        values = {name: float(value) for name, value in metrics.items()}
+        plain = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
+        self._append({"step": int(step), "time_ms": now_ms(), "metrics": plain})
+
+    def headline(self, metrics: Mapping[str, float]) -> None:
+        """Record what the whole reproduction comes to: on this run, and when it ends on the reproduction's run too."""
+        self.log(0, metrics)
+        self._headline |= {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Have a file or folder uploaded (into `folder` of the run) when the stage ends; it must exist then."""
+        self._artifacts.append((path.absolute(), folder))
+
+    def model(self, folder: Path, tags: Mapping[str, str] | None = None, score: Score | None = None) -> None:
+        """Have a trained model registered when the stage ends well, once for the same content, and its score noted.
+
+        Args:
+            folder: model.json and its weights, complete. Its name and the tag `profile` make the registered model's.
+            tags: of the version, beside the stage's.
+            score: what an evaluation found; the alias `best` follows it.
+        """
+        weights = folder / "weights.safetensors"
+        sums = {"sha256": sha256(folder)} | ({"weights_sha256": sha256(weights)} if weights.exists() else {})
+        self._models.append(
+            {
+                "name": registered_name(self._tags.get("profile", ""), folder.name),
+                "folder": str(folder.absolute()),
+                "stamp": stamp(folder),
+                "tags": {**self._tags, **(tags or {}), **sums},
+                "score": asdict(score) if score else None,
+            }
+        )
+
+    def close(self, status: str, error: str = "") -> None:
+        """Record the end and wait, at most FINISH_S, for the last upload."""
+        stamped = [(str(path), folder, stamp(path)) for path, folder in self._artifacts]
+        end = {"end": status, "time_ms": now_ms(), "error": error, "artifacts": stamped, "headline": self._headline}
+        self._append(end | {"models": self._models if status == "FINISHED" else []})
+        self._closing.set()
+        self._uploader.join(FINISH_S)
+        if self._uploader.is_alive():
+            self._warn(TimeoutError(f"not done after {FINISH_S:.0f} s"))
+        elif self._stream:
+            self._stream.close()
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        if not self._stream:
+            return
+        line = (b"\n" if self._torn else b"") + json.dumps(entry, default=str).encode() + b"\n"
+        try:
+            self._torn = self._stream.write(line) != len(line)
+        except OSError as error:  # a full disk: the training's own files will say so, more clearly
+            self._torn = True
+            self._warn(error)
+
+    def _work(self) -> None:
+        """The uploading thread: after the first failure nothing is tried again until the stage ends."""
+        healthy = self._stream is not None
+        while not self._closing.wait(UPLOAD_EVERY_S):
+            healthy = healthy and self._upload()
+        if self._stream:
+            self._upload()
+
+    def _upload(self) -> bool:
+        try:
+            if self._store is None:
+                store = Store(self._root)
+                store.sweep()
+                delivery.replay(store)
+                self._store = store
+            delivery.deliver(self._store, self._spool, live=True)
+        except RegistryAway:  # it has said so; the run itself is delivered
+            return False
+        except failures() as error:
+            self._store = None
+            self._warn(error)
+            return False
+        return True
+
+    def _warn(self, error: Exception) -> None:
+        if not self._warned:
+            say(f"{reason(error)}; the run is kept in {self._spool.parent} and uploaded by a later stage")
+        self._warned = True
+
+
+@contextmanager
+def stage_run(stage: str, *, params: Mapping[str, Any], tags: Mapping[str, str], root: Path) -> Iterator[StageRun]:
+    """Track a stage: FINISHED if the block succeeds, FAILED on an exception, KILLED when interrupted or terminated.
+
+    Args:
+        stage: name of the stage and of its run.
+        params: JSON-like, nested as you please; flattened with dots. They also go to the parent run.
+        tags: `commit`, `profile`, `params_hash` and `dataset_hash` also go to the parent run.
+        root: the project's root; everything lies in its `.jscgc`.
+    """
+    root, start_ms = root.resolve(), now_ms()
+    header = {
+        "id": uuid.uuid4().hex, "stage": stage, "params": flat(params), "tags": dict(tags), "start_ms": start_ms,
+        "owner": process_tags(), "reproduction": reproduction(),
+    }  # fmt: skip
+    name = f"{re.sub(r'[^A-Za-z0-9_.@]', '_', stage)}-{os.getpid()}-{start_ms}.jsonl"
+    run = StageRun(spool_folder(root) / name, header, root)
+    status, error_text = "FINISHED", ""
+    try:
+        yield run
+    except BaseException as error:
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        error_text = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        run.close(status, error_text)
+
+
+def replay(root: Path) -> int:
+    """Upload what earlier stages could not, and return how many spools that were. Does nothing twice."""
+    root = root.resolve()
+    if not any(spool_folder(root).glob("*.jsonl")):
+        return 0
+    try:
+        return delivery.replay(Store(root))
+    except failures() as error:
+        say(f"{reason(error)}; what is in {spool_folder(root)} is uploaded by a later stage")
+        return 0

@@ -1,0 +1,86 @@
+"""The spool: where a stage's record waits, how its lines are read, and names that MLflow takes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+EXPERIMENT = "jscgc"
+
+
+def spool_folder(root: Path) -> Path:
+    """Where stages leave their records."""
+    return root / ".jscgc" / "spool"
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock on a file; without waiting, yield whether it was free (and is still there)."""
+    with path.open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield path.exists()
+
+
+def parse(line: bytes) -> dict[str, Any] | None:
+    """A line of a spool; None if it is none."""
+    try:
+        entry = json.loads(line)
+    except ValueError:  # torn by a full disk or a kill
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def stamp(path: Path) -> list[int] | None:
+    """Number, bytes and latest change of the file(s): enough to notice that another run has rewritten them."""
+    if not path.exists():
+        return None
+    stats = [p.stat() for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file()]
+    return [len(stats), sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested parameters as MLflow's, names joined by dots; numbers plain (`0.001`), as parallel coordinates need them."""
+    result: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            result |= flat(value, f"{prefix}{name}.")
+        else:
+            result[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return result
+
+
+def clean(name: str) -> str:
+    """A name that MLflow takes: no '@', and normal as a path."""
+    parts = [part for part in re.sub(r"[^\w\-. :/]", "_", name).split("/") if part not in ("", ".", "..")]
+    return "/".join(parts)[:250].rstrip("/") or "_"
+
+
+def redact(text: str) -> str:
+    """Without the user and password of an address."""
+    return re.sub(r"://[^/\s@]*@", "://", text)
+
+
+def reason(error: Exception) -> str:
+    """An error in one line, short."""
+    return redact(" ".join(str(error).split()) or type(error).__name__)[:160]
+
+
+def say(message: str) -> None:
+    """One line on stderr."""
+    print(f"tracking: {message}", file=sys.stderr, flush=True)
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
