@@ -282,10 +282,11 @@ def test_blind_channels_are_for_evaluation(tmp_path):
                 "generator.pretrained_path": "x",
                 "generator.dtype": "bfloat16",
                 "latents.normalise": False,
+                "jscgc.tuning": "full",
             },
             "would train in it and lose small updates",
         ),
-        ({"jscgc.condition_dropout": 0.0}, "perception_weight needs a condition_dropout above 0"),
+        ({"jscgc.perception_weight": 0.1}, "perception_weight needs a condition_dropout above 0"),
         ({"objective.time_shift": 2.0}, "acts on time_law shifted only"),
     ],
 )
