@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from jscgc.systems.base import OnAir
 
 POINTS = 1500
 """Most symbols that are drawn: a browser is slow with more, and a cloud looks the same."""
+SCALES = (0.02, 0.05, 0.1, SPREAD_SHOWN)
+"""Standard deviations at which an uncertainty map can be brightest, of full scale; the last is that of `jscgc transmit`."""
 PANELS = ("sent", "received", "equalised")
 
 
@@ -71,7 +74,7 @@ def constellation(shown: Points) -> go.Figure:
     figure.update_xaxes(constrain="domain", zeroline=True, nticks=5, title={"text": "I", "standoff": 2})
     figure.update_yaxes(zeroline=True, nticks=5, showticklabels=False)
     figure.update_yaxes(showticklabels=True, title={"text": "Q", "standoff": 2}, row=1, col=1)
-    figure.update_layout(showlegend=False, height=300, margin={"l": 8, "r": 8, "t": 28, "b": 8}, dragmode=False)
+    figure.update_layout(showlegend=False, height=280, margin={"l": 8, "r": 8, "t": 28, "b": 8}, dragmode=False)
     return figure
 
 
@@ -79,6 +82,12 @@ def _digits(values: NDArray[np.floating]) -> list[float]:
     return [round(float(value), 3) for value in values]
 
 
+def brightest(spreads: Sequence[NDArray[np.float32]]) -> float:
+    """The scale on which all of several uncertainty maps are drawn: the least of `SCALES` that nearly all values are below."""
+    most = max(float(np.quantile(spread, 0.995)) for spread in spreads)
+    return next((scale for scale in SCALES if most <= scale), SCALES[-1])
+
+
 def colour_bar() -> Pixels:
-    """The uncertainty map's colours from 0 to `SPREAD_SHOWN`, uint8 [1,256,3]."""
-    return heat_map(np.linspace(0, SPREAD_SHOWN, 256)[None], SPREAD_SHOWN)
+    """The uncertainty map's colours from 0 to its brightest, uint8 [1,256,3]."""
+    return heat_map(np.linspace(0, 1, 256)[None], 1)

@@ -10,13 +10,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from jscgc.data.images import to_png
-from jscgc.demo.figures import colour_bar
+from jscgc.data.images import Pixels, to_png
+from jscgc.demo.figures import brightest, colour_bar
 from jscgc.demo.shown import Shown, Transmission, best
 from jscgc.metrics import info
 from jscgc.report.headline import ARROWS
 from jscgc.report.results import channel_label, method_label
-from jscgc.report.side_by_side import SPREAD_SHOWN
+from jscgc.report.side_by_side import heat_map
 
 SPENT = (
     ("k", "channel uses k", "{:,}"),
@@ -59,30 +59,36 @@ def note(text: str, kind: str = "problem") -> str:
     return _render("note.html.j2", text=text, kind=kind)
 
 
+def below() -> str:
+    """Where the page is narrow, the way from the settings to what was received."""
+    return _render("below.html.j2")
+
+
 def facts(transmission: Transmission) -> str:
     """The conditions in words."""
     choice = transmission.choice
     height, width = transmission.photo.shape[:2]
     words = [choice.photo, f"{width} × {height} pixels", channel_label(choice.channel), f"SNR {choice.snr_db:g} dB"]
-    return _render("facts.html.j2", words=[*words, f"CBR {choice.cbr}", f"seed {choice.seed}"])
+    words += [f"CBR {choice.cbr}", f"{choice.steps} steps", f"guidance {choice.guidance:g}", f"seed {choice.seed}"]
+    return _render("facts.html.j2", words=words)
 
 
-def pictures(transmission: Transmission) -> str:
+def pictures(photo: Pixels, methods: Sequence[str], sent: Transmission | None) -> str:
     """The original and what every method received, or why it did not, or that it is still to come."""
-    height, width = transmission.photo.shape[:2]
+    height, width = photo.shape[:2]
+    waiting = sent.waiting if sent else []
+    words = dict.fromkeys(waiting, "next") | ({waiting[0]: "on its way"} if waiting else {})
+    still = "stopped" if sent else "press Send"
     return _render(
         "pictures.html.j2",
-        original=to_png(transmission.photo),
+        original=to_png(photo),
         shape=f"{width} / {height}",
-        methods=transmission.choice.methods,
-        done=transmission.done,
-        waiting=transmission.waiting,
+        size=f"{width} × {height}",
+        methods=methods,
+        done=sent.done if sent else {},
+        words={name: words.get(name, still) for name in methods},
+        hint=sent is not None and not waiting and bool(sent.arrived),
     )
-
-
-def preview(png: bytes, width: int, height: int, name: str) -> str:
-    """The chosen photo, before it is sent."""
-    return _render("preview.html.j2", png=png, width=width, height=height, name=name)
 
 
 def metrics_table(arrived: Sequence[Shown]) -> str:
@@ -105,9 +111,12 @@ def metrics_table(arrived: Sequence[Shown]) -> str:
 
 
 def uncertainty(arrived: Sequence[Shown]) -> str:
-    """Mean, map and every sample of the methods that drew several."""
-    several = [found for found in arrived if found.samples > 1]
-    return _render("uncertainty.html.j2", several=several, bar=to_png(colour_bar()), top=SPREAD_SHOWN)
+    """Map, mean and every sample of the methods that drew several; the maps are on one scale."""
+    spreads = {found.method: found.spread for found in arrived if found.spread is not None}
+    top = brightest(list(spreads.values()))
+    maps = {method: to_png(heat_map(spread, top)) for method, spread in spreads.items()}
+    several = [found for found in arrived if found.method in maps]
+    return _render("uncertainty.html.j2", several=several, maps=maps, bar=to_png(colour_bar()), top=top)
 
 
 def formats(arrived: Sequence[Shown]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from jscgc.data.images import to_png
 from jscgc.demo import markup, results
 from jscgc.demo.settings import Settings, settings
 from jscgc.demo.shown import Transmission
@@ -25,6 +24,8 @@ def page(at: Workplace) -> None:
     with left, st.container(key="settings"):
         now = settings(at)
         _button(now)
+        if SENT in st.session_state:
+            st.html(markup.below())
     with right, st.container(key="results"):
         _results(now, at)
 
@@ -53,9 +54,7 @@ def _results(now: Settings, at: Workplace) -> None:
     sent: Transmission | None = st.session_state.get(SENT)
     if sent is None:
         if now.photo is not None:
-            height, width = now.photo.shape[:2]
-            name = now.choice.photo if now.choice else "photo"
-            st.html(markup.preview(to_png(now.photo), width, height, name))
+            st.html(markup.pictures(now.photo, now.choice.methods if now.choice else (), None))
         return
     st.html(markup.facts(sent))
     if now.choice is not None and not sent.waiting and (changes := sent.choice.changes(now.choice)):
@@ -63,7 +62,7 @@ def _results(now: Settings, at: Workplace) -> None:
     seen = st.empty()
 
     def show() -> None:
-        seen.html(markup.pictures(sent))
+        seen.html(markup.pictures(sent.photo, sent.choice.methods, sent))
 
     show()
     if sent.waiting:

@@ -123,7 +123,9 @@ def serve(port: int, max_upload_mb: int, open_browser: bool) -> None:
 
     app = st.App(PAGE, lifespan=ready, middleware=[Middleware(LocalOnly)])
     # Whoever still looks at the page does not keep it open.
-    settings = uvicorn.Config(app, log_config=None, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1)
+    settings = uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1
+    )
     try:
         uvicorn.Server(settings).run(sockets=[listener])
     except KeyboardInterrupt:

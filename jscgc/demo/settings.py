@@ -86,7 +86,10 @@ def _photo() -> tuple[Pixels | None, str, str, str]:
     label = "Photo" if upload is None else "Photo (the one below is sent)"
     name = st.selectbox(label, list(known), key="builtin", disabled=upload is not None)
     upload = st.file_uploader(
-        "Your own photo", [suffix.removeprefix(".") for suffix in sorted(EXTENSIONS)], key="upload"
+        "Your own photo",
+        [suffix.removeprefix(".") for suffix in sorted(EXTENSIONS)],
+        key="upload",
+        label_visibility="collapsed",
     )
     if upload is None:
         path = known[name]
@@ -134,8 +137,9 @@ def _cbr(chosen: list[str], at: Workplace) -> str:
 
 
 def _channel() -> str:
-    name = st.selectbox("Channel", NAMES, key="channel")
-    written = st.text_input("Channel options", key="options", placeholder="csi=lmmse,snr=blind", help=describe(name))
+    first, second = st.columns(2)
+    name = first.selectbox("Channel", NAMES, key="channel")
+    written = second.text_input("Options", key="options", placeholder="none", help=describe(name))
     try:
         return channel_text(name, written)
     except ValueError as error:

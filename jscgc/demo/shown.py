@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from jscgc.data.images import Pixels, to_png, to_tensor
@@ -25,6 +26,8 @@ class Shown:
     row: dict[str, Any]
     pngs: dict[str, bytes]
     symbols: Points | None
+    spread: NDArray[np.float32] | None
+    """Standard deviation over the samples, [H,W]; None for one sample."""
 
     @property
     def png(self) -> bytes:
@@ -50,7 +53,8 @@ def shown(arrival: Arrival) -> Shown:
     """What to keep."""
     on_air = arrival.reception.on_air
     pngs = {name: to_png(picture) for name, picture in pictures(arrival).items()}
-    return Shown(arrival.method, arrival.row, pngs, None if on_air is None else points(on_air))
+    spread = arrival.reception.spread.cpu().numpy() if len(arrival.reception.samples) > 1 else None
+    return Shown(arrival.method, arrival.row, pngs, None if on_air is None else points(on_air), spread)
 
 
 @dataclass
