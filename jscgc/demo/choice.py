@@ -69,7 +69,8 @@ class Choice:
                 continue
             word = _WORDS[field.name]
             long = field.name in ("photo", "methods")
-            found.append(word if long else f"{word} {_short(before)} → {_short(after)}")
+            unit = " dB" if field.name == "snr_db" else ""
+            found.append(word if long else f"{word} {_short(before)} → {_short(after)}{unit}")
         if self.content != now.content and "photo" not in found:
             found.insert(0, "photo")
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,13 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         server.serve(arguments.port, arguments.max_upload_mb, arguments.open)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("the page is no longer served") from None
+        ended = "the page is no longer served"
+        if workplace.BUSY.locked():
+            # A photo is being sent, and nothing of it is kept. Python can't stop that thread, and torch aborts if Python ends
+            # beside it.
+            print(f"jscgc: interrupted; {ended}", file=sys.stderr, flush=True)
+            os._exit(130)
+        raise KeyboardInterrupt(ended) from None
 
 
 def _port(text: str) -> int:

@@ -7,7 +7,6 @@ everything that does not come from a page of ours is refused before Streamlit se
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import webbrowser
 from collections.abc import AsyncIterator
@@ -104,7 +103,6 @@ def serve(port: int, max_upload_mb: int, open_browser: bool) -> None:
         KeyboardInterrupt: Ctrl-C.
     """
     listener = listen(port)
-    # Before Streamlit is imported: it would tell, in the log, of every option that a newer version has no more.
     import streamlit as st
     import uvicorn
     from starlette.middleware import Middleware
@@ -128,14 +126,5 @@ def serve(port: int, max_upload_mb: int, open_browser: bool) -> None:
     )
     try:
         uvicorn.Server(settings).run(sockets=[listener])
-    except KeyboardInterrupt:
-        # A photo that is being sent would be waited for; nothing of it is kept in any case.
-        print("", end="", flush=True)
-        raise
     finally:
         listener.close()
-
-
-def leave(status: int) -> None:
-    """End the process now, whatever its threads still compute."""
-    os._exit(status)
