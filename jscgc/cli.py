@@ -1,4 +1,4 @@
-"""The command line: jscgc transmit | evaluate | report | bench | weights | theory | plan | info.
+"""The command line: jscgc transmit | demo | evaluate | report | bench | weights | theory | plan | info.
 
 Heavy imports wait until a command runs, so --help is quick.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jscgc import __version__, options
 from jscgc.bench import command as bench
 from jscgc.channel import spec
+from jscgc.demo import command as demo
 from jscgc.evaluation import command as evaluation
 from jscgc.methods import CLASSICAL, SYSTEMS
 from jscgc.metrics import weights_command
@@ -26,10 +27,7 @@ from jscgc.report import command as report
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jscgc.systems.base import Reception
-
-SPREAD_SHOWN = 0.25
-"""Standard deviation, on the scale [0,1] of pixels, at which the uncertainty map is brightest."""
+    from jscgc.transmission import Arrival, Request
 
 TRANSMIT = """\
 Send a photo through a noisy channel and save what is received.
@@ -94,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     options.add_sampling(send)
 
+    demo.add_parser(commands, Help)
     evaluation.add_parser(commands, Help)
     report.add_parser(commands, Help)
     bench.add_parser(commands, Help)
@@ -122,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         {
             "transmit": _transmit,
+            "demo": demo.run,
             "evaluate": _evaluate,
             "report": _report,
             "bench": bench.run,
@@ -148,14 +148,13 @@ def _emit(document: Any) -> None:
 
 
 def _transmit(a: argparse.Namespace) -> None:
-    from jscgc.channel.accounting import SIDE_INFORMATION_BITS, parse_rate
     from jscgc.classical.codecs import CannotOperate
     from jscgc.data import open_photo, reduce, to_tensor
-    from jscgc.evaluation.grid import pair_names, score
+    from jscgc.evaluation.grid import pair_names
     from jscgc.metrics import pair_metric
-    from jscgc.systems.base import Link, transmit
     from jscgc.systems.store import load_system, trained_systems
     from jscgc.training.loop import resolve_device
+    from jscgc.transmission import Request, conditions, send
 
     photo = to_tensor(reduce(open_photo(a.photo), a.max_side))
     device = resolve_device(a.device)
@@ -166,64 +165,23 @@ def _transmit(a: argparse.Namespace) -> None:
             f"{a.models}: no trained models here; train with `make reproduce`, or name the place with --models"
         )
     metrics = [pair_metric(name) for name in pair_names()]
-    sample = options.sample(a)
-    received: dict[str, Reception] = {}
-    rows: list[dict[str, Any]] = []
+    request = Request(a.channel, a.snr_db, a.cbr, a.seed, a.samples, options.sample(a))
+    arrivals: list[Arrival] = []
     cannot: dict[str, str] = {}
     for name in names:
         system = load_system(name, a.models, device)
-        link = Link(a.channel, a.snr_db, parse_rate(a.cbr, system.rates))
         try:
-            reception = transmit(
-                system, photo.to(device), link, sample=sample, seed=a.seed, key=a.photo.name, samples=a.samples
-            )
+            arrivals.append(send(system, photo, a.photo.name, request, metrics, device))
         except CannotOperate as error:
             if len(names) == 1:
                 raise
             cannot[name] = str(error)
-            continue
-        received[name] = reception
-        scores = score(metrics, photo, reception.photo.cpu())
-        several = {}
-        if len(reception.samples) > 1:
-            several = {
-                "samples": len(reception.samples),
-                "mean_metrics": score(metrics, photo, reception.mean.cpu()),
-                "spread_mean": reception.spread.mean().item(),
-            }
-        rows.append(
-            {
-                "method": name,
-                "k": reception.bandwidth.k,
-                "data_symbols": reception.bandwidth.data,
-                "overhead": reception.bandwidth.overhead,
-                "side_information_bits": SIDE_INFORMATION_BITS,
-                "n": reception.bandwidth.n,
-                "cbr_exact": reception.bandwidth.cbr,
-                "steps": reception.steps,
-                "nfe": reception.nfe,
-                "encode_ms": round(reception.encode_ms, 1),
-                "decode_ms": round(reception.decode_ms, 1),
-                "metrics": scores,
-                **({"failed": reception.failed, "format": reception.details} if reception.details else {}),
-                **several,
-            }
-        )
-    conditions = {
-        "photo": str(a.photo),
-        "models": str(a.models),
-        "height": photo.shape[1],
-        "width": photo.shape[2],
-        "channel": a.channel,
-        "snr_db": a.snr_db,
-        "cbr": a.cbr,
-        "seed": a.seed,
-        **sample.model_dump(mode="json", exclude={"steps"}),
-    }
-    if not rows:
+    if not arrivals:
         raise ValueError("; ".join(cannot.values()))
-    files = _save(a.out, a.photo.stem, photo, received, conditions, rows)
-    document = {**conditions, "results": rows, "cannot_operate": cannot, "files": files}
+    common = conditions(str(a.photo), photo, request) | {"models": str(a.models)}
+    files = _save(a.out, a.photo.stem, photo, arrivals, request, common)
+    rows = [arrival.row for arrival in arrivals]
+    document = {**common, "results": rows, "cannot_operate": cannot, "files": files}
     if a.json:
         _emit(document)
     else:
@@ -231,36 +189,23 @@ def _transmit(a: argparse.Namespace) -> None:
 
 
 def _save(
-    out: Path, stem: str, photo: Tensor, received: dict[str, Reception], conditions: dict[str, Any], rows: list[Any]
+    out: Path, stem: str, photo: Tensor, arrivals: Sequence[Arrival], request: Request, common: dict[str, Any]
 ) -> dict[str, str]:
     """Received pictures, a labelled side by side, and the numbers; of several samples also their mean and what differs."""
     from jscgc.data import save_png, to_photo
     from jscgc.files import write_json
-    from jscgc.report.side_by_side import heat_map, side_by_side
+    from jscgc.transmission import comparison, pictures
 
-    tag = f"{stem}_{spec.file_name(conditions['channel'])}_{conditions['snr_db']:g}dB_{conditions['cbr'].replace('/', '-')}"
-    pictures = {name: to_photo(reception.photo.cpu()) for name, reception in received.items()}
-    for name, reception in received.items():
-        if len(reception.samples) > 1:
-            pictures |= {f"{name}_sample_{i + 1}": to_photo(s.cpu()) for i, s in enumerate(reception.samples) if i}
-            pictures[f"{name}_mean"] = to_photo(reception.mean.cpu())
-            pictures[f"{name}_uncertainty"] = heat_map(reception.spread.cpu().numpy(), SPREAD_SHOWN)
-    files = {name: str(out / f"{tag}_{name}.png") for name in pictures}
-    for name, picture in pictures.items():
+    tag = f"{stem}_{spec.file_name(request.channel)}_{request.snr_db:g}dB_{request.cbr.replace('/', '-')}"
+    found = {name: picture for arrival in arrivals for name, picture in pictures(arrival).items()}
+    files = {name: str(out / f"{tag}_{name}.png") for name in found}
+    for name, picture in found.items():
         save_png(picture, Path(files[name]))
-    labels = {"original": to_photo(photo)}
-    for row in rows:
-        name = row["method"]
-        labels[f"{name}  {row['metrics']['psnr']:.1f} dB"] = pictures[name]
-        if "samples" in row:
-            mean = f"{name}: mean of {row['samples']}  {row['mean_metrics']['psnr']:.1f} dB"
-            labels[mean] = pictures[f"{name}_mean"]
-            labels[f"{name}: made up, 0 (dark) .. {SPREAD_SHOWN:g}"] = pictures[f"{name}_uncertainty"]
-    title = f"{conditions['channel']}, SNR {conditions['snr_db']:g} dB, CBR {conditions['cbr']}"
+    rows = [arrival.row for arrival in arrivals]
     files["side_by_side"] = str(out / f"{tag}_side_by_side.png")
-    save_png(side_by_side(labels, title), Path(files["side_by_side"]))
+    save_png(comparison(to_photo(photo), found, rows, request), Path(files["side_by_side"]))
     files["metrics"] = str(out / f"{tag}.json")
-    write_json(Path(files["metrics"]), {**conditions, "results": rows})
+    write_json(Path(files["metrics"]), {**common, "results": rows})
     return files
 
 

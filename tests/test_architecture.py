@@ -75,11 +75,27 @@ ALLOWED = {
         "systems",
         "training",
     },
+    "transmission": {*BASE, "channel", "data", "evaluation", "metrics", "report", "systems"},
+    "demo": {
+        *BASE,
+        "options",
+        "methods",
+        "channel",
+        "classical",
+        "data",
+        "systems",
+        "metrics",
+        "training",
+        "evaluation",
+        "report",
+        "transmission",
+    },
     "cli": {
         *BASE,
         "__version__",
         "options",
         "bench",
+        "demo",
         "methods",
         "channel",
         "classical",
@@ -88,6 +104,7 @@ ALLOWED = {
         "systems",
         "metrics",
         "training",
+        "transmission",
         "evaluation",
         "plan",
         "report",
@@ -105,6 +122,18 @@ ONLY = {
     ("systems", "data"): {"images"},
     ("classical", "data"): {"images"},
     ("evaluation", "classical"): {"codecs"},
+    ("transmission", "channel"): {"accounting"},
+    ("transmission", "evaluation"): {"grid"},
+    ("transmission", "report"): {"side_by_side"},
+    ("transmission", "data"): {"images"},
+    ("transmission", "systems"): {"base"},
+    ("demo", "channel"): {"accounting", "spec"},
+    ("demo", "classical"): {"codecs"},
+    ("demo", "evaluation"): {"grid"},
+    ("demo", "report"): {"headline", "results", "side_by_side"},
+    ("demo", "systems"): {"base", "store"},
+    ("demo", "training"): {"loop"},
+    ("cli", "demo"): {"command"},
     ("cli", "classical"): {"codecs"},
     ("evaluation", "training"): {"loop"},
     ("report", "evaluation"): {"statistics", "bd_rate"},
@@ -130,6 +159,15 @@ OWNERS = {
     "pillow_heif": {"classical/codecs.py"},
     "pyarrow": {"evaluation/store.py"},
     "ruamel": {"config.py"},
+    "streamlit": {
+        "demo/command.py",
+        "demo/models.py",
+        "demo/page.py",
+        "demo/results.py",
+        "demo/server.py",
+        "demo/settings.py",
+        "demo/work.py",
+    },
     "yaml": set(),
     "pickle": set(),
     "joblib": set(),
@@ -272,7 +310,19 @@ def test_no_machine_is_named_in_the_source():
         assert not re.search(r"/home/|/root/|/work/|/Users/|[A-Z]:\\\\", path.read_text(encoding="utf-8")), path
 
 
-HEAVY = ("torch", "mlflow", "ray", "dvc", "diffusers", "pandas", "plotly", "matplotlib", "sklearn", "scipy")
+HEAVY = (
+    "torch",
+    "streamlit",
+    "mlflow",
+    "ray",
+    "dvc",
+    "diffusers",
+    "pandas",
+    "plotly",
+    "matplotlib",
+    "sklearn",
+    "scipy",
+)
 
 
 def loaded(code: str, *forbidden: str) -> list[str]:
@@ -283,7 +333,9 @@ def loaded(code: str, *forbidden: str) -> list[str]:
     return done.stdout.rsplit("LOADED", 1)[1].split()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["transmit", "--help"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["transmit", "--help"], ["demo", "--help"], ["--version"]], ids=" ".join
+)
 def test_help_is_quick(arguments):
     code = f"""
 import sys

@@ -6,7 +6,17 @@ Importing this package is cheap: neither torch nor scikit-image nor scikit-learn
 """
 
 from jscgc.data.crops import CropSampler, random_crop
-from jscgc.data.images import PhotoError, find_photos, open_photo, reduce, save_png, to_photo, to_tensor
+from jscgc.data.images import (
+    PhotoError,
+    find_photos,
+    open_photo,
+    read_photo,
+    reduce,
+    save_png,
+    to_photo,
+    to_png,
+    to_tensor,
+)
 from jscgc.data.photo import SPLITS, Photo, Split
 from jscgc.data.prepared import iter_split, load_split, prepare, read_manifest, scenes, split_files
 from jscgc.data.splits import Collection, collect
@@ -26,10 +36,12 @@ __all__ = [
     "prepare",
     "random_crop",
     "read_manifest",
+    "read_photo",
     "reduce",
     "save_png",
     "scenes",
     "split_files",
     "to_photo",
+    "to_png",
     "to_tensor",
 ]

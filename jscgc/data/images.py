@@ -5,6 +5,7 @@ An unreadable file is a `PhotoError` of one line that names the file and the rea
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import warnings
@@ -76,25 +77,44 @@ def open_photo(path: Path) -> Pixels:
     Raises:
         PhotoError: missing, empty, truncated, damaged, not an image, or of more than `MAX_PIXELS` pixels.
     """
-    try:
+    with _in_one_line(str(path)):
         if path.stat().st_size == 0:
             raise PhotoError(f"{path}: empty file")
-        with _strict_pillow(), Image.open(path) as image:
-            image.load()
-            upright = _rgb(image)
-            turn = _TURNS.get(_orientation(image))
-            return np.array(upright if turn is None else upright.transpose(turn))
+        return _decode(path)
+
+
+def read_photo(content: bytes, name: str) -> Pixels:
+    """The same of a file's content; `name` is what a `PhotoError` calls it."""
+    with _in_one_line(name):
+        if not content:
+            raise PhotoError(f"{name}: empty file")
+        return _decode(io.BytesIO(content))
+
+
+def _decode(source: Path | io.BytesIO) -> Pixels:
+    with _strict_pillow(), Image.open(source) as image:
+        image.load()
+        upright = _rgb(image)
+        turn = _TURNS.get(_orientation(image))
+        return np.array(upright if turn is None else upright.transpose(turn))
+
+
+@contextmanager
+def _in_one_line(name: str) -> Iterator[None]:
+    """Whatever goes wrong with a file becomes a `PhotoError` that names it."""
+    try:
+        yield
     except PhotoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PhotoError(f"{path}: more than {MAX_PIXELS / 1e6:g} megapixels, refused") from None
+        raise PhotoError(f"{name}: more than {MAX_PIXELS / 1e6:g} megapixels, refused") from None
     except UnidentifiedImageError:
-        raise PhotoError(f"{path}: not an image in any format that Pillow reads") from None
+        raise PhotoError(f"{name}: not an image in any format that Pillow reads") from None
     except FileNotFoundError:
-        raise PhotoError(f"{path}: no such file") from None
+        raise PhotoError(f"{name}: no such file") from None
     except _BROKEN as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise PhotoError(f"{path}: unreadable image ({reason:.200})") from None
+        raise PhotoError(f"{name}: unreadable image ({reason:.200})") from None
 
 
 @contextmanager
@@ -151,10 +171,17 @@ def reduce(photo: Pixels, max_side: int) -> Pixels:
     return np.array(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
 
 
+def to_png(photo: Pixels) -> bytes:
+    """uint8 [H, W, 3] as the content of an RGB PNG file."""
+    stream = io.BytesIO()
+    Image.fromarray(photo).save(stream, format="PNG")
+    return stream.getvalue()
+
+
 def save_png(photo: Pixels, path: Path) -> None:
     """Write uint8 [H, W, 3] as an RGB PNG, atomically."""
     with atomic(path) as temporary:
-        Image.fromarray(photo).save(temporary, format="PNG")
+        temporary.write_bytes(to_png(photo))
 
 
 def to_tensor(photo: Pixels) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from torch import Tensor
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
 from jscgc.classical.codecs import CannotOperate
 from jscgc.config import SampleParams
-from jscgc.data import open_photo, reduce, to_photo, to_tensor
+from jscgc.data import open_photo, reduce, to_photo, to_png, to_tensor
 from jscgc.metrics import PairMetric, SetMetric, available, pair_metric, set_metric
 from jscgc.metrics import info as metric_info
 from jscgc.metrics.patches import patches
@@ -226,9 +225,7 @@ class Worker:
 
 
 def _png(photo: Tensor) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(to_photo(photo.cpu())).save(stream, format="PNG")
-    return stream.getvalue()
+    return to_png(to_photo(photo.cpu()))
 
 
 def plan(

@@ -16,6 +16,8 @@ NARROWEST = 220
 """Pictures narrower than this are enlarged (nearest neighbour), or their labels would not fit."""
 COLUMNS = 6
 """Pictures in a row at most."""
+SPREAD_SHOWN = 0.25
+"""Standard deviation, on the scale [0,1] of pixels, at which the uncertainty map is brightest."""
 
 
 def side_by_side(pictures: Mapping[str, Pixels], title: str) -> Pixels:

@@ -195,6 +195,19 @@ class Link:
 
 
 @dataclass(frozen=True)
+class OnAir:
+    """The data symbols of one photo on their way, complex [rate,h,w] each; E|sent|^2 = 1.
+
+    sent: what the transmitter sends. received: h y + n, as it meets the antenna. equalised: the linear MMSE estimate of the
+    symbols by what the receiver believes of the channel.
+    """
+
+    sent: Tensor
+    received: Tensor
+    equalised: Tensor
+
+
+@dataclass(frozen=True)
 class Reception:
     """A transmitted photo.
 
@@ -215,6 +228,8 @@ class Reception:
     """The format that a separated system chose."""
     information: InformationRate | None = None
     """Estimate of the information that arrived, if it was asked for and the system has an estimator."""
+    on_air: OnAir | None = None
+    """The symbols; None for a separated system, whose files travel by a code's own symbols."""
 
     @property
     def photo(self) -> Tensor:
@@ -307,7 +322,9 @@ def transmit(
     encode_ms = _milliseconds(start, device)
     assert symbols.numel() == spent.data
 
-    received = equalise(channel(symbols, snr_db, noise))
+    output = channel(symbols, snr_db, noise)
+    received = equalise(output)
+    on_air = OnAir(symbols[0], output.received[0], received.estimate[0])
     sampling = Sampling(sample, torch.Generator().manual_seed(derive(seed, "sampler", *names)))
     start = time.perf_counter()
     # One after another: the memory of one, and the first is the same however many follow.
@@ -324,4 +341,4 @@ def transmit(
         information = None if bits is None else information_rate(bits.item(), spent, link.channel, link.snr_db)
     steps = sample.steps if system.own_steps is None else system.own_steps
     nfe = sum(d.nfe for d in decoded)
-    return Reception(photos, spent, steps, nfe, encode_ms, decode_ms, information=information)
+    return Reception(photos, spent, steps, nfe, encode_ms, decode_ms, information=information, on_air=on_air)

@@ -1,0 +1,75 @@
+"""Trained models, metrics and photographs, loaded once for all who look at the page."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import streamlit as st
+
+from jscgc.data import open_photo, read_photo, reduce
+from jscgc.data.builtin import builtin_photos
+from jscgc.data.images import Pixels
+from jscgc.demo.workplace import Workplace
+from jscgc.evaluation.grid import pair_names
+from jscgc.methods import CLASSICAL
+from jscgc.metrics import PairMetric, pair_metric
+from jscgc.systems.base import LatentSystem, SeparatedSystem
+from jscgc.systems.store import load_system, trained_systems
+from jscgc.training.loop import resolve_device
+
+_DECODING = threading.Lock()
+"""Pillow's limit of pixels is one for the whole process."""
+_FIRST = ("chelsea", "coffee", "rocket", "flower")
+"""Photographs that no model saw in training come first."""
+
+
+def methods(at: Workplace) -> list[str]:
+    """Names of the methods that can run: trained ones, then the classical ones."""
+    return list(dict.fromkeys([*trained_systems(at.models), *CLASSICAL]))
+
+
+def system(name: str, at: Workplace) -> LatentSystem | SeparatedSystem:
+    """A system, loaded once, and anew when it was trained anew.
+
+    Raises:
+        ValueError: as `load_system`.
+    """
+    files = [at.models / name / "model.json", at.models / "vae" / "model.json"]
+    return _load(name, at, tuple(file.stat().st_mtime_ns for file in files if file.exists()))
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _load(name: str, at: Workplace, written: tuple[int, ...]) -> LatentSystem | SeparatedSystem:
+    return load_system(name, at.models, resolve_device(at.device))
+
+
+@st.cache_resource(show_spinner=False)
+def metrics() -> list[PairMetric]:
+    """All that can run here."""
+    return [pair_metric(name) for name in pair_names()]
+
+
+@st.cache_resource(show_spinner=False)
+def builtin() -> dict[str, Path]:
+    """The photographs that need no upload, by name."""
+    found = {photo.name: photo.path for photo in builtin_photos()}
+    return {name: found[name] for name in [*_FIRST, *(name for name in found if name not in _FIRST)]}
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def uploaded(content: bytes, name: str, max_side: int) -> Pixels:
+    """An uploaded photo, reduced.
+
+    Raises:
+        PhotoError: as `read_photo`.
+    """
+    with _DECODING:
+        return reduce(read_photo(content, name), max_side)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def opened(path: Path, max_side: int) -> Pixels:
+    """A built-in photo, reduced."""
+    with _DECODING:
+        return reduce(open_photo(path), max_side)
