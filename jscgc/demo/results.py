@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import streamlit as st
@@ -38,15 +37,15 @@ def _downloads(transmission: Transmission) -> None:
     choice = transmission.choice
     stem = choice.photo.rpartition(".")[0] or choice.photo
     tag = f"{stem}_{file_name(choice.channel)}_{choice.snr_db:g}dB_{choice.cbr.replace('/', '-')}"
+    # Made when they are asked for: the page is drawn anew at every touch.
+    files = {
+        "Side by side (PNG)": (transmission.side_by_side, "png", "image/png"),
+        "All pictures (ZIP)": (transmission.archive, "zip", "application/zip"),
+        "Metrics (JSON)": (transmission.metrics, "json", "application/json"),
+    }
     with st.container(horizontal=True, key="downloads"):
-        st.download_button(
-            "Side by side (PNG)", transmission.side_by_side(), f"{tag}.png", "image/png", on_click="ignore"
-        )
-        st.download_button(
-            "All pictures (ZIP)", transmission.archive(), f"{tag}.zip", "application/zip", on_click="ignore"
-        )
-        content = json.dumps(transmission.document(), indent=2, allow_nan=False) + "\n"
-        st.download_button("Metrics (JSON)", content, f"{tag}.json", "application/json", on_click="ignore")
+        for label, (make, suffix, kind) in files.items():
+            st.download_button(label, make, f"{tag}.{suffix}", kind, on_click="ignore")
 
 
 def _symbols(arrived: Sequence[Shown]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -86,6 +87,10 @@ class Transmission:
         common = conditions(self.choice.place, to_tensor(self.photo), self.choice.request)
         cannot = {refused.method: refused.why for refused in self.refused}
         return {**common, "results": [found.row for found in self.arrived], "cannot_operate": cannot}
+
+    def metrics(self) -> bytes:
+        """The document as a file."""
+        return (json.dumps(self.document(), indent=2, allow_nan=False) + "\n").encode()
 
     def side_by_side(self) -> bytes:
         """The labelled PNG that `jscgc transmit` makes."""

@@ -13,7 +13,17 @@ from PIL import Image
 
 from jscgc.config import ParamsError
 from jscgc.data import images
-from jscgc.data.images import PhotoError, find_photos, open_photo, reduce, save_png, to_photo, to_tensor
+from jscgc.data.images import (
+    PhotoError,
+    find_photos,
+    open_photo,
+    read_photo,
+    reduce,
+    save_png,
+    to_photo,
+    to_png,
+    to_tensor,
+)
 
 # Four coloured quarters, 16x12: an upright reference whose every turn and flip differs.
 QUARTERS = np.zeros((12, 16, 3), np.uint8)
@@ -270,3 +280,30 @@ def test_find_photos_names_the_wrong_folder(tmp_path: Path) -> None:
     for name in ("empty", "missing", "file.jpg"):
         with pytest.raises(ParamsError, match=str(tmp_path / name)):
             find_photos([tmp_path / name])
+
+
+def test_a_file_s_content_is_read_as_the_file_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(QUARTERS).save(path, exif=exif)
+    np.testing.assert_array_equal(read_photo(path.read_bytes(), "turned.jpg"), open_photo(path))
+    np.testing.assert_array_equal(read_photo(to_png(QUARTERS), "a.png"), QUARTERS)
+    save_png(QUARTERS, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == to_png(QUARTERS)
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [(b"", "empty file"), (b"text", "not an image"), (to_png(QUARTERS)[:60], "unreadable image")],
+)
+def test_bad_content_is_refused_in_one_line_with_its_name(content: bytes, why: str) -> None:
+    with pytest.raises(PhotoError, match=f"^upload.png: .*{why}") as error:
+        read_photo(content, "upload.png")
+    assert "\n" not in str(error.value)
+
+
+def test_a_bomb_is_refused_from_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    with pytest.raises(PhotoError, match="bomb.png: more than 0.0001 megapixels, refused"):
+        read_photo(to_png(QUARTERS), "bomb.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -172,7 +173,7 @@ def send(visit: Visit) -> str:
 def test_a_photo_is_sent_and_sent_again_at_another_snr(browser, served):
     visit = opened(browser, served)
     page = visit.page
-    assert page.get_by_text("press Send").count() == 3
+    page.get_by_text("press Send").nth(2).wait_for()
     first = send(visit)
     assert page.get_by_role("rowheader").first.inner_text() == "PSNR (dB) ↑"
     shown = page.locator(".jscgc-pictures img")
@@ -180,7 +181,11 @@ def test_a_photo_is_sent_and_sent_again_at_another_snr(browser, served):
     for i in range(4):
         assert shown.nth(i).evaluate("image => image.complete && image.naturalWidth") == 384
     page.locator(".js-plotly-plot .point").first.wait_for()
-    assert page.get_by_role("button", name="Metrics (JSON)").is_visible()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Metrics (JSON)").click()
+    assert saved.value.suggested_filename == "chelsea_awgn_5dB_4-768.json"
+    document = json.loads(Path(saved.value.path()).read_text(encoding="utf-8"))
+    assert [row["method"] for row in document["results"]] == ["jscgc", "diffjscc", "mambajscc_psnr"]
     # The original in the place of what was received, under the mouse.
     received = page.locator(".received").first
     opacity = "figure => getComputedStyle(figure.querySelector('.frame'), '::after').opacity"

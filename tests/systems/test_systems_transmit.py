@@ -216,3 +216,24 @@ def test_symbols_of_every_system_have_unit_power_per_image(system):
         symbols = system.encode(pictures, torch.tensor([0.0, 5.0, 10.0]), 2)
     assert symbols.shape == (3, 2, 2, 3)
     assert torch.allclose(symbols.abs().square().mean((1, 2, 3)), torch.ones(3), atol=1e-4)
+
+
+def test_the_symbols_on_air_are_sent_faded_and_equalised(jscgc):
+    """AWGN, 5 dB: y = x + n with E|n|^2 = 10^-0.5, and the linear MMSE estimate y / (1 + 10^-0.5)."""
+    reception = send(jscgc, photo(160, 160), steps=1)
+    on_air = reception.on_air
+    assert on_air is not None and on_air.sent.shape == (4, 10, 10) and on_air.sent.numel() == reception.bandwidth.data
+    assert on_air.sent.abs().square().mean().item() == pytest.approx(1, abs=1e-5)
+    noise_var = 10**-0.5
+    assert (on_air.received - on_air.sent).abs().square().mean().item() == pytest.approx(noise_var, rel=0.2)
+    torch.testing.assert_close(on_air.equalised, on_air.received / (1 + noise_var))
+    block = send(jscgc, photo(160, 160), Link("rayleigh_block", 100.0, 4), steps=1).on_air
+    assert block is not None
+    gain = block.received / block.sent
+    assert (gain - gain.mean()).abs().max() < 1e-2 and abs(gain.mean() - 1) > 1e-2
+    torch.testing.assert_close(block.equalised, block.sent, atol=1e-3, rtol=1e-3)
+
+
+def test_a_separated_system_has_no_image_symbols():
+    smooth = torch.full((3, 32, 48), 0.5)
+    assert send(load_system("jp2k_capacity"), smooth, Link("awgn", 20.0, 60)).on_air is None
