@@ -302,3 +302,11 @@ def test_settings_that_would_do_nothing_are_errors(tmp_path, changes, said):
     with path.open("w") as file:
         YAML(typ="safe", pure=True).dump(content, file)
     assert said in message(path)
+
+
+def test_no_profile_leaves_diffjscc_fewer_steps_than_jscgc():
+    """What nano says of DiffJSCC's steps would be nonsense in a profile with other steps of JSCGC's."""
+    root = Path(__file__).parents[1]
+    for profile in (None, *sorted((root / "pipeline/profiles").glob("*.yaml"))):
+        own = load_params(root / "params.yaml", profile).jscgc
+        assert own.train.steps <= (own.diffjscc_steps or own.train.steps) <= 2 * own.train.steps, profile
