@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from jscgc.systems.store import trained_systems
 
 
 @pytest.fixture
-def page(models: Path) -> AppTest:
+def page(models: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    # A run of the page makes it the main module, and would leave it so: processes that later tests spawn would import it.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     workplace.settle(models, "cpu")
     app = AppTest.from_file(str(PAGE), default_timeout=60)
     app.session_state["max_side"] = 192
