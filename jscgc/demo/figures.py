@@ -70,7 +70,9 @@ def constellation(shown: Points) -> go.Figure:
         )
         figure.update_xaxes(range=[-reach, reach], row=1, col=column)
         anchor = "x" if column == 1 else f"x{column}"
-        figure.update_yaxes(range=[-reach, reach], scaleanchor=anchor, constrain="domain", row=1, col=column)
+        figure.update_yaxes(
+            range=[-reach, reach], scaleanchor=anchor, constrain="domain", constraintoward="top", row=1, col=column
+        )
     figure.update_xaxes(constrain="domain", zeroline=True, nticks=5, title={"text": "I", "standoff": 2})
     figure.update_yaxes(zeroline=True, nticks=5, showticklabels=False)
     figure.update_yaxes(showticklabels=True, title={"text": "Q", "standoff": 2}, row=1, col=1)
