@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jscgc.channel import spec
-from jscgc.methods import SHIPPED
+from jscgc.methods import SHIPPED, SYSTEMS
 
 if TYPE_CHECKING:
     from jscgc.config import SampleParams
@@ -113,11 +113,11 @@ def channel(text: str) -> str:
 
 
 def models_folder() -> Path:
-    """JSCGC_MODELS if it is set; else data/models once something is trained there; else the models that come with the package."""
+    """JSCGC_MODELS if it is set; else data/models once a system is trained there; else the models that come with the package."""
     if named := os.environ.get("JSCGC_MODELS"):
         return Path(named)
     own = Path("data/models")
-    return own if any(own.glob("*/model.json")) else SHIPPED
+    return own if any((own / name / "model.json").exists() for name in SYSTEMS) else SHIPPED
 
 
 def add_models(sub: argparse.ArgumentParser) -> None:

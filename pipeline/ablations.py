@@ -25,7 +25,8 @@ from pydantic import ValidationError
 from jscgc import tracking
 from jscgc.config import EvaluateParams, Params, ParamsError, SampleParams, digest, load_params, overlay, read_yaml
 from jscgc.data import split_files
-from jscgc.evaluation.ablation import SCORED, compare, write_rows
+from jscgc.evaluation.ablation import compare, write_rows
+from jscgc.evaluation.headline import HEADLINE
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.run import Evaluation, follow
 from jscgc.files import atomic, sha256
@@ -124,7 +125,7 @@ def evaluate(
         {
             **grid,
             "methods": [variant.method],
-            "metrics": list(SCORED),
+            "metrics": list(HEADLINE),
             "snr_db": list(variant.snr_db),
             "information_points": information,
         }

@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from jscgc.config import ParamsError, load_params
 from jscgc.data import prepare
-from jscgc.evaluation.ablation import SCORED, compare
+from jscgc.evaluation.ablation import compare
+from jscgc.evaluation.headline import HEADLINE
 from jscgc.files import read_json, sha256
 from pipeline import ablations
 
@@ -102,7 +103,7 @@ def run(monkeypatch, *arguments: str) -> pd.DataFrame:
 def test_variants_are_trained_once_and_end_in_one_table(project, monkeypatch):
     found = run(monkeypatch)
     assert list(found["variant"].unique()) == ["joint", "3 steps", "frozen", "two stages"]
-    assert set(found["metric"]) == set(SCORED)
+    assert set(found["metric"]) == set(HEADLINE)
     assert set(found.loc[found["variant"] == "3 steps", "snr_db"]) == {5.0}
     assert set(found.loc[found["variant"] == "frozen", "snr_db"]) == {0.0, 5.0, 10.0}
     frozen = found[(found["variant"] == "frozen") & (found["metric"] == METRIC)].set_index("snr_db")["mean"]

@@ -266,3 +266,19 @@ def test_info_says_which_methods_can_run(models, capsys):
     methods = {row["name"]: row["missing"] for row in json.loads(capsys.readouterr().out)["methods"]}
     assert methods["jscgc"] is methods["hevc_ldpc"] is methods["jpeg_capacity"] is None
     assert methods["mambajscc_lpips"] == "not trained here"
+
+
+def test_models_are_those_named_or_trained_or_shipped(tmp_path, monkeypatch):
+    from jscgc.methods import SHIPPED
+    from jscgc.options import models_folder
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JSCGC_MODELS", raising=False)
+    assert models_folder() == SHIPPED
+    for part, expected in (("vae", SHIPPED), ("flow", SHIPPED), ("mambajscc_psnr", Path("data/models"))):
+        # In the middle of a reproduction there are parts, and no system that could transmit.
+        (tmp_path / "data/models" / part).mkdir(parents=True)
+        (tmp_path / "data/models" / part / "model.json").write_text("{}")
+        assert models_folder() == expected
+    monkeypatch.setenv("JSCGC_MODELS", "elsewhere")
+    assert models_folder() == Path("elsewhere")

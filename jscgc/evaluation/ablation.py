@@ -7,17 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from jscgc.evaluation.headline import HEADLINE
 from jscgc.evaluation.results import write_csv
 from jscgc.evaluation.statistics import paired_difference
 
-SCORED = (
-    "psnr",
-    "feature_distance_efficientnet_lite0",
-    "semantic_cosine_efficientnet_lite0",
-    "fid_efficientnet_lite0",
-)
-"""Metrics that variants are scored with."""
-METRICS = (*SCORED, "information_efficiency")
+METRICS = (*HEADLINE, "information_efficiency")
 """What is told of a variant."""
 
 
@@ -27,7 +21,7 @@ def compare(variant: str, table: pd.DataFrame, base: pd.DataFrame | None, second
     Args:
         table: the variant's rows of results.csv, of one channel and CBR.
         base: those of what it varies; None if this is it.
-        seconds: that its training took.
+        seconds: that its training took (of an interrupted one, since it went on).
 
     Returns:
         variant, snr_db, metric, mean (of a set metric: its value), seconds; of metrics that compare an image with its original

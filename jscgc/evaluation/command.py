@@ -56,7 +56,10 @@ def add_parser(commands: Any, formatter: Any) -> None:
         "--report", type=Path, metavar="DIR", help="make a report in this folder: page, PDF, figures, tables, pictures"
     )
     sub.add_argument(
-        "--pictures", type=options.natural, default=6, metavar="N", help="photos whose pictures the report has"
+        "--pictures",
+        type=options.natural,
+        metavar="N",
+        help="photos whose pictures the report has (default: the first few)",
     )
     sub.add_argument(
         "--store", type=Path, default=STORE, metavar="DIR", help="where finished jobs are kept and looked up"
@@ -96,13 +99,16 @@ def run(arguments: argparse.Namespace) -> Evaluation:
     """
     from jscgc.data import find_photos
     from jscgc.evaluation.protocol import Protocol
-    from jscgc.evaluation.run import follow
+    from jscgc.evaluation.run import PICTURES, follow
     from jscgc.files import write_json
 
     logging.getLogger("jscgc.evaluation.run").setLevel(logging.INFO)
     given = sorted(arguments.unless_given.keys() & vars(arguments).keys())
     a = argparse.Namespace(**(arguments.unless_given | vars(arguments)))
     out = place(a)
+    if a.pictures is not None and not a.report:
+        raise ValueError("--pictures is for a report; name its folder with --report DIR")
+    shown = PICTURES if a.pictures is None else a.pictures
     files = find_photos([a.images])
     if a.protocol:
         if given:
@@ -124,8 +130,8 @@ def run(arguments: argparse.Namespace) -> Evaluation:
             a.methods,
             device=a.device,
             out=out,
-            pictures=a.report / "pictures" if a.report and a.pictures else None,
-            shown=a.pictures,
+            pictures=a.report / "pictures" if a.report and shown else None,
+            shown=shown,
             workers=a.workers,
             store=a.store,
             fresh=a.fresh,

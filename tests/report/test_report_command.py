@@ -53,6 +53,11 @@ def test_what_is_missing_is_one_line(arguments, tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def test_pictures_without_a_report_are_refused(tmp_path, capsys):
+    assert main(["evaluate", "--images", str(tmp_path), "--pictures", "3"]) == 1
+    assert "name its folder with --report DIR" in capsys.readouterr().err
+
+
 def test_two_places_for_the_table_are_refused(tmp_path, capsys):
     assert main(["evaluate", "--images", str(tmp_path), "--report", "r", "--out", "x.csv"]) == 1
     assert "leave out --out" in capsys.readouterr().err
