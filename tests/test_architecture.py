@@ -144,7 +144,7 @@ ONLY = {
 # What of others is one module's affair.
 OWNERS = {
     "mlflow": {"tracking/store.py", "tracking/delivery.py", "tracking/registry.py"},
-    "ray": {"cluster.py"},
+    "ray": {"cluster/jobs.py", "cluster/session.py"},
     "dvc": set(),
     "diffusers": {
         "latent/autoencoder.py",

@@ -1,19 +1,15 @@
-"""Parallel jobs on Ray; the only module that knows it.
-
-RAY_ADDRESS names a running cluster; without it a local one is started on this machine's cores and stopped at the end.
-"""
+"""Parallel jobs on a pool of Ray actors."""
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from jscgc.cluster.session import session
+
 JobT = TypeVar("JobT", contravariant=True)
 ResultT = TypeVar("ResultT", covariant=True)
-OBJECT_STORE_BYTES = 200_000_000
 
 
 class Runner(Protocol[JobT, ResultT]):
@@ -35,22 +31,12 @@ def run_jobs(
 
     A worker that dies is restarted and its jobs are run again, twice at most. An exception in a job is raised here.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
     from ray.util import ActorPool
     from rich.console import Console
     from rich.progress import Progress
 
-    local = not os.environ.get("RAY_ADDRESS")
-    settings: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": True}
-    if local:
-        count = workers or os.cpu_count() or 1
-        settings |= {"address": "local", "num_cpus": max(count, os.cpu_count() or 1), "include_dashboard": False}
-        settings |= {"object_store_memory": OBJECT_STORE_BYTES}
-    ray.init(**settings)
-    try:
-        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    with session(workers) as resources:
         count = min(workers or int(resources.get("CPU", 1)), max(1, len(jobs)))
         gpus = resources.get("GPU", 0.0) / count
         actor = ray.remote(max_restarts=2, max_task_retries=2, num_cpus=1, num_gpus=min(1.0, gpus))(_Actor)
@@ -62,8 +48,6 @@ def run_jobs(
             for job, result in zip(jobs, done, strict=True):
                 progress.advance(bar)
                 yield job, result
-    finally:
-        ray.shutdown()
 
 
 class _Actor:
