@@ -164,10 +164,8 @@ def _send_artifacts(store: Store, stage: str, end: dict[str, Any], state: dict[s
         path = Path(name)
         if expected is None or stamp(path) != expected:  # a later run's file must not pass for this one's
             say(f"{path} is missing or has changed since stage {stage} ended; it is not uploaded")
-        elif path.is_dir():
-            store.client.log_artifacts(state["run"], name, "/".join(filter(None, (folder, path.name))))
         else:
-            store.client.log_artifact(state["run"], name, folder or None)
+            store.upload(state["run"], path, "/".join(filter(None, (folder, path.name if path.is_dir() else ""))))
         state["files"] = position + 1
         write_json(state_file, state)
 

@@ -90,9 +90,9 @@ def _version(store: Store, model: dict[str, Any], run_id: str) -> str | None:
         say(f"{folder} is missing or has changed since its stage ended; it is not registered")
         return None
     place = f"{ARTIFACTS}/{folder.name}"
-    there = [file.file_size or 0 for file in client.list_artifacts(run_id, place) if not file.is_dir]
+    there = store.uploaded(run_id, place)
     if [len(there), sum(there)] != model["stamp"][:2]:  # an evaluated model whose training this store knows nothing of
-        client.log_artifacts(run_id, str(folder), place)
+        store.upload(run_id, folder, place)
     try:
         client.create_registered_model(name, tags={"profile": model["tags"].get("profile", "")})
     except MlflowException as error:

@@ -7,7 +7,8 @@ import logging
 import os
 import socket
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,41 @@ class Store:
         runs = self.client.search_runs([self.experiment], condition)
         return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
 
+    def upload(self, run: str, path: Path, place: str) -> None:
+        """Upload a file into folder `place` of a run's artifacts ("" is their root), or a folder as `place`.
+
+        Raises:
+            one of `failures()`.
+        """
+        send = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
+        with _artifacts():
+            send(run, str(path), place or None)
+
+    def uploaded(self, run: str, place: str) -> list[int]:
+        """Sizes in bytes of the files in folder `place` of a run's artifacts.
+
+        Raises:
+            one of `failures()`.
+        """
+        with _artifacts():
+            return [file.file_size or 0 for file in self.client.list_artifacts(run, place) if not file.is_dir]
+
     def sweep(self) -> None:
         """End the runs whose process on this host died without a word (kill -9, power)."""
         for run in self.find(f"attributes.status = 'RUNNING' and tags.`jscgc.host` = '{self.host}'"):
             if not alive(run.data.tags):
                 self.client.set_terminated(run.info.run_id, "KILLED")
+
+
+@contextmanager
+def _artifacts() -> Iterator[None]:
+    """What the library of the artifacts' own store (S3's boto3, ...) raises is none of MLflow's errors: made an OSError."""
+    try:
+        yield
+    except failures():
+        raise
+    except Exception as error:
+        raise OSError(f"the artifacts' store: {error}") from error
 
 
 def failures() -> tuple[type[Exception], ...]:
