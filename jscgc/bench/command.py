@@ -16,6 +16,7 @@ Measurements in one run, taking turns, medians of pairs.
   jscgc bench scan                     the state-space scan beside mamba-ssm's reference and mambapy
   jscgc bench encoder                  latency, multiply-adds, memory from 256x256 to 4096x4096, beside DeepJSCC's CNN
   jscgc bench transmit --steps 8       where the time of a transmission goes, for three sizes of photo
+  jscgc bench train                    training steps beside this machine's matrix products
   jscgc bench rates --snr-db 0 10      one model for every SNR and rate beside models trained for one (minutes each)
   jscgc bench published --images kodak HEVC with an ideal code and with 5G's, beside published figures (15 minutes)
 """
@@ -25,7 +26,7 @@ def add_parser(commands: Any, formatter: Any) -> None:
     """Add `bench` and its benchmarks to the command line."""
     bench = commands.add_parser(
         "bench",
-        help="measure scan, encoder, transmission, rates, separation",
+        help="measure scan, encoder, transmission, training, rates, separation",
         description=DESCRIPTION,
         formatter_class=formatter,
     )
@@ -64,6 +65,10 @@ def add_parser(commands: Any, formatter: Any) -> None:
     whole.add_argument("--cbr", default="8/768", help="such as 2/768")
     whole.add_argument("--rounds", type=_count, default=10, help="transmissions of each, taking turns")
     options.add_sampling(whole)
+
+    train = kind("train", "training steps of params.yaml's networks beside this machine's matrix products")
+    train.add_argument("--params", type=Path, default=Path("params.yaml"), help="sizes, batches and what learns")
+    train.add_argument("--rounds", type=_count, default=5, help="steps of each, taking turns")
 
     rates = kind("rates", "train one codec for all conditions and one for each, and compare their errors")
     rates.add_argument("--params", type=Path, default=Path("params.yaml"), help="codec, encoder and link sections")
@@ -105,6 +110,7 @@ def run(arguments: argparse.Namespace) -> None:
         "scan": _scan,
         "encoder": _encoder,
         "transmit": _transmit,
+        "train": _train,
         "rates": _rates,
         "published": _published,
     }[arguments.benchmark](arguments)
@@ -216,6 +222,19 @@ def _transmit(a: argparse.Namespace) -> Any:
     rows = bench_transmission(learned, a.sizes, link, options.sample(a), a.rounds, str(device))
     machine = _machine() | {"device": str(device)}
     return f"transmission, {a.channel}, CBR {a.cbr}", rows, lambda _: {"machine": machine}
+
+
+def _train(a: argparse.Namespace) -> Any:
+    from jscgc.bench.training import bench_training
+    from jscgc.config import load_params
+    from jscgc.training.loop import resolve_device
+
+    params = load_params(a.params)
+    if params.vae.source != "nano":
+        raise ValueError(f"{a.params}: vae.source is {params.vae.source}; nano's networks are what is measured")
+    device = str(resolve_device(params.device))
+    rows = bench_training(params, a.rounds, device)
+    return f"training steps, profile {params.profile}", rows, lambda _: {"machine": _machine() | {"device": device}}
 
 
 def _rates(a: argparse.Namespace) -> Any:

@@ -1,0 +1,88 @@
+"""`jscgc bench train`: training steps beside what the machine's matrix products could do in the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from jscgc.bench.measure import Work, compare
+from jscgc.config import Params
+from jscgc.generator.lora import set_trained
+from jscgc.latent.autoencoder import LatentStatistics
+from jscgc.seeding import stream
+from jscgc.systems.jscgc import JscgcNet
+from jscgc.systems.store import Architecture, Kind, build
+
+SIDE = 2048
+"""Of the square matrices whose product is the limit."""
+LIMIT = "matrix product"
+TRAINED: tuple[Kind, ...] = ("flow", "mambajscc_psnr", "jscgc", "diffjscc")
+Losses = Callable[[], Mapping[str, Tensor]]
+
+
+def bench_training(params: Params, rounds: int, device: str) -> Iterator[dict[str, Any]]:
+    """Rows of network, batch, gflop (of one step's matrix products and convolutions, a multiply-add as two), ms,
+    steps_per_second, gflop_per_second, share_of_limit (median of pairs with the matrix product, whose row is the first).
+
+    A step is loss, gradients, their norm and AdamW, in float32, on latents of random numbers (no step's time depends on them).
+
+    Args:
+        params: sizes, batches and what learns; latents are `latents.crop` pixels of the photo.
+        rounds: steps of each, taking turns.
+    """
+    torch.manual_seed(0)
+    left, right = torch.randn(2, SIDE, SIDE, device=device)
+    works: dict[str, Work] = {LIMIT: lambda: left @ right}
+    gflop, batches = {LIMIT: 2 * SIDE**3 / 1e9}, {LIMIT: 1}
+    for kind in TRAINED:
+        loss, net, batches[kind] = _trained(kind, params, device)
+        learning = [p for p in net.parameters() if p.requires_grad]
+        works[kind] = _step(loss, learning, torch.optim.AdamW(learning, lr=1e-5))
+        with FlopCounterMode(display=False) as counter:
+            works[kind]()
+        gflop[kind] = counter.get_total_flops() / 1e9
+    for name, measured in compare(works, rounds).items():
+        yield {
+            "network": name,
+            "batch": batches[name],
+            "gflop": gflop[name],
+            "ms": measured.ms,
+            "steps_per_second": 1000 / measured.ms,
+            "gflop_per_second": 1000 * gflop[name] / measured.ms,
+            "share_of_limit": gflop[name] / gflop[LIMIT] / measured.ratio,
+        }
+
+
+def _trained(kind: Kind, params: Params, device: str) -> tuple[Losses, nn.Module, int]:
+    """The loss of a batch, the network with what learns marked, and the batch's size."""
+    channels, side = params.vae.channels, params.latents.crop // 8
+    net: Any = build(Architecture.of(kind, params), LatentStatistics([0.0] * channels, [1.0] * channels, 8, ""))
+    net = net.to(device, memory_format=torch.channels_last)
+    training = {"flow": params.generator.train, "mambajscc_psnr": params.codec}.get(kind, params.jscgc.train)
+    x = torch.randn(training.batch_size, channels, side, side, device=device).to(memory_format=torch.channels_last)
+
+    def draws() -> torch.Generator:
+        return stream(params.seed, "bench", kind)
+
+    if kind == "flow":
+        return lambda: net.loss(x, params.objective, draws()), net, len(x)
+    if kind == "mambajscc_psnr":
+        return lambda: net.loss(x, params.link, draws()), net, len(x)
+    set_trained(net.receiver.prior, params.jscgc.generator_learns)
+    if isinstance(net, JscgcNet):
+        net.encoder.requires_grad_(params.jscgc.encoder_learns)
+    return lambda: net.loss(x, params.link, params.jscgc, params.objective, draws()), net, len(x)
+
+
+def _step(losses: Losses, learning: list[nn.Parameter], optimiser: torch.optim.Optimizer) -> Work:
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        losses()["loss"].backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(learning, 1.0)
+        optimiser.step()
+
+    return step
