@@ -466,7 +466,11 @@ class EvaluateParams(Section):
     metrics: Annotated[list[str], AfterValidator(_each_once)] = []
     """Metrics to score with, by their registered names; empty: all that can run here."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Ray workers, 0 for one per core."""
+    """Ray workers, 0 for as many as there is room for: without a GPU one per `cpus_per_worker` cores."""
+    cpus_per_worker: Positive = 1
+    """Cores, and threads of torch, of a worker. More threads add up in another order: the last digits may move."""
+    gpus_per_worker: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """GPUs of a worker where there are any: 0.5 lets two share one."""
     store: str = ".jscgc/results"
     """Folder where finished jobs are kept and looked up; empty: every job is run every time."""
 

@@ -146,7 +146,7 @@ ONLY = {
 # What of others is one module's affair.
 OWNERS = {
     "mlflow": {"tracking/store.py", "tracking/delivery.py", "tracking/registry.py"},
-    "ray": {"cluster/jobs.py", "cluster/session.py"},
+    "ray": {"cluster/jobs.py", "cluster/session.py", "cluster/sharing.py"},
     "dvc": set(),
     "diffusers": {
         "latent/autoencoder.py",

@@ -6,7 +6,7 @@ the learned methods.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,12 @@ Measured = dict[tuple[str, float], float]
 class _Worker:
     """Either the PSNRs of one photo over AWGN, or the place of one code's waterfall in dB."""
 
-    def __init__(self) -> None:
+    def __init__(self, here: Callable[[Path], Path]) -> None:
+        self._here = here
         torch.set_num_threads(1)
 
     def run(self, job: Path | Mcs) -> Measured | float:
-        return waterfall_db(job) if isinstance(job, Mcs) else _psnrs(job)
+        return waterfall_db(job) if isinstance(job, Mcs) else _psnrs(self._here(job))
 
 
 def _psnrs(path: Path) -> Measured:
@@ -102,12 +103,14 @@ def bench_published(photos: Sequence[Path], workers: int = 0) -> Iterator[dict[s
     Raises:
         CannotOperate: a photo that does not fit.
     """
-    jobs: list[Path | Mcs] = [*photos, *WATERFALLS]
-    done = list(cluster.run_jobs(_Worker, jobs, workers, "published"))
-    measured = [found for _, found in done if isinstance(found, dict)]
+    absolute = [photo.absolute() for photo in photos]
+    jobs: list[Path | Mcs] = [*absolute, *WATERFALLS]
+    found = dict(cluster.run_jobs(_Worker, jobs, cluster.Workers(workers), "published", files=absolute))
+    done = [(job, found[job]) for job in jobs]
+    measured = [values for _, values in done if isinstance(values, dict)]
     for anchor in ANCHORS:
         for snr_db, published in anchor.published.items():
-            own = [found[anchor.method, snr_db] for found in measured]
+            own = [values[anchor.method, snr_db] for values in measured]
             setting = f"Kodak ({len(own)} images), CBR 1/16, AWGN {snr_db:g} dB"
             figure, mean = f"PSNR of {anchor.method} (dB)", sum(own) / len(own)
             yield _row(figure, anchor.source, setting, published, mean, anchor.tolerance_db)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 OBJECT_STORE_BYTES = 200_000_000
+ANSWER_S = 5.0
+"""Seconds that a head has to take up a connection; Ray itself would try for minutes."""
+
+
+def on_a_cluster() -> bool:
+    """Whether RAY_ADDRESS names one: its nodes may have neither our files nor our devices."""
+    return bool(os.environ.get("RAY_ADDRESS"))
 
 
 @contextmanager
@@ -17,18 +25,62 @@ def session(cores: int = 0) -> Iterator[dict[str, float]]:
 
     Args:
         cores: that a local session may use at least, 0 for this machine's; a running cluster has its own.
+
+    Raises:
+        ValueError: nothing answers at RAY_ADDRESS.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")
-    import ray
-
     settings: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": True}
-    if not os.environ.get("RAY_ADDRESS"):
+    if on_a_cluster():
+        _check_address(os.environ["RAY_ADDRESS"])
+    else:
         count = max(cores, os.cpu_count() or 1)
         settings |= {"address": "local", "num_cpus": count, "include_dashboard": False}
         settings |= {"object_store_memory": OBJECT_STORE_BYTES}
-    ray.init(**settings)
+    import ray
+
+    try:
+        ray.init(**settings)
+    except (ConnectionError, RuntimeError) as error:
+        if not on_a_cluster():
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: {reason}") from None
     try:
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
     finally:
         ray.shutdown()
+
+
+def device(name: str) -> str:
+    """`cpu` or `cuda` for workers on the cluster, whatever this machine has.
+
+    Args:
+        name: as asked for; `auto` is a GPU if the cluster has one now (one that grows on demand may not, so name it).
+
+    Raises:
+        ValueError: nothing answers at RAY_ADDRESS.
+    """
+    if name != "auto":
+        return name
+    with session() as resources:
+        return "cuda" if resources.get("GPU", 0.0) else "cpu"
+
+
+def _check_address(address: str) -> None:
+    """Raise ValueError unless `address` is `auto`, `local`, or a HOST:PORT where somebody listens."""
+    if address in ("auto", "local"):
+        return
+    how = "start a head (`ray start --head --port 6379`), or unset RAY_ADDRESS to use this machine's cores"
+    if "://" in address:
+        raise ValueError(
+            f"RAY_ADDRESS={address}: Ray's client is not supported; run on a machine of the cluster, with RAY_ADDRESS=auto"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"RAY_ADDRESS={address}: not HOST:PORT or auto; {how}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"RAY_ADDRESS={address}: nobody answers there ({error}); {how}") from None

@@ -48,7 +48,17 @@ def add_parser(commands: Any, formatter: Any) -> None:
         default=["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"],
         help=", ".join(SYSTEMS),
     )
-    sub.add_argument("--workers", type=options.natural, default=0, help="Ray workers; 0: one per core")
+    sub.add_argument(
+        "--workers", type=options.natural, default=0, help="Ray workers; 0: as many as there is room for (one per core)"
+    )
+    sub.add_argument("--cpus-per-worker", type=options.count, default=1, metavar="N", help="cores of each worker")
+    sub.add_argument(
+        "--gpus-per-worker",
+        type=options.positive,
+        default=1.0,
+        metavar="X",
+        help="where there are GPUs; 0.5: two share one",
+    )
     sub.add_argument(
         "--out", type=Path, metavar="CSV", help="the table (default: results.csv, of --report in its folder)"
     )
@@ -97,6 +107,7 @@ def run(arguments: argparse.Namespace) -> Evaluation:
         ValueError: no readable photo; a method that is not trained or does not send the CBR; a protocol whose photographs are not
             these, or together with options that it fixes.
     """
+    from jscgc.cluster import Workers
     from jscgc.data import find_photos
     from jscgc.evaluation.protocol import Protocol
     from jscgc.evaluation.run import PICTURES, follow
@@ -132,7 +143,7 @@ def run(arguments: argparse.Namespace) -> Evaluation:
             out=out,
             pictures=a.report / "pictures" if a.report and shown else None,
             shown=shown,
-            workers=a.workers,
+            workers=Workers(a.workers, a.cpus_per_worker, a.gpus_per_worker),
             store=a.store,
             fresh=a.fresh,
         )
@@ -170,7 +181,6 @@ def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]]) -> Prot
             rates=_rates(a.methods, a.models, a.cbr),
             seeds=a.draws,
             patch=a.patch,
-            workers=a.workers,
             metrics=a.metrics,
         )
     except ValidationError as error:

@@ -15,9 +15,10 @@ import pandas as pd
 from jscgc import cluster
 from jscgc.channel.spec import file_name
 from jscgc.config import EvaluateParams, SampleParams
-from jscgc.evaluation.grid import CANNOT_OPERATE, Job, JobResult, Setup, Worker, plan
+from jscgc.evaluation.grid import CANNOT_OPERATE, Job, JobResult, Setup, plan
 from jscgc.evaluation.headline import Headline, by_snr, headline
 from jscgc.evaluation.identity import Identities, JobKey
+from jscgc.evaluation.nodes import Batches, MakeWorker, needed
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.results import ALL_IMAGES, tabulate, write_csv, write_pictures
 from jscgc.evaluation.store import ResultStore
@@ -25,6 +26,8 @@ from jscgc.evaluation.store import ResultStore
 log = logging.getLogger(__name__)
 PICTURES = 6
 """Photographs whose received pictures are kept."""
+ALL_CORES = cluster.Workers()
+"""One worker per core."""
 WAIT_S = 1.0
 """Seconds between two looks at what another evaluation is at."""
 
@@ -103,7 +106,7 @@ def evaluate(
         device=device,
         out=out,
         pictures=pictures,
-        workers=params.workers,
+        workers=cluster.Workers(params.workers, params.cpus_per_worker, params.gpus_per_worker),
         store=store,
         fresh=fresh,
     )
@@ -119,7 +122,7 @@ def follow(
     out: Path,
     pictures: Path | None = None,
     shown: int = PICTURES,
-    workers: int = 0,
+    workers: cluster.Workers = ALL_CORES,
     store: Path | None = None,
     fresh: bool = False,
 ) -> Evaluation:
@@ -128,15 +131,13 @@ def follow(
     Args:
         photos: name and path of each of the protocol's photographs (see `Protocol.find`).
         pictures: folder for the received pictures of the first `shown` photographs; None: none are kept.
-        workers: of Ray, 0 for one per core.
+        workers: of Ray, on the cluster that RAY_ADDRESS names, else on this machine. Their GPUs count on a GPU only.
         store: where finished jobs are kept and looked up; None: nowhere.
         fresh: run every job; what the store has is replaced.
 
     Raises:
         ValueError: a method is not trained, or a metric of the protocol can't run here.
     """
-    from jscgc.training.loop import resolve_device
-
     protocol.check_metrics()
     setup = Setup(
         models.absolute(),
@@ -144,7 +145,7 @@ def follow(
         protocol.max_side,
         protocol.sample,
         protocol.patch,
-        resolve_device(device).type,
+        _device(device),
         tuple(metric.name for metric in protocol.metrics),
     )
     jobs = plan(
@@ -161,9 +162,10 @@ def follow(
         protocol.information_points,
         protocol.reference_steps,
     )
-    run = partial(cluster.run_jobs, partial(Worker, setup), workers=workers, title="evaluate")
+    run = partial(_run, setup, workers)
     if store is None:
-        done, jobs_run, stored = list(run(jobs)), len(jobs), 0
+        results_of = dict(run(jobs))
+        done, jobs_run, stored = [(job, results_of[job]) for job in jobs], len(jobs), 0
     else:
         identities = Identities(protocol, setup.models, setup.device)
         keyed = [(job, identities.of(job)) for job in jobs]
@@ -176,6 +178,28 @@ def follow(
     if pictures:
         write_pictures(done, pictures)
     return Evaluation(table, collected.timing, protocol, jobs_run, stored)
+
+
+def _run(setup: Setup, workers: cluster.Workers, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:
+    """Jobs and results, as they come."""
+    batches = Batches(setup.photos)
+    return cluster.run_jobs(
+        MakeWorker.of(setup, workers.cpus),
+        batches.ordered(jobs),
+        workers if setup.device == "cuda" else replace(workers, gpus=0.0),
+        "evaluate",
+        files=needed(setup, {job.method for job in jobs}),
+        kind=batches.kind,
+    )
+
+
+def _device(name: str) -> str:
+    """`cpu` or `cuda`: of this machine's, or where RAY_ADDRESS names a cluster, whether that has GPUs."""
+    from jscgc.training.loop import resolve_device
+
+    if cluster.on_a_cluster():
+        return cluster.device(name)
+    return resolve_device(name).type
 
 
 def _complete(

@@ -57,8 +57,8 @@ def jobs_run(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """Evaluations run in this process; the list gets every job that is run."""
     ran: list[Job] = []
 
-    def run_jobs(make_runner: Callable[[], Any], jobs: Sequence[Job], workers: int, title: str) -> Iterator[Any]:
-        worker = make_runner()
+    def run_jobs(make_runner: Any, jobs: Sequence[Job], workers: Any, title: str, **rest: Any) -> Iterator[Any]:
+        worker = make_runner(lambda path: path)
         for job in jobs:
             ran.append(job)
             yield job, worker.run(job)

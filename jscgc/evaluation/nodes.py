@@ -1,0 +1,89 @@
+"""The grid on workers of any machine: in which order, what they need of the driver's, and that they run the same code."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from jscgc.evaluation.grid import ORIGINAL, Job, Setup, Worker
+from jscgc.evaluation.identity import CODE, code_digest, kind, packages
+from jscgc.files import read_json
+
+
+class Batches:
+    """Jobs of one method and one image size in a row: a worker then keeps its model, and a GPU the kernels that it has chosen
+    for these shapes and the memory that it has laid out for them. Large images first, so that no worker is left with one."""
+
+    def __init__(self, photos: Sequence[tuple[str, Path]]) -> None:
+        self._sizes = {name: _size(path) for name, path in photos}
+
+    def ordered(self, jobs: Iterable[Job]) -> list[Job]:
+        """The same jobs; methods in the order in which they first occur."""
+        jobs = list(jobs)
+        methods = list(dict.fromkeys(job.method for job in jobs))
+        return sorted(jobs, key=lambda job: (methods.index(job.method), *(-side for side in self._sizes[job.image])))
+
+    def kind(self, job: Job) -> Hashable:
+        """Jobs of which this is equal take about the same time."""
+        return (job.label, job.dial, job.steps, job.information_points, self._sizes[job.image])
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def needed(setup: Setup, methods: set[str]) -> Iterator[Path]:
+    """Files and folders that the jobs of these methods read: photographs, models, what these share, the VAE."""
+    yield from (path for _, path in setup.photos)
+    learned = {name for name in methods if name != ORIGINAL and kind(name) == "learned"}
+    if learned and (setup.models / "vae").is_dir():
+        yield setup.models / "vae"
+    for name in learned:
+        yield setup.models / name
+        for part in read_json(setup.models / name / "model.json").get("shared", {}).values():
+            yield setup.models / part["model"]
+
+
+@dataclass(frozen=True)
+class MakeWorker:
+    """Makes a node's worker; versions: digest of the sources and versions of the packages by kind of method, the driver's."""
+
+    setup: Setup
+    threads: int
+    versions: dict[str, tuple[str, dict[str, str]]]
+
+    @classmethod
+    def of(cls, setup: Setup, threads: int) -> MakeWorker:
+        return cls(setup, threads, _versions())
+
+    def __call__(self, here: Callable[[Path], Path]) -> Worker:
+        """The worker, on files of this node.
+
+        Raises:
+            ValueError: this node has other code or packages; its results would pass for the driver's.
+        """
+        photos = tuple((name, here(path)) for name, path in self.setup.photos)
+        setup = replace(self.setup, models=here(self.setup.models), photos=photos)
+        if setup != self.setup:
+            self._check()
+        return Worker(setup, self.threads)
+
+    def _check(self) -> None:
+        for of, (code, wanted) in self.versions.items():
+            own_code, own = _versions()[of]
+            other = sorted(name for name in wanted if own.get(name) != wanted[name])
+            if code != own_code or other:
+                what = ", ".join(f"{name} {own.get(name) or 'missing'}, not {wanted[name]}" for name in other)
+                raise ValueError(
+                    f"node {socket.gethostname()} has not what the driver has ({what or 'other sources of jscgc'}); "
+                    "bring its checkout to the same commit and run `make install` there"
+                )
+
+
+def _versions() -> dict[str, tuple[str, dict[str, str]]]:
+    return {of: (code_digest(of), packages(of)) for of in CODE}

@@ -1,0 +1,33 @@
+"""A cluster of two nodes on this machine, one core each; the driver's is the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# A node's death is noticed within two seconds, not half a minute.
+QUICK = {
+    "health_check_initial_delay_ms": 500,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 1000,
+    "health_check_failure_threshold": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """The cluster, to add nodes to and remove them from."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        own = {"num_cpus": 1, "object_store_memory": 150_000_000, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args={**own, "_system_config": QUICK})
+        cluster.add_node(num_cpus=1, object_store_memory=150_000_000)
+        patch.setenv("RAY_ADDRESS", cluster.address)
+        yield cluster
+        cluster.shutdown()
