@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jscgc import tracking
+from jscgc import cluster, tracking
 from jscgc.config import EvaluateParams, Params, ParamsError, SampleParams, digest, load_params, overlay, read_yaml
 from jscgc.data import split_files
 from jscgc.evaluation.ablation import compare, write_rows
@@ -139,7 +139,7 @@ def evaluate(
         [variant.method],
         device=variant.params.device,
         out=out,
-        workers=workers,
+        workers=cluster.Workers(workers),
         store=Path(".jscgc/results"),
     )
     out.unlink()

@@ -178,7 +178,9 @@ class _Pool(Generic[J, R]):
     def _died(
         self, error: Exception, number: int | None, jobs: Sequence[J], deaths: list[int], waiting: deque[int]
     ) -> None:
-        reason = str(error).strip().splitlines()[0]
+        lines = str(error).strip().splitlines()
+        # If it could not even be made (jscgc missing on its node), the last line says why; else the first.
+        reason = lines[-1 if "creation task" in lines[0] else 0]
         if number is None:
             self._stillborn += 1
             if self._stillborn >= DEATHS:
