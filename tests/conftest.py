@@ -13,6 +13,7 @@ import pytest
 import torch
 from browser import browser  # noqa: F401  (a fixture)
 from hypothesis import settings
+from nodes import nodes  # noqa: F401  (a fixture)
 from safetensors.torch import save_file
 from torch import nn
 

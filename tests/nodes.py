@@ -25,7 +25,7 @@ def nodes() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # workers import what a test has them do
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "cluster"))  # workers import what a test has them do
         patch.setenv("OMP_NUM_THREADS", "1")
         own = {"num_cpus": 1, "object_store_memory": 150_000_000, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args={**own, "_system_config": QUICK})
