@@ -69,6 +69,7 @@ ALLOWED = {
         "classical",
         "cluster",
         "data",
+        "evaluation",
         "latent",
         "encoder",
         "generator",

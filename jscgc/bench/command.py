@@ -17,6 +17,7 @@ Measurements in one run, taking turns, medians of pairs.
   jscgc bench encoder                  latency, multiply-adds, memory from 256x256 to 4096x4096, beside DeepJSCC's CNN
   jscgc bench transmit --steps 8       where the time of a transmission goes, for three sizes of photo
   jscgc bench train                    training steps beside this machine's matrix products
+  jscgc bench evaluate                 a part of the grid as a bare loop, and on Ray with one worker and two
   jscgc bench rates --snr-db 0 10      one model for every SNR and rate beside models trained for one (minutes each)
   jscgc bench published --images kodak HEVC with an ideal code and with 5G's, beside published figures (15 minutes)
 """
@@ -70,6 +71,17 @@ def add_parser(commands: Any, formatter: Any) -> None:
     train.add_argument("--params", type=Path, default=Path("params.yaml"), help="sizes, batches and what learns")
     train.add_argument("--rounds", type=_count, default=5, help="steps of each, taking turns")
 
+    grid = kind("evaluate", "a part of the evaluation grid as a bare loop, and on Ray with one worker and more")
+    options.add_models(grid)
+    grid.add_argument("--methods", nargs="+", default=["mambajscc_psnr", "jscgc", "diffjscc"], metavar="METHOD")
+    grid.add_argument("--snr-db", nargs="+", type=options.snr_db, default=[0.0, 10.0], help="decibels")
+    grid.add_argument("--cbr", nargs="+", default=["8/768"], help="such as 2/768 8/768")
+    grid.add_argument("--draws", type=_count, default=2, help="of every condition")
+    grid.add_argument("--information-points", type=_whole, default=6, help="of the first draw's estimate")
+    grid.add_argument("--max-side", type=_whole, default=256, help="reduce the test photographs to it; 0: keep")
+    grid.add_argument("--workers", nargs="+", type=_count, default=[1, 2], help="numbers of Ray workers")
+    grid.add_argument("--rounds", type=_count, default=1, help="of everything, taking turns")
+
     rates = kind("rates", "train one codec for all conditions and one for each, and compare their errors")
     rates.add_argument("--params", type=Path, default=Path("params.yaml"), help="codec, encoder and link sections")
     rates.add_argument("--data", type=Path, default=Path("data"), help="where `dvc repro extract_latents` wrote")
@@ -111,6 +123,7 @@ def run(arguments: argparse.Namespace) -> None:
         "encoder": _encoder,
         "transmit": _transmit,
         "train": _train,
+        "evaluate": _evaluate,
         "rates": _rates,
         "published": _published,
     }[arguments.benchmark](arguments)
@@ -235,6 +248,45 @@ def _train(a: argparse.Namespace) -> Any:
     device = str(resolve_device(params.device))
     rows = bench_training(params, a.rounds, device)
     return f"training steps, profile {params.profile}", rows, lambda _: {"machine": _machine() | {"device": device}}
+
+
+def _evaluate(a: argparse.Namespace) -> Any:
+    from jscgc.bench.evaluating import bench_evaluation
+    from jscgc.channel.accounting import parse_rate
+    from jscgc.config import EvaluateParams, SampleParams
+    from jscgc.data.builtin import builtin_photos
+    from jscgc.evaluation.grid import Setup, plan
+    from jscgc.evaluation.protocol import Protocol
+    from jscgc.systems.store import load_system
+
+    common = set.intersection(*(set(load_system(name, a.models).rates) for name in a.methods))
+    params = EvaluateParams(
+        methods=a.methods,
+        channels=["awgn"],
+        snr_db=a.snr_db,
+        rates=[parse_rate(cbr, tuple(common)) for cbr in a.cbr],
+        seeds=a.draws,
+        patch=64,
+        information_points=a.information_points,
+    )
+    photos = [(photo.name, photo.path) for photo in builtin_photos() if photo.split == "test"]
+    protocol = Protocol.of(photos, params, SampleParams(steps=4, guidance=1.5), seed=0, max_side=a.max_side)
+    metrics = tuple(metric.name for metric in protocol.metrics)
+    setup = Setup(a.models.absolute(), tuple(photos), a.max_side, protocol.sample, protocol.patch, "cpu", metrics)
+    names = [name for name, _ in photos]
+    jobs = plan(
+        a.methods,
+        protocol.channels,
+        protocol.snr_db,
+        protocol.rates,
+        names,
+        protocol.seeds,
+        0,
+        False,
+        information_points=protocol.information_points,
+    )
+    rows = bench_evaluation(setup, protocol, jobs, a.workers, a.rounds)
+    return "evaluation grid, one thread a worker", rows, lambda _: {"machine": _machine()}
 
 
 def _rates(a: argparse.Namespace) -> Any:
