@@ -36,7 +36,7 @@ MakeRunner = Callable[[Callable[[Path], Path]], Runner[J, R]]
 """Called once in every actor with a function that tells where on its node a shared file lies."""
 
 
-class WorkersDied(RuntimeError):
+class WorkersDied(ChildProcessError):
     """Worker after worker ended without a word (killed, out of memory, crashed)."""
 
 
