@@ -46,11 +46,7 @@ STAGES = {
 }
 SAMPLED = {"jscgc": ("sample",), "diffjscc": ("sample",)}
 """Parts that act when a system receives; the student's are its own."""
-IDLE = {
-    "jscgc": ("jscgc.diffjscc_steps", "sample.reconstruction_guidance"),
-    "jscgc_fast": ("jscgc.diffjscc_steps",),
-    "diffjscc": ("jscgc.encoder_init", "jscgc.condition_dropout_unused"),
-}
+IDLE = {"jscgc": ("jscgc.diffjscc_steps", "sample.reconstruction_guidance"), "jscgc_fast": ("jscgc.diffjscc_steps",)}
 """Keys of those parts that a system does not look at."""
 
 
@@ -194,8 +190,7 @@ def _run(
     photos, needs = origin.data / "photos", {need: provide(need, params, origin) for need in STAGES[stage].needs}
     run.mkdir(parents=True, exist_ok=True)
     if stage == "vae":
-        vae = recipes.train_vae(params, photos, run, metrics)
-        save_vae(done, params.vae, vae)
+        save_vae(done, params.vae, recipes.train_vae(params, photos, run, metrics) if params.vae.source == "nano" else None)
         return
     if stage == "latents":
         recipes.extract_latents(params, photos, needs["vae"], done)
