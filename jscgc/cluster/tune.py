@@ -7,6 +7,7 @@ they are pickles. The caller's journal holds all that has happened; a fresh ASHA
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def tune(
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a failed trial reports no score
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what it has to say of trials, the search says
     with session(workers) as resources:
         from ray import tune as ray_tune
 
@@ -178,12 +179,13 @@ def _searcher(search: Search) -> Searcher:
                 self._failed[trial_id] = (result.get("failed") or result["broken"], "failed" in result)
             elif "rung" in result:
                 self._failed.pop(trial_id, None)  # it was started again, and gets on
-                metrics = {key.removeprefix("metrics/"): value for key, value in result.items() if "metrics/" in key}
-                search.scored(self._names[trial_id], result["rung"], result.get("metrics", metrics))
+                found = {key.removeprefix("metrics/"): v for key, v in result.items() if key.startswith("metrics/")}
+                search.scored(self._names[trial_id], result["rung"], found)
 
         def on_trial_complete(
             self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
         ) -> None:
+            self.on_trial_result(trial_id, result or {})  # of the result that ends a trial Ray tells here only
             why, final = self._failed.get(trial_id, (DIED if error else "", False))
             search.ended(self._names[trial_id], why, final)
 

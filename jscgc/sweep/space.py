@@ -74,7 +74,7 @@ class Halving(Section):
 class Grid(Section):
     """The conditions under which a trial is scored, on validation photographs."""
 
-    channels: Annotated[list[ChannelName], Field(min_length=1)] = ["awgn"]
+    channels: list[ChannelName] = Field(default=["awgn"], min_length=1)
     snr_db: Annotated[list[float], Field(min_length=1)]
     rates: Annotated[list[Rate], Field(min_length=1)]
     seeds: Positive = 1
@@ -94,7 +94,7 @@ class Space(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     asha: Halving = Halving()
     evaluate: Grid
-    fixed: dict[str, Any] = {}
+    fixed: dict[str, Any] = Field(default={})
     """Laid over params.yaml in every trial, such as a shorter training; not part of the result."""
     space: Annotated[dict[str, Axis], Field(min_length=1)]
     """Dotted key of params.yaml -> where it is searched."""
