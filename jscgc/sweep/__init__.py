@@ -7,5 +7,6 @@
     trial.py     one trial: train to the next rung, score, report
     records.py   one MLflow run per trial, below the sweep's
     results.py   the table, the best values as a profile and as `dvc exp run -S ...`
+    plan.py      the sweep checked, and its folder
     run.py       all of it together; Ray Tune is in jscgc.cluster.tune
 """

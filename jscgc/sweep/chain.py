@@ -102,14 +102,14 @@ class Origin:
 def missing(system: str, origin: Origin, base: Params, searched: list[str]) -> list[Path]:
     """What `dvc repro` must have left for a sweep and has not."""
     wanted = [origin.data / "photos"]
-    for stage in _before(system):
+    for stage in before(system):
         trained = any(acts_on_stage(stage, key) for key in searched) or origin.folder(stage, base) is not None
         wanted += [] if trained else [origin.left(stage)]
     return [path for path in wanted if not path.exists()]
 
 
-def _before(stage: str) -> list[str]:
-    found = [name for need in STAGES[stage].needs for name in (*_before(need), need)]
+def before(stage: str) -> list[str]:
+    found = [name for need in STAGES[stage].needs for name in (*before(need), need)]
     return list(dict.fromkeys(found))
 
 
