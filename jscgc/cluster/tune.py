@@ -40,8 +40,8 @@ class Assignment:
 
 
 Objective = Callable[[Assignment], Iterator[tuple[int, Mapping[str, float]]]]
-"""Runs a trial in a worker; yields (rung, metrics), the metric searched for under `score`. It is not resumed once ASHA has stopped
-the trial. An exception has the trial started again, TrialFailed ends it."""
+"""Runs a trial in a worker; yields (rung, metrics), the metric searched for under `score`. It is not resumed once ASHA has
+stopped the trial. An exception has the trial started again, TrialFailed ends it."""
 
 
 class Search(Protocol):
@@ -134,9 +134,10 @@ def _asha(rungs: Rungs, past: Iterable[tuple[str, Mapping[int, float]]]) -> Asyn
     )
     for name, scores in past:
         trial: Any = SimpleNamespace(trial_id=f"past-{name}")
-        scheduler.on_trial_add(None, trial)
+        controller: Any = None  # ASHA looks at neither's other attributes
+        scheduler.on_trial_add(controller, trial)
         for rung in sorted(scores):
-            scheduler.on_trial_result(None, trial, {"effort": rungs.reduction**rung, "score": scores[rung]})
+            scheduler.on_trial_result(controller, trial, {"effort": rungs.reduction**rung, "score": scores[rung]})
     return scheduler
 
 
@@ -182,9 +183,7 @@ def _searcher(search: Search) -> Searcher:
                 found = {key.removeprefix("metrics/"): v for key, v in result.items() if key.startswith("metrics/")}
                 search.scored(self._names[trial_id], result["rung"], found)
 
-        def on_trial_complete(
-            self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-        ) -> None:
+        def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
             self.on_trial_result(trial_id, result or {})  # of the result that ends a trial Ray tells here only
             why, final = self._failed.get(trial_id, (DIED if error else "", False))
             search.ended(self._names[trial_id], why, final)

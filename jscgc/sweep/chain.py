@@ -1,7 +1,7 @@
 """The stages that lead to a system, as dvc.yaml has them: what each depends on, and where its result is for given parameters.
 
-A result that the searched values do not touch is the one that `dvc repro` left. Any other is trained once, in a folder named by the
-values that it depends on, however many trials ask for it: trials that differ in how they sample share one training.
+A result that the searched values do not touch is the one that `dvc repro` left. Any other is trained once, in a folder named by
+the values that it depends on, however many trials ask for it: trials that differ in how they sample share one training.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from jscgc.config import Params, digest
-from jscgc.files import atomic
 
 if TYPE_CHECKING:
     from jscgc.training.loop import MetricLog
@@ -131,9 +130,7 @@ def provide(stage: str, params: Params, origin: Origin) -> Path:
     return done
 
 
-def train(
-    system: str, params: Params, origin: Origin, steps: int, whole: bool, metrics: MetricLog
-) -> Path:
+def train(system: str, params: Params, origin: Origin, steps: int, whole: bool, metrics: MetricLog) -> Path:
     """A folder of models, as `jscgc evaluate` reads them, with the system after so many training steps and its VAE.
 
     Training goes on from the checkpoint of before, wherever it was interrupted.
@@ -190,7 +187,9 @@ def _run(
     photos, needs = origin.data / "photos", {need: provide(need, params, origin) for need in STAGES[stage].needs}
     run.mkdir(parents=True, exist_ok=True)
     if stage == "vae":
-        save_vae(done, params.vae, recipes.train_vae(params, photos, run, metrics) if params.vae.source == "nano" else None)
+        save_vae(
+            done, params.vae, recipes.train_vae(params, photos, run, metrics) if params.vae.source == "nano" else None
+        )
         return
     if stage == "latents":
         recipes.extract_latents(params, photos, needs["vae"], done)

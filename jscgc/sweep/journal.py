@@ -33,6 +33,8 @@ class Trial:
     scores: dict[int, dict[str, float]] = field(default_factory=dict)
     state: State | None = None
     error: str = ""
+    recorded: bool = False
+    """Whether its end is in MLflow's spool."""
 
     @property
     def score(self) -> float | None:
@@ -82,6 +84,8 @@ class Journal:
             self.trials[name].scores[int(entry["rung"])] = {key: float(v) for key, v in entry["metrics"].items()}
         elif event == "ended":
             self.trials[name].state, self.trials[name].error = entry["state"], entry["error"]
+        elif event == "recorded":
+            self.trials[name].recorded = True
         else:
             raise ValueError(f"unknown event {event!r}")
 
@@ -114,6 +118,11 @@ class Journal:
             return False
         self._append({"event": "ended", "trial": name, "state": state, "error": error})
         return True
+
+    def recorded(self, name: str) -> None:
+        """Record that MLflow's spool has a trial's end."""
+        if not self.trials[name].recorded:
+            self._append({"event": "recorded", "trial": name})
 
     def in_order(self) -> list[Trial]:
         """All trials, as they were proposed."""

@@ -115,11 +115,11 @@ def _distribution(axis: Axis) -> BaseDistribution:
     if axis.choice is not None:
         return CategoricalDistribution([json.dumps(value) for value in axis.choice])  # of text: lists are no choices
     if axis.integer is not None:
-        return IntDistribution(*axis.integer)
+        return IntDistribution(low=axis.integer[0], high=axis.integer[1])
     if axis.log_uniform is not None:
-        return FloatDistribution(*axis.log_uniform, log=True)
+        return FloatDistribution(low=axis.log_uniform[0], high=axis.log_uniform[1], log=True)
     assert axis.uniform is not None
-    return FloatDistribution(*axis.uniform)
+    return FloatDistribution(low=axis.uniform[0], high=axis.uniform[1])
 
 
 def _plain(axis: Axis, value: Any) -> Any:

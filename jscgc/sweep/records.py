@@ -45,7 +45,9 @@ class Records:
         """A rung's metrics, at its training steps."""
         metrics = trial.scores[rung]
         at = round(metrics.get("at", 0.0) * 1000)
-        values = {key: value for key, value in metrics.items() if key != "at"} | {f"score_rung_{rung}": metrics["score"]}
+        values = {key: value for key, value in metrics.items() if key != "at"} | {
+            f"score_rung_{rung}": metrics["score"]
+        }
         self._runs[trial.name].log(int(metrics.get("steps", rung)), values, at or None)
 
     def ended(self, trial: Trial) -> None:

@@ -87,9 +87,9 @@ class Driver:
         for trial in journal.in_order():
             if trial.state is None and self._last in trial.scores:  # killed between its last score and its end
                 journal.ended(trial.name, "finished")
-            if trial.state is not None:
+            if trial.state is not None and not trial.recorded:
                 records.open(trial, self._params(trial))
-                records.ended(trial)
+                self._close(trial)
         self._queue = journal.unfinished()
 
     @property
@@ -140,7 +140,7 @@ class Driver:
     def ended(self, name: str, error: str, final: bool) -> None:
         """See `cluster.tune.Search`."""
         trial = self._journal.trials[name]
-        if error and not final or not error and not trial.scores:
+        if (error and not final) or (not error and not trial.scores):
             trial.error = error or "it reported nothing"  # it stays unfinished: the next run of the sweep tries again
             self._broken[name] = trial.error
             _say(f"{name}: broken off: {trial.error}")
@@ -148,8 +148,15 @@ class Driver:
             state: State = "failed" if error else "finished" if self._last in trial.scores else "stopped"
             self._journal.ended(name, state, error)
             ended = sum(t.state is not None for t in self._journal.trials.values())
-            _say(f"{name}: {state}{f': {error}' if error else ''} ({ended} of {self._plan.space.trials} trials are done)")
+            _say(
+                f"{name}: {state}{f': {error}' if error else ''} ({ended} of {self._plan.space.trials} trials are done)"
+            )
+        self._close(trial)
+
+    def _close(self, trial: Trial) -> None:
         self._records.ended(trial)
+        if trial.state is not None:
+            self._journal.recorded(trial.name)
 
     def outcome(self) -> Outcome:
         """Write the results.
@@ -166,7 +173,9 @@ class Driver:
         if found is not None:
             overlay = out / "best.yaml"
             ended = sum(trial.state is not None for trial in trials)
-            head = [f"{found.name}: {plan.space.metric} {found.score:.6g} on validation photographs, best of {ended} trials"]
+            head = [
+                f"{found.name}: {plan.space.metric} {found.score:.6g} on validation photographs, best of {ended} trials"
+            ]
             results.write_overlay(found, f"{plan.params.profile}-{plan.space.name}", head, overlay)
             self._records.best({"best_score": found.score or 0.0, "best_trial": found.index}, [table, overlay])
         if self._broken:

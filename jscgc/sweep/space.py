@@ -7,7 +7,6 @@ type or out of range, a key that nothing depends on is one line.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -48,7 +47,7 @@ class Axis(Section):
                 raise ValueError(f"{given[0]}: the first end must be below the second, got [{low}, {high}]")
             if given[0] == "log_uniform" and low <= 0:
                 raise ValueError(f"log_uniform: the ends must be above 0, got {low}")
-        elif any(value in self.choice[:place] for place, value in enumerate(self.choice or ())):
+        elif any(value in self.extremes[:place] for place, value in enumerate(self.extremes)):
             raise ValueError("choice: a value is there twice")
         return self
 
@@ -68,7 +67,7 @@ class Halving(Section):
 
     def steps(self, rung: int, total: int) -> int:
         """Training steps (of `total`) up to a rung, counted from 0."""
-        return max(1, math.ceil(total / self.reduction ** (self.rungs - 1 - rung)))
+        return max(1, -(-total // int(self.reduction ** (self.rungs - 1 - rung))))
 
 
 class Grid(Section):

@@ -1,4 +1,4 @@
-"""One trial, in its worker: train to the next rung, score on validation photographs, report; wherever it was interrupted it goes on."""
+"""One trial, in its worker: train to the next rung, score on validation photographs, report; interrupted anywhere, it goes on."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ class Task:
         return {"score": found[self.space.metric], "steps": float(steps), **found, **training}
 
 
-def evaluate(
-    space: Space, params: Params, models: Path, photos: tuple[tuple[str, Path], ...]
-) -> dict[str, float]:
+def evaluate(space: Space, params: Params, models: Path, photos: tuple[tuple[str, Path], ...]) -> dict[str, float]:
     """The space's metric and PSNR, means over its grid, in this process."""
     import torch
 

@@ -162,7 +162,9 @@ def stage_run(stage: str, *, params: Mapping[str, Any], tags: Mapping[str, str],
         "id": uuid.uuid4().hex, "stage": stage, "params": flat(params), "tags": dict(tags), "start_ms": start_ms,
         "owner": process_tags(), "reproduction": reproduction(),
     }  # fmt: skip
-    run = StageRun(spool_folder(root) / f"{re.sub(r'[^A-Za-z0-9_.@]', '_', stage)}-{os.getpid()}-{start_ms}.jsonl", header, root)
+    run = StageRun(
+        spool_folder(root) / f"{re.sub(r'[^A-Za-z0-9_.@]', '_', stage)}-{os.getpid()}-{start_ms}.jsonl", header, root
+    )
     status, error_text = "FINISHED", ""
     try:
         yield run

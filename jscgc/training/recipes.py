@@ -299,7 +299,8 @@ def _prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None:
 def train_jscgc(
     params: Params, latents: Path, flow: Path, codec: Path, folder: Path, log: MetricLog, until: int | None = None
 ) -> JscgcNet:
-    """Encoder and adapter (and generator, if set) jointly, the gradient running through the channel; `until` as of `loop.train`."""
+    """Encoder and adapter (and generator, if set) jointly, the gradient running through the channel; `until` as of
+    `loop.train`."""
     seeded(params, "jscgc")
     net = store.build(Architecture.of("jscgc", params), read_statistics(latents))
     assert isinstance(net, JscgcNet)
