@@ -25,6 +25,8 @@ sweep goes on with the same command: finished trials are kept, others go on from
 It leaves trials.csv, and the best values as best.yaml, a profile for `python -m pipeline.profile`, and prints them as a line
 `dvc exp run -S ...`.
 """
+DRAWS = 50
+"""Random sets of values by which a dry run estimates how many do not work together."""
 SHOWN = 5
 """First trials that a dry run prints."""
 
@@ -86,6 +88,7 @@ def _planned(plan: Plan) -> dict[str, Any]:
     space = plan.space
     total = training_steps(space.system, plan.base)
     proposer = Proposer(space, plan.works, plan.better)
+    rejected, why = proposer.rejected(DRAWS)
     known = space.trials if space.search == "random" else min(space.trials, STARTUP)
     return {
         "sweep": space.name,
@@ -98,6 +101,7 @@ def _planned(plan: Plan) -> dict[str, Any]:
         "rung_steps": [space.asha.steps(rung, total) for rung in range(space.asha.rungs)] if plan.retrained() else [],
         "space": {key: axis.model_dump(exclude_none=True) for key, axis in space.space.items()},
         "first": [proposer.propose(index) for index in range(min(SHOWN, known))],
+        "rejected": {"draws": DRAWS, "count": rejected, "such_as": why},
         "missing": [str(path) for path in plan.missing],
         "out": str(plan.origin.out),
     }
@@ -118,6 +122,10 @@ def _plan_lines(plan: Plan, document: dict[str, Any]) -> list[str]:
         lines.append(f"scored after {', '.join(map(str, steps))} steps; of {by} at a rung about one goes on")
     lines += ["searched:", *(f"  {key}: {_axis(axis)}" for key, axis in document["space"].items()), "first trials:"]
     lines += [f"  {number}  {_values(values)}" for number, values in enumerate(document["first"])]
+    if rejected := document["rejected"]["count"]:
+        lines.append(
+            f"{rejected} of {DRAWS} draws do not work together and are drawn again: {document['rejected']['such_as']}"
+        )
     lines += [f"missing: {path}" for path in document["missing"]]
     return [*lines, f"folder: {document['out']}"]
 

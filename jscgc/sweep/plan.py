@@ -8,15 +8,16 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from jscgc.config import Params, ParamsError, digest, load_params
+from jscgc.config import Params, ParamsError, digest, load_params, read_yaml
 from jscgc.files import read_json, sha256, write_json
 from jscgc.sweep import chain
 from jscgc.sweep.journal import Journal
+from jscgc.sweep.propose import Proposer
 from jscgc.sweep.space import Space, changed, check, keys, read_space
 from jscgc.sweep.trial import Task
 
@@ -104,16 +105,19 @@ def prepare(file: Path, params_file: Path, data: Path, out: Path | None, trials:
     Raises:
         ParamsError: params.yaml or the space file is wrong; one line.
     """
-    from jscgc.config import read_yaml
-
     space, params = read_space(file), load_params(params_file)
     if trials is not None:
         space = space.model_copy(update={"trials": trials})
     base = check(space, params, file)
     place = out if out is not None else Path(".jscgc/sweeps") / space.name
     origin = chain.Origin(params, data.absolute(), place.absolute())
+    plan = Plan(file, space, params, tuple(keys(read_yaml(params_file))), base, origin, ())
+    try:
+        Proposer(space, plan.works, plan.better).propose(0)
+    except ParamsError as error:
+        raise ParamsError(f"{file}: {error}") from None
     missing = chain.missing(space.system, origin, base, list(space.space))
-    return Plan(file, space, params, tuple(keys(read_yaml(params_file))), base, origin, tuple(missing))
+    return replace(plan, missing=tuple(missing))
 
 
 @contextmanager

@@ -85,6 +85,16 @@ class Proposer:
             return last
         raise ParamsError(f"space: {PATIENCE} draws gave no values that work together: {why}")
 
+    def rejected(self, draws: int) -> tuple[int, str]:
+        """Of so many random draws, how many do not work together; and why one of them does not."""
+        why: list[str] = []
+        for attempt in range(draws):
+            try:
+                self._works(self._draw(0, attempt))
+            except ParamsError as error:
+                why.append(str(error))
+        return len(why), why[0] if why else ""
+
     def _draw(self, index: int, attempt: int) -> dict[str, Any]:
         from optuna.samplers import RandomSampler, TPESampler
         from optuna.trial import TrialState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,8 +31,18 @@ def write_table(trials: Iterable[Trial], keys: Iterable[str], path: Path) -> Non
             last = trial.scores[max(trial.scores)] if trial.scores else {}
             scores = [len(trial.scores), last.get("score", ""), int(last["steps"]) if "steps" in last else ""]
             rows.writerow(
-                [trial.name, trial.state or "unfinished", *scores, *(trial.values[n] for n in names), trial.error]
+                [
+                    trial.name,
+                    trial.state or "unfinished",
+                    *scores,
+                    *(_cell(trial.values[n]) for n in names),
+                    trial.error,
+                ]
             )
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, Mapping | list) else value
 
 
 def write_overlay(trial: Trial, profile: str, head: Iterable[str], path: Path) -> None:
@@ -64,9 +74,18 @@ def experiment(values: Mapping[str, Any], present: Iterable[str]) -> str:
     """
     known = set(present)
     words = ["dvc", "exp", "run"]
-    for key, value in values.items():
+    for key, value in leaves(nested(values)):
         words += ["-S", f"{'' if key in known else '+'}{key}={_hydra(value)}"]
     return shlex.join(words)
+
+
+def leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys of values that are no sections."""
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _hydra(value: Any) -> str:

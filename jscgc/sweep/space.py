@@ -28,6 +28,10 @@ FIXED = {
 """Sections that no sweep may search, and why."""
 
 
+class DoNotFit(ParamsError):
+    """Each value is right by itself, but they do not work together."""
+
+
 class Axis(Section):
     """Where one key is searched: exactly one of these. Both ends of a range belong to it."""
 
@@ -139,6 +143,8 @@ def check(space: Space, params: Params, path: Path) -> Params:
         for value in axis.extremes:
             try:
                 changed(base, {key: value})
+            except DoNotFit:
+                continue  # it may with other values than params.yaml's; sets that do not are not proposed
             except ParamsError as error:
                 raise ParamsError(f"{path}: space: {error}") from None
     return base
@@ -184,20 +190,23 @@ def changed(params: Params, values: Mapping[str, Any]) -> Params:
     """The parameters with these changes: dotted keys, or nested sections.
 
     Raises:
-        ParamsError: they are not valid; one line.
+        DoNotFit: the values do not work together.
+        ParamsError: one of them is not valid; one line.
     """
     content = params.model_dump(mode="json")
     try:
         overlay(content, deepcopy(nested(values)))
         return Params.model_validate(content)
     except ValidationError as error:
-        raise ParamsError(_lines(error)) from None
+        together = all(entry["type"] == "value_error" and isinstance(entry["input"], dict) for entry in error.errors())
+        raise (DoNotFit if together else ParamsError)(_lines(error)) from None
     except ParamsError as error:
         raise ParamsError(str(error).removeprefix("profile: ")) from None
 
 
 def _lines(error: ValidationError) -> str:
     return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'top level'}: {' '.join(e['msg'].split())} (got {e['input']!r:.60})"
+        f"{'.'.join(map(str, e['loc'])) or 'top level'}: {' '.join(e['msg'].removeprefix('Value error, ').split())}"
+        + ("" if isinstance(e["input"], dict) else f" (got {e['input']!r:.60})")
         for e in error.errors()
     )
