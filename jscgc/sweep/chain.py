@@ -43,31 +43,38 @@ STAGES = {
     "jscgc": Stage(("latents", "flow", "mambajscc_psnr"), ("seed", *RECEIVER)),
     "jscgc_fast": Stage(("latents", "jscgc"), ("seed", "precision", "link", "few_step")),
 }
+PASSED_THROUGH = ("vae", "flow")
+"""With `init: shipped`."""
 SAMPLED = {"jscgc": ("sample",), "diffjscc": ("sample",)}
 """Parts that act when a system receives; the student's are its own."""
 IDLE = {"jscgc": ("jscgc.diffjscc_steps", "sample.reconstruction_guidance"), "jscgc_fast": ("jscgc.diffjscc_steps",)}
 """Keys of those parts that a system does not look at."""
 
 
-def sections(stage: str) -> set[str]:
-    """All parts of params.yaml that a stage's result depends on, by its inputs too."""
+def sections(stage: str, shipped: bool) -> set[str]:
+    """All parts of params.yaml that a stage's result depends on, by its inputs too.
+
+    Args:
+        shipped: whether VAE and prior are those that come with the package, which nothing changes.
+    """
     own = STAGES[stage]
-    return set(own.sections).union(*(sections(need) for need in own.needs))
+    parts = {"init"} if shipped and stage in PASSED_THROUGH else set(own.sections)
+    return parts.union(*(sections(need, shipped) for need in own.needs if not (shipped and stage == "flow")))
 
 
-def acts_on(system: str, key: str) -> bool:
+def acts_on(system: str, key: str, shipped: bool) -> bool:
     """Whether a dotted key can change how a system scores."""
-    parts = sections(system) | set(SAMPLED.get(system, ()))
+    parts = sections(system, shipped) | set(SAMPLED.get(system, ()))
     if any(key == idle or key.startswith(f"{idle}.") for idle in IDLE.get(system, ())):
         return False
-    return any(key == part or key.startswith(f"{part}.") or part.startswith(f"{key}.") for part in parts)
+    return any(_meet(key, part) for part in parts)
 
 
 def values(stage: str, params: Params) -> dict[str, Any]:
     """What a stage's result depends on."""
     content = params.model_dump(mode="json")
     found: dict[str, Any] = {}
-    for section in sorted(sections(stage)):
+    for section in sorted(sections(stage, params.init == "shipped")):
         value: Any = content
         for name in section.split("."):
             value = value[name]
@@ -102,7 +109,7 @@ def missing(system: str, origin: Origin, base: Params, searched: list[str]) -> l
     """What `dvc repro` must have left for a sweep and has not."""
     wanted = [origin.data / "photos"]
     for stage in before(system):
-        trained = any(acts_on_stage(stage, key) for key in searched) or origin.folder(stage, base) is not None
+        trained = any(acts_on_stage(stage, key, base) for key in searched) or origin.folder(stage, base) is not None
         wanted += [] if trained else [origin.left(stage)]
     return [path for path in wanted if not path.exists()]
 
@@ -112,9 +119,14 @@ def before(stage: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def acts_on_stage(stage: str, key: str) -> bool:
+def acts_on_stage(stage: str, key: str, base: Params) -> bool:
     """Whether a dotted key changes a stage's training."""
-    return any(key == part or key.startswith(f"{part}.") or part.startswith(f"{key}.") for part in sections(stage))
+    return any(_meet(key, part) for part in sections(stage, base.init == "shipped"))
+
+
+def _meet(key: str, part: str) -> bool:
+    """Whether one of two dotted keys is in the other, or is it."""
+    return key == part or key.startswith(f"{part}.") or part.startswith(f"{key}.")
 
 
 def provide(stage: str, params: Params, origin: Origin) -> Path:

@@ -82,7 +82,8 @@ class Plan:
         touched = {
             stage
             for stage in order
-            if self.origin.folder(stage, self.base) or any(chain.acts_on_stage(stage, key) for key in self.keys)
+            if self.origin.folder(stage, self.base)
+            or any(chain.acts_on_stage(stage, key, self.base) for key in self.keys)
         }
         return [stage for stage in order if stage in touched]
 

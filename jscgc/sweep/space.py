@@ -137,9 +137,8 @@ def check(space: Space, params: Params, path: Path) -> Params:
         base = changed(params, space.fixed)
     except ValueError as error:
         raise ParamsError(f"{path}: {'fixed: ' if isinstance(error, ParamsError) else 'metric: '}{error}") from None
-    known = sorted(keys(base.model_dump(mode="json")))
     for key, axis in space.space.items():
-        _check_key(key, space, known, path)
+        _check_key(key, space, base, path)
         for value in axis.extremes:
             try:
                 changed(base, {key: value})
@@ -150,7 +149,8 @@ def check(space: Space, params: Params, path: Path) -> Params:
     return base
 
 
-def _check_key(key: str, space: Space, known: list[str], path: Path) -> None:
+def _check_key(key: str, space: Space, base: Params, path: Path) -> None:
+    known = sorted(keys(base.model_dump(mode="json")))
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         last = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
@@ -159,8 +159,10 @@ def _check_key(key: str, space: Space, known: list[str], path: Path) -> None:
     section = key.split(".")[0]
     if why := FIXED.get(section):
         raise ParamsError(f"{path}: space: {key} can't be searched: {section} {why}")
-    if not acts_on(space.system, key):
-        raise ParamsError(f"{path}: space: {key} has no effect on {space.system}; take it out, or sweep another system")
+    if not acts_on(space.system, key, base.init == "shipped"):
+        raise ParamsError(
+            f"{path}: space: {key} has no effect on {space.system} with init {base.init}; take it out, or sweep another system"
+        )
 
 
 def keys(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
