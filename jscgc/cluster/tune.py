@@ -197,7 +197,7 @@ def _searcher(search: Search) -> Searcher:
         def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
             """Nothing either."""
 
-        def __getstate__(self) -> dict[str, Any]:
-            return {}  # Ray pickles the whole configuration, and search holds open files
+        def __reduce__(self) -> tuple[type, tuple[()]]:
+            return object, ()  # Ray pickles its whole configuration for a restore; the search holds open files
 
     return Bridge()
