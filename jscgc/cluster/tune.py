@@ -109,6 +109,7 @@ def tune(
                 scheduler=_asha(rungs, past),
                 num_samples=-1,
                 max_concurrent_trials=count,
+                reuse_actors=True,
                 trial_dirname_creator=lambda trial: f"{trial.config['trial']}-{trial.trial_id}",
             ),
             run_config=ray_tune.RunConfig(
