@@ -104,7 +104,7 @@ class Proposer:
         # The estimator would count what is proposed now; it is told of a trial only when that has ended.
         ended = sum(t.state != TrialState.FAIL for t in self._study.get_trials(deepcopy=False))
         modelled = self._space.search == "optuna" and index >= STARTUP and ended >= STARTUP // 2
-        sampler = TPESampler(n_startup_trials=0, multivariate=True, seed=seed) if modelled else random
+        sampler = TPESampler(n_startup_trials=0, seed=seed) if modelled else random
         study = _copy(self._study, sampler)
         found = study.ask(self._axes).params
         return {key: _value(self._space.space[key], found[key]) for key in self._space.space}

@@ -95,9 +95,9 @@ def test_random_proposals_follow_from_seed_and_index_alone() -> None:
 
 
 def test_the_estimator_learns_where_random_does_not() -> None:
-    """The last ten of forty are nearer to the best: on a bowl that is what a model of it is for."""
-    guided, random = (sum(abs(x - 1) for x in searched(space(search=s), 40)[-10:]) for s in ("optuna", "random"))
-    assert guided < 0.5 * random
+    """The last twenty of fifty are nearer to the best: on a bowl that is what a model of it is for."""
+    guided, random = (sum(abs(x - 1) for x in searched(space(search=s), 50)[-20:]) for s in ("optuna", "random"))
+    assert guided < 0.6 * random
 
 
 def test_a_resumed_estimator_proposes_as_one_that_was_not_killed() -> None:

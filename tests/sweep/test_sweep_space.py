@@ -53,7 +53,7 @@ def checked(tmp_path: Path, **changes: Any) -> Any:
         ({"sample.guidance": {"log_uniform": [0, 1]}}, "the ends must be above 0"),
         ({"sample.guidance": {"choice": [1, 1]}}, "a value is there twice"),
         ({"sample.guidance": {"gaussian": [1, 1]}}, "gaussian: Extra inputs are not permitted"),
-        ({"sample.guidance": {"uniform": [1, float("inf")]}}, "finite number"),
+        ({"sample.guidance": {"uniform": [1, float("inf")]}}, "Input should be a valid number"),
         ({}, "space: Dictionary should have at least 1 item"),
         (
             {"evaluate.seeds": {"integer": [1, 3]}},
