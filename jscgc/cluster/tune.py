@@ -93,6 +93,7 @@ def tune(
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a failed trial reports no score
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new one prints its tables on stdout, however silent it is asked to be
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what it has to say of trials, the search says
     with session(workers) as resources:
         from ray import tune as ray_tune

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from jscgc.config import Params
+from jscgc.files import read_json, sha256, write_json
 
 SPACE: dict[str, Any] = {
     "name": "tiny",
@@ -49,7 +51,9 @@ def project(params: Params, models: Path, latent_cache: Path, tmp_path: Path) ->
     root = tmp_path / "project"
     (root / "data").mkdir(parents=True)
     (root / "data" / "models").symlink_to(models)
-    (root / "data" / "latents").symlink_to(latent_cache)
+    shutil.copytree(latent_cache, root / "data" / "latents")
+    statistics = read_json(latent_cache / "statistics.json") | {"vae_sha256": sha256(models / "vae")}
+    write_json(root / "data" / "latents" / "statistics.json", statistics)
     photos(root / "data" / "photos")
     (root / "params.yaml").write_text(json.dumps(params.model_dump(mode="json")))
     write_space(root)
