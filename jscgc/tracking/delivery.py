@@ -112,8 +112,9 @@ def _found(
     run_id: str = runs[0].info.run_id
     if tags is not None and header.get("again"):
         store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in own.items()])
+        store.client.update_run(run_id, name=header["stage"])  # a child that came first did not know it
         if live:
-            store.client.update_run(run_id, "RUNNING", header["stage"])
+            store.client.update_run(run_id, "RUNNING")
             for name in {"jscgc.error", "jscgc.ended"} & runs[0].data.tags.keys():
                 store.client.delete_tag(run_id, name)
     return run_id
