@@ -1,5 +1,5 @@
 """Select a profile: `python -m pipeline.profile smoke` lays an overlay over params.yaml, `nano` takes it off again.
-A file, such as a sweep's best.yaml, is laid over params.yaml as it is: `python -m pipeline.profile .jscgc/sweeps/jscgc/best.yaml`.
+A file, such as a sweep's, is laid over params.yaml as it is: `python -m pipeline.profile .jscgc/sweeps/jscgc/best.yaml`.
 
 The params.yaml of before is kept in .jscgc/, so that one's own changes to it come back with `nano`.
 """

@@ -60,7 +60,18 @@ ALLOWED = {
         "cluster",
     },
     "theory": {"channel", "flow"},
-    "sweep": {*BASE, "options", "cluster", "data", "evaluation", "latent", "metrics", "systems", "tracking", "training"},
+    "sweep": {
+        *BASE,
+        "options",
+        "cluster",
+        "data",
+        "evaluation",
+        "latent",
+        "metrics",
+        "systems",
+        "tracking",
+        "training",
+    },
     "plan": {"config", "methods", "channel", "latent", "systems"},
     "report": {"files", "channel", "information", "data", "metrics", "evaluation"},
     "bench": {
@@ -347,7 +358,9 @@ def loaded(code: str, *forbidden: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["transmit", "--help"], ["demo", "--help"], ["sweep", "--help"], ["--version"]], ids=" ".join
+    "arguments",
+    [["--help"], ["transmit", "--help"], ["demo", "--help"], ["sweep", "--help"], ["--version"]],
+    ids=" ".join,
 )
 def test_help_is_quick(arguments):
     code = f"""

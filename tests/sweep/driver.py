@@ -1,4 +1,4 @@
-"""A sweep with a made-up objective, in a process of its own, so that it can be killed. Arguments: the project, trials, workers."""
+"""A sweep with a made-up objective in a process that can be killed. Arguments: the project, trials, workers, seconds a rung."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real trials, tiny: what is trained, what is shared, how an interrupted one goes on; and a sweep of them from the command line."""
+"""Real trials, tiny: what is trained, what is shared, how an interrupted one goes on; and a sweep from the command line."""
 
 from __future__ import annotations
 
