@@ -20,7 +20,7 @@ from jscgc.sweep.run import sweep
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
-TRIALS = 6
+TRIALS = 5
 
 
 def start(root: Path, pause: float, trials: int = TRIALS) -> subprocess.Popen[str]:

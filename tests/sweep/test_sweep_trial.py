@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from ray import cloudpickle
 from safetensors.torch import load_file
 
 from jscgc.cli import main
-from jscgc.cluster.tune import Assignment, TrialFailed
+from jscgc.cluster.tune import Assignment, Objective, Rungs, Search, TrialFailed
 from jscgc.evaluation import grid
 from jscgc.files import sha256
 from jscgc.sweep import chain
+from jscgc.sweep import run as sweep_run
 from jscgc.sweep.plan import Plan, prepare
 
 METRIC = "psnr"
@@ -98,14 +100,23 @@ def test_a_training_that_diverges_is_final(plan: Plan) -> None:
         run(plan, jscgc__train__learning_rate=1e30)
 
 
+def one_by_one(objective: Objective, search: Search, rungs: Rungs, **settings: Any) -> None:
+    """Trials in this process instead of on Ray, which takes 20 s to import what trains; the objective travels as it would."""
+    objective = cloudpickle.loads(cloudpickle.dumps(objective))
+    while found := search.next():
+        for rung, metrics in objective(Assignment(*found)):
+            search.scored(found[0], rung, metrics)
+        search.ended(found[0], "", False)
+
+
 def test_a_sweep_from_the_command_line(
     project: Path, space: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sweep_run, "tune", one_by_one)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(project)
     space(**FAST, trials=2)
-    command = ["sweep", "space.yaml", "--json", "--workers", "1"]
+    command = ["sweep", "space.yaml", "--json"]
     assert main(command) == 0
     document = json.loads(capsys.readouterr().out)
     assert sum(document["trials"].values()) == 2 and document["best"]["score"] > 0
@@ -117,6 +128,12 @@ def test_a_sweep_from_the_command_line(
     assert len((out / "trials.csv").read_text().splitlines()) == 3
     # Only the best trial's models are kept.
     assert len(list((out / "trained").iterdir())) == 1 and len(list((out / "trained").glob("*/step-*"))) == 1
+
+    # Two more: what is there is kept, and learnt from.
+    before = (out / "journal.jsonl").read_text()
+    assert main([*command, "--trials", "4"]) == 0
+    assert sum(json.loads(capsys.readouterr().out)["trials"].values()) == 4
+    assert (out / "journal.jsonl").read_text().startswith(before)
 
     # Another sweep in the same folder is refused, and forgotten if so asked.
     space(**FAST, trials=2, seed=1)
