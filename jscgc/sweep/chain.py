@@ -97,19 +97,22 @@ class Origin:
         """Where `dvc repro` leaves a stage's result."""
         return self.data / "latents" if stage == "latents" else self.data / "models" / stage
 
+    def touched(self, stage: str, params: Params) -> bool:
+        """Whether a stage's result depends on what these parameters have otherwise."""
+        return values(stage, params) != values(stage, self.params)
+
     def folder(self, stage: str, params: Params) -> Path | None:
         """Where a stage is trained with these parameters; None if it is as `dvc repro` left it."""
-        wanted = values(stage, params)
-        if wanted == values(stage, self.params):
+        if not self.touched(stage, params) and self.left(stage).exists():
             return None
-        return self.out / "trained" / f"{stage}-{digest(wanted)}"
+        return self.out / "trained" / f"{stage}-{digest(values(stage, params))}"
 
 
 def missing(system: str, origin: Origin, base: Params, searched: list[str]) -> list[Path]:
     """What `dvc repro` must have left for a sweep and has not."""
     wanted = [origin.data / "photos"]
     for stage in before(system):
-        trained = any(acts_on_stage(stage, key, base) for key in searched) or origin.folder(stage, base) is not None
+        trained = origin.touched(stage, base) or any(acts_on_stage(stage, key, base) for key in searched)
         wanted += [] if trained else [origin.left(stage)]
     return [path for path in wanted if not path.exists()]
 

@@ -89,7 +89,8 @@ class Plan:
 
     def identity(self) -> str:
         """Stands for all that the scores depend on, but for the code: what makes a sweep this one and no other."""
-        inputs = [self.origin.left(stage) for stage in (*chain.before(self.space.system), self.space.system)]
+        stages = {*chain.before(self.space.system), self.space.system} - set(self.retrained())
+        inputs = [self.origin.left(stage) for stage in sorted(stages)]
         found = {path.name: sha256(path) for path in inputs if path.exists()}
         photos = [(name, sha256(path)) for name, path in self.task.photos]
         return digest(self.space.model_dump(mode="json", exclude={"trials"}), self.params, found, photos)

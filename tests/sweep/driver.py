@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +18,8 @@ from jscgc.sweep.run import sweep
 
 @dataclass(frozen=True)
 class Bowl:
-    """Scores by distance from a learning rate of 0.002; notes every rung that is computed in a file of the trial's."""
+    """Scores by distance from a learning rate of 0.002; notes every rung that is computed in a file of the trial's. The worker
+    that comes first to the second rung is killed."""
 
     notes: Path
     pause: float
@@ -26,6 +29,9 @@ class Bowl:
         done = self.notes / f"{assigned.trial}.jsonl"
         finished = len(done.read_text().splitlines()) if done.exists() else 0
         for rung in range(3):
+            if rung == 1 and not (self.notes / "killed").exists():  # a worker dies once
+                (self.notes / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
             if rung >= finished:  # as a training goes on from its checkpoint
                 time.sleep(self.pause)
                 with done.open("a") as file:

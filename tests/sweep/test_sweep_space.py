@@ -141,6 +141,9 @@ def test_only_what_the_values_touch_is_trained(tmp_path: Path) -> None:
     params = load_params(ROOT / "params.yaml", ROOT / "pipeline/profiles/smoke.yaml")
     origin = chain.Origin(params, tmp_path / "data", tmp_path / "out")
 
+    for stage in chain.STAGES:
+        origin.left(stage).mkdir(parents=True)
+
     def trained(**values: Any) -> set[str]:
         wanted = changed(params, {key.replace("__", "."): value for key, value in values.items()})
         return {stage for stage in chain.STAGES if origin.folder(stage, wanted)}

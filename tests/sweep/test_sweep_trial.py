@@ -95,6 +95,23 @@ def test_a_stage_before_the_system_is_trained_where_the_values_touch_it(plan: Pl
     assert any(not torch.equal(one[name], other[name]) for name in one if name.startswith("encoder."))
 
 
+@pytest.mark.parametrize(
+    ("system", "key"),
+    [
+        ("jscgc_fast", "few_step.train.learning_rate"),
+        ("diffjscc", "jscgc.train.learning_rate"),
+        ("mambajscc_psnr", "codec.learning_rate"),
+    ],
+)
+def test_other_systems(project: Path, space: Callable[..., Path], system: str, key: str) -> None:
+    axes = {key: {"log_uniform": [0.0001, 0.01]}}
+    space(**FAST, system=system, space=axes)
+    plan = prepare(project / "space.yaml", project / "params.yaml", project / "data", project / "out", None)
+    found = list(plan.task(Assignment("t", {key: 0.001})))
+    assert [metrics["steps"] for _, metrics in found] == [3.0, 6.0] and plan.retrained() == [system]
+    assert [path.name.rpartition("-")[0] for path in (plan.origin.out / "trained").iterdir()] == [system]
+
+
 def test_a_training_that_diverges_is_final(plan: Plan) -> None:
     with pytest.raises(TrialFailed, match="jscgc: loss"):
         run(plan, jscgc__train__learning_rate=1e30)
