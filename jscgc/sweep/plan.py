@@ -82,9 +82,11 @@ class Plan:
         touched = {
             stage
             for stage in order
-            if self.origin.folder(stage, self.base)
+            if self.origin.touched(stage, self.base)
             or any(chain.acts_on_stage(stage, key, self.base) for key in self.keys)
         }
+        if not self.origin.left(self.space.system).exists():
+            touched.add(self.space.system)
         return [stage for stage in order if stage in touched]
 
     def identity(self) -> str:
