@@ -1,4 +1,4 @@
-"""The command line: jscgc transmit | demo | evaluate | report | bench | weights | theory | plan | info.
+"""The command line: jscgc transmit | demo | evaluate | sweep | report | bench | weights | theory | plan | info.
 
 Heavy imports wait until a command runs, so --help is quick.
 """
@@ -23,6 +23,7 @@ from jscgc.methods import CLASSICAL, SYSTEMS
 from jscgc.metrics import weights_command
 from jscgc.options import Help
 from jscgc.report import command as report
+from jscgc.sweep import command as sweeping
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo.add_parser(commands, Help)
     evaluation.add_parser(commands, Help)
+    sweeping.add_parser(commands, Help)
     report.add_parser(commands, Help)
     bench.add_parser(commands, Help)
     weights_command.add_parser(commands, Help)
@@ -123,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "transmit": _transmit,
             "demo": demo.run,
             "evaluate": _evaluate,
+            "sweep": sweeping.run,
             "report": _report,
             "bench": bench.run,
             "weights": weights_command.run,

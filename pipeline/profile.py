@@ -1,4 +1,5 @@
 """Select a profile: `python -m pipeline.profile smoke` lays an overlay over params.yaml, `nano` takes it off again.
+A file, such as a sweep's, is laid over params.yaml as it is: `python -m pipeline.profile .jscgc/sweeps/jscgc/best.yaml`.
 
 The params.yaml of before is kept in .jscgc/, so that one's own changes to it come back with `nano`.
 """
@@ -17,14 +18,17 @@ PROFILES = Path("pipeline/profiles")
 
 
 def select(name: str) -> None:
-    """Make params.yaml the named profile's.
+    """Make params.yaml the named profile's, or lay a file (`*.yaml`) over it as it is, such as the best values of a sweep.
 
     Raises:
-        ParamsError: no such profile, or the result is not valid.
+        ParamsError: no such profile or file, or the result is not valid.
     """
+    if name.endswith(".yaml"):
+        _lay(Path(name), load_params(PARAMS).profile)
+        return
     known = ["nano", *sorted(path.stem for path in PROFILES.glob("*.yaml"))]
     if name not in known:
-        raise ParamsError(f"unknown profile {name!r}; available: {', '.join(known)}")
+        raise ParamsError(f"unknown profile {name!r}; available: {', '.join(known)}, or a file *.yaml")
     current = load_params(PARAMS).profile
     if current == name:
         return
@@ -33,21 +37,29 @@ def select(name: str) -> None:
             raise ParamsError(f"{KEPT} is gone, which held params.yaml of before; run: git checkout params.yaml")
         KEPT.replace(PARAMS)
     if name != "nano":
-        yaml = YAML()  # keeps comments and order
-        content = yaml.load(PARAMS.read_text(encoding="utf-8"))
-        overlay(content, read_yaml(PROFILES / f"{name}.yaml"))
+        _lay(PROFILES / f"{name}.yaml", "nano")
+
+
+def _lay(file: Path, current: str) -> None:
+    """Lay a file over params.yaml, which is a profile's now; what it was as nano's is kept."""
+    yaml = YAML()  # keeps comments and order
+    content, changes = yaml.load(PARAMS.read_text(encoding="utf-8")), read_yaml(file)
+    if not isinstance(changes, dict) or changes.get("profile") in (None, "nano"):
+        raise ParamsError(f"{file}: not a profile: expected sections of params.yaml, and profile: NAME")
+    overlay(content, changes)
+    if current == "nano":
         with atomic(KEPT) as temporary:
             temporary.write_bytes(PARAMS.read_bytes())
-        with atomic(PARAMS) as temporary, temporary.open("w", encoding="utf-8") as file:
-            yaml.dump(content, file)
-        load_params(PARAMS)
+    with atomic(PARAMS) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        yaml.dump(content, stream)
+    load_params(PARAMS)
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m pipeline.profile NAME (nano, or a file in pipeline/profiles)")
+        sys.exit("usage: python -m pipeline.profile NAME (nano, a name in pipeline/profiles, or a file *.yaml)")
     try:
         select(sys.argv[1])
     except ParamsError as error:
         sys.exit(str(error))
-    print(f"params.yaml is now profile {sys.argv[1]}")
+    print(f"params.yaml is now profile {load_params(PARAMS).profile}")

@@ -60,6 +60,18 @@ ALLOWED = {
         "cluster",
     },
     "theory": {"channel", "flow"},
+    "sweep": {
+        *BASE,
+        "options",
+        "cluster",
+        "data",
+        "evaluation",
+        "latent",
+        "metrics",
+        "systems",
+        "tracking",
+        "training",
+    },
     "plan": {"config", "methods", "channel", "latent", "systems"},
     "report": {"files", "channel", "information", "data", "metrics", "evaluation"},
     "bench": {
@@ -110,6 +122,7 @@ ALLOWED = {
         "evaluation",
         "plan",
         "report",
+        "sweep",
         "theory",
     },
 }
@@ -137,6 +150,12 @@ ONLY = {
     ("demo", "systems"): {"base", "store"},
     ("demo", "training"): {"loop"},
     ("cli", "demo"): {"command"},
+    ("cli", "sweep"): {"command"},
+    ("sweep", "evaluation"): {"grid", "results"},
+    ("sweep", "latent"): {"autoencoder"},
+    ("sweep", "systems"): {"store"},
+    ("sweep", "training"): {"loop", "recipes"},
+    ("sweep", "cluster"): {"tune"},
     ("cli", "classical"): {"codecs"},
     ("evaluation", "training"): {"loop"},
     ("report", "evaluation"): {"statistics", "bd_rate"},
@@ -147,7 +166,8 @@ ONLY = {
 # What of others is one module's affair.
 OWNERS = {
     "mlflow": {"tracking/store.py", "tracking/delivery.py", "tracking/registry.py"},
-    "ray": {"cluster/jobs.py", "cluster/session.py", "cluster/sharing.py"},
+    "ray": {"cluster/jobs.py", "cluster/session.py", "cluster/tune.py", "cluster/sharing.py"},
+    "optuna": {"sweep/propose.py"},
     "dvc": set(),
     "diffusers": {
         "latent/autoencoder.py",
@@ -318,6 +338,7 @@ HEAVY = (
     "streamlit",
     "mlflow",
     "ray",
+    "optuna",
     "dvc",
     "diffusers",
     "pandas",
@@ -337,7 +358,9 @@ def loaded(code: str, *forbidden: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["transmit", "--help"], ["demo", "--help"], ["--version"]], ids=" ".join
+    "arguments",
+    [["--help"], ["transmit", "--help"], ["demo", "--help"], ["sweep", "--help"], ["--version"]],
+    ids=" ".join,
 )
 def test_help_is_quick(arguments):
     code = f"""

@@ -52,6 +52,8 @@ def deliver(store: Store, spool: Path, *, live: bool) -> None:
         if header is None:  # its stage died in the very first line
             spool.unlink()
             return
+        if header.get("again"):
+            _deliver_before(store, spool)
         state: dict[str, Any] = read_json(state_file) if state_file.exists() else {}
         if state.get("store") != store.identity:
             parent, run_id = _create(store, header, live=live)
@@ -72,17 +74,50 @@ def deliver(store: Store, spool: Path, *, live: bool) -> None:
         state_file.unlink()
 
 
+def _deliver_before(store: Store, spool: Path) -> None:
+    """Deliver what the same run recorded before it was interrupted, so that its last word is the last."""
+    same, _, started = spool.stem.rpartition("-")
+    for earlier in sorted(spool.parent.glob(f"{same}-*.jsonl")):
+        name, _, when = earlier.stem.rpartition("-")
+        if name == same and when.isdigit() and int(when) < int(started):
+            with locked(earlier) as there:
+                if there:
+                    deliver(store, earlier, live=False)
+
+
 def _create(store: Store, header: dict[str, Any], *, live: bool) -> tuple[str | None, str]:
     """Find or create the reproduction's run and, below it, the stage's."""
     parent = _parent(store, header, live=live) if header["reproduction"] else None
-    if runs := store.find(f"tags.`jscgc.id` = '{header['id']}'"):
-        run_id: str = runs[0].info.run_id
-    else:
-        every = {**header["tags"], **header["owner"], "jscgc.id": header["id"], "jscgc.stage": header["stage"]}
-        every |= {"mlflow.parentRunId": parent} if parent else {}
-        run_id = store.client.create_run(store.experiment, header["start_ms"], every, header["stage"]).info.run_id
+    with locked(store.lock):  # a child may have created its parent's run before the parent's own record is delivered
+        above = _found(store, header["under"], header) if header.get("under") else parent
+        tags = {**header["tags"], **header["owner"], "jscgc.stage": header["stage"]}
+        tags |= {"mlflow.parentRunId": above} if above else {}
+        run_id = _found(store, header["id"], header, tags, live=live)
     _send_params(store, run_id, header["params"])
     return parent, run_id
+
+
+def _found(
+    store: Store, identity: str, header: dict[str, Any], tags: dict[str, str] | None = None, *, live: bool = False
+) -> str:
+    """Find or create the run of an identity; with `tags` it is the header's own, and `live` takes it up again."""
+    from mlflow.entities import RunTag
+
+    own = header["owner"] if tags is None else tags
+    if not (runs := store.find(f"tags.`jscgc.id` = '{identity}'")):
+        name = header["stage"] if tags is not None else identity
+        every = {**own, "jscgc.id": identity}
+        created: str = store.client.create_run(store.experiment, header["start_ms"], every, name).info.run_id
+        return created
+    run_id: str = runs[0].info.run_id
+    if tags is not None and header.get("again"):
+        store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in own.items()])
+        store.client.update_run(run_id, name=header["stage"])  # a child that came first did not know it
+        if live:
+            store.client.update_run(run_id, "RUNNING")
+            for name in {"jscgc.error", "jscgc.ended"} & runs[0].data.tags.keys():
+                store.client.delete_tag(run_id, name)
+    return run_id
 
 
 def _parent(store: Store, header: dict[str, Any], *, live: bool) -> str:
@@ -175,6 +210,8 @@ def _finish(store: Store, header: dict[str, Any], end: dict[str, Any], state: di
     from mlflow.entities import Metric
 
     client, run_id, parent, status = store.client, state["run"], state["parent"], end["end"]
+    for name, value in (end.get("tags") or {}).items():
+        client.set_tag(run_id, name, value)
     if end["error"]:
         client.set_tag(run_id, "jscgc.error", end["error"][:500])
     for twin in store.find(f"tags.`jscgc.id` = '{header['id']}'"):  # a slow server may have obeyed a retried request

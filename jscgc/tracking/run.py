@@ -50,11 +50,15 @@ class StageRun:
         self._uploader = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._uploader.start()
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record metrics at a step. NaN and infinities stay in the spool, as strings: MLflow cannot hold them."""
+    def log(self, step: int, metrics: Mapping[str, float], time_ms: int | None = None) -> None:
+        """Record metrics at a step. NaN and infinities stay in the spool, as strings: MLflow cannot hold them.
+
+        Args:
+            time_ms: when it was, milliseconds since 1970; None: now. A point that is recorded again with its time is there once.
+        """
         values = {name: float(value) for name, value in metrics.items()}
         plain = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
-        self._append({"step": int(step), "time_ms": now_ms(), "metrics": plain})
+        self._append({"step": int(step), "time_ms": now_ms() if time_ms is None else time_ms, "metrics": plain})
 
     def headline(self, metrics: Mapping[str, float]) -> None:
         """Record what the whole reproduction comes to: on this run, and when it ends on the reproduction's run too."""
@@ -85,12 +89,18 @@ class StageRun:
             }
         )
 
-    def close(self, status: str, error: str = "") -> None:
-        """Record the end and wait, at most FINISH_S, for the last upload."""
+    def end(self, status: str, error: str = "", tags: Mapping[str, str] | None = None) -> None:
+        """Record the end (FINISHED, FAILED or KILLED) and tags that were known only now; `close` waits for the last upload."""
+        if self._closing.is_set():
+            return
         stamped = [(str(path), folder, stamp(path)) for path, folder in self._artifacts]
         end = {"end": status, "time_ms": now_ms(), "error": error, "artifacts": stamped, "headline": self._headline}
-        self._append(end | {"models": self._models if status == "FINISHED" else []})
+        self._append(end | {"models": self._models if status == "FINISHED" else [], "tags": dict(tags or {})})
         self._closing.set()
+
+    def close(self, status: str, error: str = "") -> None:
+        """Record the end, if it is not yet, and wait, at most FINISH_S, for the last upload."""
+        self.end(status, error)
         self._uploader.join(FINISH_S)
         if self._uploader.is_alive():
             self._warn(TimeoutError(f"not done after {FINISH_S:.0f} s"))
@@ -152,8 +162,9 @@ def stage_run(stage: str, *, params: Mapping[str, Any], tags: Mapping[str, str],
         "id": uuid.uuid4().hex, "stage": stage, "params": flat(params), "tags": dict(tags), "start_ms": start_ms,
         "owner": process_tags(), "reproduction": reproduction(),
     }  # fmt: skip
-    name = f"{re.sub(r'[^A-Za-z0-9_.@]', '_', stage)}-{os.getpid()}-{start_ms}.jsonl"
-    run = StageRun(spool_folder(root) / name, header, root)
+    run = StageRun(
+        spool_folder(root) / f"{re.sub(r'[^A-Za-z0-9_.@]', '_', stage)}-{os.getpid()}-{start_ms}.jsonl", header, root
+    )
     status, error_text = "FINISHED", ""
     try:
         yield run
@@ -163,6 +174,24 @@ def stage_run(stage: str, *, params: Mapping[str, Any], tags: Mapping[str, str],
         raise
     finally:
         run.close(status, error_text)
+
+
+def resumable_run(
+    identity: str, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str], root: Path, under: str = ""
+) -> StageRun:
+    """A record that goes on in the same run of MLflow when it is opened again, after whatever interrupted it; the caller ends it.
+
+    Args:
+        identity: letters, digits, `_` and `-`; the same identity is the same run. One process may have it open at a time.
+        name: of the run.
+        under: identity of the run that it is a child of; "": of none.
+    """
+    root, start_ms = root.resolve(), now_ms()
+    header = {
+        "id": identity, "stage": name, "params": flat(params), "tags": dict(tags), "start_ms": start_ms,
+        "owner": process_tags(), "reproduction": None, "under": under, "again": True,
+    }  # fmt: skip
+    return StageRun(spool_folder(root) / f"{identity}-{start_ms}.jsonl", header, root)
 
 
 def replay(root: Path) -> int:

@@ -65,6 +65,7 @@ def train(
     name: str,
     scales: Mapping[str, float] | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
+    until: int | None = None,
 ) -> None:
     """Train `model` in place; at the end it holds the averaged weights (if params.ema_decay is not 0).
 
@@ -77,6 +78,7 @@ def train(
         name: shown beside the progress bar.
         scales: beginning of a parameter's name -> factor of its learning rate; 1 for all others.
         precision: bfloat16 computes the loss's matrix products and convolutions in it (autocast).
+        until: stop after so many of params.steps, at a checkpoint from which a later call goes on; None: train to the end.
 
     Raises:
         TrainingDiverged: loss or gradient is not finite.
@@ -89,7 +91,7 @@ def train(
             with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
                 return loss_function(step)
 
-        _train(model, loss, params, folder, log, name, scales or {})
+        _train(model, loss, params, folder, log, name, scales or {}, params.steps if until is None else until)
 
 
 def _train(
@@ -100,6 +102,7 @@ def _train(
     log: MetricLog,
     name: str,
     scales: Mapping[str, float],
+    end: int,
 ) -> None:
     weights = checkpoint.trained(model)
     by_scale: dict[float, list[nn.Parameter]] = {}
@@ -126,7 +129,7 @@ def _train(
     )
     with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=1) as progress:
         bar = progress.add_task(name, total=params.steps, completed=start)
-        for step in range(start, params.steps):
+        for step in range(start, min(end, params.steps)):
             scalars = loss_function(step)
             loss = scalars["loss"]
             optimiser.zero_grad(set_to_none=True)
@@ -156,7 +159,7 @@ def _train(
                 log(done, {k: v / since for k, v in sums.items()} | {"steps_per_second": rate})
                 progress.update(bar, description=f"{name} loss {sums['loss'] / since:.4f}")
                 sums, since, clock = {}, 0, time.perf_counter()
-            if done % params.checkpoint_every == 0 or done == params.steps:
+            if done % params.checkpoint_every == 0 or done in (end, params.steps):
                 checkpoint.save(folder, done, model, ema, optimiser)
             progress.update(bar, completed=done)
     with torch.no_grad():

@@ -221,6 +221,7 @@ def _train_on_latents(
     name: str,
     loss: Any,
     scales: Mapping[str, float] | None = None,
+    until: int | None = None,
 ) -> None:
     device = resolve_device(params.device)
     _place(net, device)
@@ -232,7 +233,7 @@ def _train_on_latents(
         )
         return scalars
 
-    train(net, loss_of_step, train_params, folder, log, name, scales, params.precision)
+    train(net, loss_of_step, train_params, folder, log, name, scales, params.precision, until)
 
 
 def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -> Generator:
@@ -259,8 +260,8 @@ def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -
     return prior
 
 
-def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog) -> Codec:
-    """The reconstruction codec, mambajscc_psnr."""
+def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog, until: int | None = None) -> Codec:
+    """The reconstruction codec, mambajscc_psnr; `until` as of `loop.train`."""
     seeded(params, "mambajscc_psnr")
     codec = store.build(Architecture.of("mambajscc_psnr", params), read_statistics(latents))
     assert isinstance(codec, Codec)
@@ -274,6 +275,7 @@ def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog) -> 
         log,
         "mambajscc_psnr",
         lambda x, g, step: codec.loss(x, params.link, g),
+        until=until,
     )
     return codec
 
@@ -294,8 +296,11 @@ def _prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None:
     set_trained(net.receiver.prior, params.jscgc.generator_learns)
 
 
-def train_jscgc(params: Params, latents: Path, flow: Path, codec: Path, folder: Path, log: MetricLog) -> JscgcNet:
-    """Encoder and adapter (and generator, if set) jointly, the gradient running through the channel."""
+def train_jscgc(
+    params: Params, latents: Path, flow: Path, codec: Path, folder: Path, log: MetricLog, until: int | None = None
+) -> JscgcNet:
+    """Encoder and adapter (and generator, if set) jointly, the gradient running through the channel; `until` as of
+    `loop.train`."""
     seeded(params, "jscgc")
     net = store.build(Architecture.of("jscgc", params), read_statistics(latents))
     assert isinstance(net, JscgcNet)
@@ -305,12 +310,15 @@ def train_jscgc(params: Params, latents: Path, flow: Path, codec: Path, folder: 
         net.encoder.load_state_dict(trained.encoder.state_dict())
         net.refiner.load_state_dict(trained.decoder.state_dict())
     net.encoder.requires_grad_(params.jscgc.encoder_learns)
-    _train_receiver(net, params, latents, folder, log, "jscgc")
+    _train_receiver(net, params, latents, folder, log, "jscgc", until)
     return net
 
 
-def distil(params: Params, latents: Path, jscgc: Path, folder: Path, log: MetricLog) -> FastJscgcNet:
-    """The student of few steps, from the trained JSCGC: what learnt there beside the transmitter learns here."""
+def distil(
+    params: Params, latents: Path, jscgc: Path, folder: Path, log: MetricLog, until: int | None = None
+) -> FastJscgcNet:
+    """The student of few steps, from the trained JSCGC: what learnt there beside the transmitter learns here; `until` as of
+    `loop.train`."""
     seeded(params, "jscgc_fast")
     teacher = store.load(jscgc).net
     net = store.build(Architecture.of("jscgc_fast", params), read_statistics(latents))
@@ -330,18 +338,22 @@ def distil(params: Params, latents: Path, jscgc: Path, folder: Path, log: Metric
         log,
         "jscgc_fast",
         lambda x, g, step: net.loss(teacher, x, params.link, own, g),
+        until=until,
     )
     return net
 
 
-def train_diffjscc(params: Params, latents: Path, flow: Path, codec: Path, folder: Path, log: MetricLog) -> DiffJsccNet:
-    """The two-stage competitor: the codec frozen, the same generator and adapter trained as long as JSCGC's."""
+def train_diffjscc(
+    params: Params, latents: Path, flow: Path, codec: Path, folder: Path, log: MetricLog, until: int | None = None
+) -> DiffJsccNet:
+    """The two-stage competitor: the codec frozen, the same generator and adapter trained as long as JSCGC's; `until` as of
+    `loop.train`."""
     seeded(params, "diffjscc")
     net = store.build(Architecture.of("diffjscc", params), read_statistics(latents))
     assert isinstance(net, DiffJsccNet)
     _prior(net, params, flow)
     net.codec.load_state_dict(store.load(codec).net.state_dict())
-    _train_receiver(net, params, latents, folder, log, "diffjscc")
+    _train_receiver(net, params, latents, folder, log, "diffjscc", until)
     return net
 
 
@@ -421,6 +433,7 @@ def _train_receiver(
     folder: Path,
     log: MetricLog,
     name: str,
+    until: int | None,
 ) -> None:
     own, warm = params.jscgc, params.jscgc.warm_start
     train_params = own.train
@@ -437,4 +450,4 @@ def _train_receiver(
 
     # What the codec has learnt is refined, not learnt anew.
     started = dict.fromkeys(("encoder.", "refiner."), own.codec_rate) if own.encoder_init != "random" else None
-    _train_on_latents(net, params, train_params, latents, folder, log, name, loss, started)
+    _train_on_latents(net, params, train_params, latents, folder, log, name, loss, started, until)
