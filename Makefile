@@ -37,7 +37,7 @@ test: $(STAMP)  ## Lint, types, tests
 	ruff check .
 	ruff format --check .
 	mypy
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
 dashboard: $(STAMP)  ## MLflow on http://127.0.0.1:5000
 	@python -m pipeline.dashboard
