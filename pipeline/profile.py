@@ -47,12 +47,16 @@ def _lay(file: Path, current: str) -> None:
     if not isinstance(changes, dict) or changes.get("profile") in (None, "nano"):
         raise ParamsError(f"{file}: not a profile: expected sections of params.yaml, and profile: NAME")
     overlay(content, changes)
-    if current == "nano":
-        with atomic(KEPT) as temporary:
-            temporary.write_bytes(PARAMS.read_bytes())
-    with atomic(PARAMS) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        yaml.dump(content, stream)
-    load_params(PARAMS)
+    with atomic(PARAMS) as temporary:
+        with temporary.open("w", encoding="utf-8") as stream:
+            yaml.dump(content, stream)
+        try:
+            load_params(temporary)
+        except ParamsError as error:
+            raise ParamsError(str(error).replace(str(temporary), str(file))) from None
+        if current == "nano":
+            with atomic(KEPT) as kept:
+                kept.write_bytes(PARAMS.read_bytes())
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ def tune(
 
     Raises:
         KeyboardInterrupt: interrupted; running trials have been stopped.
+        ValueError: Ray has no core now.
     """
     # Ray's own handler would go on for long after the first Ctrl-C; our trials need no saving.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
@@ -96,11 +97,16 @@ def tune(
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new one prints its tables on stdout, however silent it is asked to be
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what it has to say of trials, the search says
     with session(workers) as resources:
+        import ray
         from ray import tune as ray_tune
 
-        cores = int(resources.get("CPU", 1))
-        count = workers or cores
-        each = max(1, cores // count)
+        cores = int(resources.get("CPU", 0))
+        if not (count := workers or cores):
+            raise ValueError(
+                "Ray has no core free now; name the number of --workers for a cluster that grows on demand"
+            )
+        nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        each = max(1, min(cores // count, max(nodes, default=1)))  # a trial runs on one node
         gpus = min(1.0, resources.get("GPU", 0.0) / count)
         searcher = _searcher(search)
         tuner = ray_tune.Tuner(

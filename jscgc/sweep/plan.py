@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jscgc.config import Params, ParamsError, digest, load_params, read_yaml
-from jscgc.files import read_json, sha256, write_json
+from jscgc.files import held, read_json, sha256, write_json
 from jscgc.sweep import chain
 from jscgc.sweep.journal import Journal
 from jscgc.sweep.propose import Proposer
@@ -137,8 +135,8 @@ def opened(plan: Plan, fresh: bool) -> Iterator[tuple[str, Journal]]:
     if plan.missing:
         raise ValueError(f"{plan.missing[0]} is missing; run: dvc repro {_producer(plan.missing[0])}")
     out = plan.origin.out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(out.with_name(f".{out.name}.lock"), out):
+    at_it = f"{out}: process {{holder}} is at this sweep; wait for it or stop it"
+    with held(out.with_name(f".{out.name}.lock"), at_it):
         if out.exists() and any(out.iterdir()) and not (out / PLAN).exists():
             raise ValueError(f"{out}: not empty and no sweep's folder; name another with --out")
         identity = plan.identity()
@@ -155,22 +153,6 @@ def opened(plan: Plan, fresh: bool) -> Iterator[tuple[str, Journal]]:
             found = {"sweep": f"sweep-{plan.space.name}-{uuid.uuid4().hex[:8]}", "identity": identity}
             write_json(out / PLAN, {**found, "space": plan.space.model_dump(mode="json", exclude_none=True)})
         yield found["sweep"], Journal(out / JOURNAL)
-
-
-@contextmanager
-def _locked(path: Path, out: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 32).decode() or "unknown"
-            raise ValueError(f"{out}: process {holder} is at this sweep; wait for it or stop it") from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _producer(path: Path) -> str:

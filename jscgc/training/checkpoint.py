@@ -6,11 +6,8 @@ resumes its own run and nothing else's. A lock keeps a second trainer out.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -18,32 +15,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from jscgc.files import atomic
+from jscgc.files import atomic, held
 
 log = logging.getLogger(__name__)
 KEEP = 2
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> AbstractContextManager[None]:
     """Hold the folder's lock; it falls with the process, however it ends.
 
     Raises:
         ValueError: another process trains in this folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 32).decode() or "unknown"
-            raise ValueError(f"{folder}: process {holder} is training here; wait for it or stop it") from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(descriptor)
+    return held(folder / "lock", f"{folder}: process {{holder}} is training here; wait for it or stop it")
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:
