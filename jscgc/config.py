@@ -70,6 +70,8 @@ class TrainParams(Section):
 
     steps: Positive
     batch_size: Positive
+    parts: Positive = 1
+    """Batches whose gradients are averaged in a step (accumulation); the number of workers that share them must divide it."""
     learning_rate: Annotated[float, Field(gt=0)]
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -475,6 +477,17 @@ class EvaluateParams(Section):
     """Folder where finished jobs are kept and looked up; empty: every job is run every time."""
 
 
+class DistributedParams(Section):
+    """Training on several workers of Ray. Not part of what a model depends on: any number computes the same to rounding."""
+
+    workers: Positive = 1
+    """Processes that share a step's parts, each with a GPU of its own where there are; 1: no Ray."""
+    cpus_per_worker: Positive = 1
+    """Cores, and threads of torch, of a worker."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """ddp: every worker holds all weights. fsdp: weights, gradients and moments are shared out, for what one GPU cannot hold."""
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -500,6 +513,7 @@ class Params(Section):
     sample: SampleParams
     baselines: BaselineParams
     evaluate: EvaluateParams
+    distributed: DistributedParams = DistributedParams()
 
     @model_validator(mode="after")
     def _evaluated_are_trained(self) -> Params:

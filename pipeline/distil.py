@@ -6,8 +6,8 @@ from pipeline.stage import LATENTS, MODELS, stage
 
 with stage("distil") as running:
     teacher = MODELS / "jscgc"
-    with running.training(LATENTS, teacher) as (folder, log):
-        net = distil(running.params, LATENTS, teacher, folder, log)
+    with running.training(LATENTS, teacher) as train:
+        net = train(distil, LATENTS, teacher)
         architecture = store.Architecture.of("jscgc_fast", running.params)
         store.save(MODELS / "jscgc_fast", architecture, read_statistics(LATENTS), net)
     running.trained(MODELS / "jscgc_fast")

@@ -5,7 +5,7 @@ from jscgc.training.recipes import pretrain_flow, read_statistics
 from pipeline.stage import LATENTS, MODELS, stage
 
 with stage("pretrain_flow") as running:
-    with running.training(LATENTS) as (folder, log):
-        net = pretrain_flow(running.params, LATENTS, folder, log)
+    with running.training(LATENTS) as train:
+        net = train(pretrain_flow, LATENTS)
         store.save(MODELS / "flow", store.Architecture.of("flow", running.params), read_statistics(LATENTS), net)
     running.trained(MODELS / "flow")

@@ -10,22 +10,23 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jscgc import tracking
-from jscgc.config import Params, digest, load_params
+from jscgc.cluster.train import train_on_workers
+from jscgc.config import DistributedParams, Params, digest, load_params
 from jscgc.files import read_json, sha256, write_json
 from jscgc.metrics import info
 from jscgc.training.curve import Curve
 
 if TYPE_CHECKING:
     from jscgc.evaluation.headline import Headline
-    from jscgc.training.loop import MetricLog
 
+Train = Callable[..., Any]
 ROOT = Path()
 PHOTOS = Path("data/photos")
 LATENTS = Path("data/latents")
@@ -50,14 +51,16 @@ class Stage:
     """Scalars that MLflow has as a curve already."""
 
     @contextmanager
-    def training(self, *inputs: Path) -> Iterator[tuple[Path, MetricLog]]:
-        """The folder of this run's checkpoints, and its log; at the end the curve is written and the folder removed.
+    def training(self, *inputs: Path) -> Iterator[Train]:
+        """Trains by a recipe: `train(recipe, *arguments)` is `recipe(params, *arguments, folder, log)`, on as many workers as
+        section `distributed` asks for. At the end the curve is written and the folder of checkpoints removed.
 
         The folder is named by everything the result depends on: parameters, inputs and code. An interrupted stage finds its
         own checkpoints again, and no other's.
         """
         code = sorted((p.as_posix(), sha256(p)) for p in Path("jscgc").rglob("*.py"))
-        key = digest(self.params, [sha256(path) for path in inputs], code)
+        alone = self.params.model_copy(update={"distributed": DistributedParams()})
+        key = digest(alone, [sha256(path) for path in inputs], code)
         folder = ROOT / ".jscgc" / "runs" / f"{self.name}-{key}"
         folder.mkdir(parents=True, exist_ok=True)
         curve = Curve(folder)
@@ -66,7 +69,19 @@ class Stage:
             curve.append(step, metrics)
             self.run.log(step, metrics)
 
-        yield folder, log
+        def train(recipe: Callable[..., Any], *arguments: Any) -> Any:
+            own = self.params.distributed
+            return train_on_workers(
+                recipe,
+                (self.params, *arguments),
+                folder,
+                log,
+                workers=own.workers,
+                cpus=own.cpus_per_worker,
+                device=self.params.device,
+            )
+
+        yield train
         rows = curve.rows()
         last = {key: value for key, value in (rows[-1] if rows else {}).items() if key != "step"}
         self.metrics |= last

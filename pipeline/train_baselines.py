@@ -14,13 +14,13 @@ method = sys.argv[1]
 with stage(f"train_baselines_{method}") as running:
     flow, codec = MODELS / "flow", MODELS / "mambajscc_psnr"
     if method == "mambajscc_psnr":
-        with running.training(LATENTS) as (folder, log):
-            codec_net = train_codec(running.params, LATENTS, folder, log)
+        with running.training(LATENTS) as train:
+            codec_net = train(train_codec, LATENTS)
             architecture = store.Architecture.of("mambajscc_psnr", running.params)
             store.save(codec, architecture, read_statistics(LATENTS), codec_net)
     else:
-        with running.training(LATENTS, flow, codec) as (folder, log):
-            net = train_diffjscc(running.params, LATENTS, flow, codec, folder, log)
+        with running.training(LATENTS, flow, codec) as train:
+            net = train(train_diffjscc, LATENTS, flow, codec)
             architecture = store.Architecture.of("diffjscc", running.params)
             store.save(MODELS / "diffjscc", architecture, read_statistics(LATENTS), net)
     running.trained(MODELS / method)

@@ -6,8 +6,8 @@ from pipeline.stage import LATENTS, MODELS, stage
 
 with stage("train_jscgc") as running:
     flow, codec = MODELS / "flow", MODELS / "mambajscc_psnr"
-    with running.training(LATENTS, flow, codec) as (folder, log):
-        net = train_jscgc(running.params, LATENTS, flow, codec, folder, log)
+    with running.training(LATENTS, flow, codec) as train:
+        net = train(train_jscgc, LATENTS, flow, codec)
         architecture = store.Architecture.of("jscgc", running.params)
         store.save(MODELS / "jscgc", architecture, read_statistics(LATENTS), net)
     running.trained(MODELS / "jscgc")

@@ -12,7 +12,7 @@ if len(sys.argv) != 2 or sys.argv[1] not in PERCEPTUAL:
 (codec,) = (name for name in PERCEPTUAL if name == sys.argv[1])
 start = MODELS / perceptual_start(codec)
 
-with stage(f"train_{codec}") as running, running.training(PHOTOS, start) as (folder, log):
-    net = train_perceptual_codec(running.params, codec, PHOTOS, MODELS, folder, log)
+with stage(f"train_{codec}") as running, running.training(PHOTOS, start) as train:
+    net = train(train_perceptual_codec, codec, PHOTOS, MODELS)
     save(MODELS / codec, Architecture.of(codec, running.params), load(start).latents, net)
     running.trained(MODELS / codec)

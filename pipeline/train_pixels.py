@@ -12,7 +12,7 @@ if len(sys.argv) != 2 or sys.argv[1] not in PIXEL:
     sys.exit(f"usage: python -m pipeline.train_pixels {{{','.join(PIXEL)}}}")
 (codec,) = (name for name in PIXEL if name == sys.argv[1])
 
-with stage(f"train_{codec}") as running, running.training(PHOTOS) as (folder, log):
-    net = train_pixel_codec(running.params, codec, PHOTOS, folder, log)
+with stage(f"train_{codec}") as running, running.training(PHOTOS) as train:
+    net = train(train_pixel_codec, codec, PHOTOS)
     save(MODELS / codec, Architecture.of(codec, running.params), PIXELS, net)
     running.trained(MODELS / codec)

@@ -20,18 +20,19 @@ def on_a_cluster() -> bool:
 
 
 @contextmanager
-def session(cores: int = 0) -> Iterator[dict[str, float]]:
+def session(cores: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
     """Be connected to Ray; yields the cluster's resources ("CPU", "GPU", ...).
 
     Args:
         cores: that a local session may use at least, 0 for this machine's; a running cluster has its own.
+        quiet: what workers print stays in Ray's log files.
 
     Raises:
         ValueError: nothing answers at RAY_ADDRESS.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")
-    settings: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": True}
+    settings: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": not quiet}
     if on_a_cluster():
         _check_address(os.environ["RAY_ADDRESS"])
     else:

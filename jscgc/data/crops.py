@@ -137,9 +137,16 @@ class CropSampler:
 
         return torch.from_numpy(self.crops(size, seed, *names)).permute(0, 3, 1, 2).contiguous().float() / 255
 
-    def _draw(self, rng: np.random.Generator) -> Pixels:
+    def chosen(self, size: int, seed: int, *names: Name) -> list[str]:
+        """The photographs from which the crops of that batch come."""
+        return [self._choose(np.random.default_rng(derive(seed, *names, i))).name for i in range(size)]
+
+    def _choose(self, rng: np.random.Generator) -> Path:
         scene = self._scenes[rng.integers(len(self._scenes))]
-        crop = random_crop(self._photo(scene[rng.integers(len(scene))]), self.crop, self.min_scale, rng)
+        return scene[rng.integers(len(scene))]
+
+    def _draw(self, rng: np.random.Generator) -> Pixels:
+        crop = random_crop(self._photo(self._choose(rng)), self.crop, self.min_scale, rng)
         return vary_colour(crop, rng) if rng.random() < self._colour else crop
 
     def _photo(self, path: Path) -> Pixels:

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jscgc.channel.accounting import GRID
 from jscgc.config import VaeParams
-from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.files import atomic, read_json, save_tensors, sha256, write_json
 from jscgc.latent.nano_vae import NanoVae
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def load_vae(folder: Path) -> NanoVae | DiffusersVae:
 def save_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool] = lambda name: False) -> None:
     """Write a module's weights as safetensors, in the ordinary memory layout; but not those that lie `elsewhere`."""
     weights = {name: value.cpu().contiguous() for name, value in module.state_dict().items() if not elsewhere(name)}
-    save_file(weights, path)
+    save_tensors(weights, path)
 
 
 def load_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool] = lambda name: False) -> None:

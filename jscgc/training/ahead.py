@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -12,45 +13,46 @@ WORKERS = 8
 """Most processes that draw."""
 
 
-class _Steps(Dataset[Tensor]):
-    """step -> batch, as torch's loader wants it."""
+class _Draws(Dataset[Tensor]):
+    """Place in the order -> batch, as torch's loader wants it."""
 
-    def __init__(self, draw: Callable[[int], Tensor], steps: int) -> None:
-        self._draw, self._steps = draw, steps
+    def __init__(self, draw: Callable[[int], Tensor], order: Sequence[int]) -> None:
+        self._draw, self._order = draw, order
 
     def __len__(self) -> int:
-        return self._steps
+        return len(self._order)
 
-    def __getitem__(self, step: int) -> Tensor:
-        return self._draw(step)
+    def __getitem__(self, place: int) -> Tensor:
+        return self._draw(self._order[place])
 
 
 class Ahead:
-    """step -> `draw(step)`, asked for one step after another from any first one: the same batches as without it.
+    """number -> `draw(number)`, asked for one after another in their order, from any first one: the same batches as without it.
 
     Args:
-        draw: step -> batch on the CPU, by the step alone.
-        steps: none is asked for from here on.
+        draw: number -> batch on the CPU, by the number alone.
+        order: the numbers that will be asked for, ascending.
         workers: processes; forked, they share what is in memory already.
     """
 
-    def __init__(self, draw: Callable[[int], Tensor], steps: int, workers: int | None = None) -> None:
-        self._draw, self._steps = draw, steps
+    def __init__(self, draw: Callable[[int], Tensor], order: Sequence[int], workers: int | None = None) -> None:
+        self._draw, self._order = draw, order
         self._workers = workers or max(1, min(WORKERS, (os.cpu_count() or 2) - 1))
         self._next = -1
         self._batches: Iterator[Tensor] = iter(())
 
-    def __call__(self, step: int) -> Tensor:
-        """The batch of a step; one out of turn starts anew from there."""
-        if step != self._next:
+    def __call__(self, number: int) -> Tensor:
+        """The batch of a number; one out of turn starts anew from there."""
+        if self._next < 0 or self._next >= len(self._order) or self._order[self._next] != number:
+            self._next = bisect_left(self._order, number)
             loader = DataLoader(
-                _Steps(self._draw, self._steps),
+                _Draws(self._draw, self._order),
                 batch_size=None,
-                sampler=range(step, self._steps),
+                sampler=range(self._next, len(self._order)),
                 num_workers=self._workers,
                 prefetch_factor=4,
                 multiprocessing_context="fork",
             )
-            self._batches, self._next = iter(loader), step
+            self._batches = iter(loader)
         self._next += 1
         return next(self._batches)

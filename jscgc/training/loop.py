@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -19,10 +20,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from jscgc.config import TrainParams
+from jscgc.files import write_json
 from jscgc.training import checkpoint
+from jscgc.training.parallel import Group, LossFunction, Spread, Strategy, whole
 
-LossFunction = Callable[[int], Mapping[str, Tensor]]
-"""step -> named scalars, of which `loss` is minimised. Draws its batch and noise by the step alone."""
+Inputs = Callable[[int], Sequence[str]]
+"""Number of a draw -> what of the training data it took."""
+DIVERGED = "diverged.json"
 
 
 class MetricLog(Protocol):
@@ -32,7 +36,7 @@ class MetricLog(Protocol):
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss or its gradient is not finite; the last checkpoint is from before."""
+    """The loss, a weight's gradient or a weight is not finite; the last checkpoint is from before."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -66,12 +70,17 @@ def train(
     scales: Mapping[str, float] | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
     until: int | None = None,
+    inputs: Inputs = lambda draw: (),
+    strategy: Strategy = "ddp",
 ) -> None:
     """Train `model` in place; at the end it holds the averaged weights (if params.ema_decay is not 0).
 
+    In a process group (torch.distributed) all processes must call it, with the same arguments but for `log`. The first one
+    writes checkpoints, which all must see.
+
     Args:
         model: parameters with requires_grad are trained.
-        loss_function: the loss of a step.
+        loss_function: the loss of a draw; a step takes params.parts of them.
         params: steps, learning rate and so on.
         folder: this run's checkpoints; if it holds some, training goes on from there.
         log: receives the averaged scalars every params.log_every steps.
@@ -79,30 +88,39 @@ def train(
         scales: beginning of a parameter's name -> factor of its learning rate; 1 for all others.
         precision: bfloat16 computes the loss's matrix products and convolutions in it (autocast).
         until: stop after so many of params.steps, at a checkpoint from which a later call goes on; None: train to the end.
+        inputs: names what a draw was computed from, for the report if the loss is not finite.
+        strategy: of several processes; fsdp shares out the weights too and leaves `model` with shards: restore the last
+            checkpoint into a whole one.
 
     Raises:
-        TrainingDiverged: loss or gradient is not finite.
-        ValueError: another process holds the folder.
+        TrainingDiverged: loss or gradient is not finite; DIVERGED in the folder has step and inputs.
+        OSError: a checkpoint cannot be written; those before are as they were.
+        ValueError: another process holds the folder, or the processes cannot share the parts evenly.
     """
-    with checkpoint.locked(folder):
+    group = Group.current()
+    with checkpoint.locked(folder) if group.rank == 0 else nullcontext():
         device = next(model.parameters()).device.type
 
-        def loss(step: int) -> Mapping[str, Tensor]:
+        def loss(draw: int) -> Mapping[str, Tensor]:
             with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-                return loss_function(step)
+                return loss_function(draw)
 
-        _train(model, loss, params, folder, log, name, scales or {}, params.steps if until is None else until)
+        spread = Spread(group, model, loss, params.parts, strategy)
+        end = params.steps if until is None else until
+        _train(model, spread, group, params, folder, log, name, scales or {}, end, inputs)
 
 
 def _train(
     model: nn.Module,
-    loss_function: LossFunction,
+    spread: Spread,
+    group: Group,
     params: TrainParams,
     folder: Path,
     log: MetricLog,
     name: str,
     scales: Mapping[str, float],
     end: int,
+    inputs: Inputs,
 ) -> None:
     weights = checkpoint.trained(model)
     by_scale: dict[float, list[nn.Parameter]] = {}
@@ -110,13 +128,14 @@ def _train(
         factors = [factor for start, factor in scales.items() if key.startswith(start)]
         by_scale.setdefault(factors[0] if factors else 1.0, []).append(parameter)
     optimiser = torch.optim.AdamW(
-        [{"params": group, "scale": scale} for scale, group in by_scale.items()],
+        [{"params": own, "scale": scale} for scale, own in by_scale.items()],
         lr=params.learning_rate,
         betas=(0.9, 0.99),
         weight_decay=params.weight_decay,
     )
     ema = {key: p.detach().clone() for key, p in weights.items()} if params.ema_decay else {}
     start = checkpoint.restore(folder, model, ema, optimiser)
+    group.agree(start)
     model.train()
     sums: dict[str, float] = {}
     since, clock = 0, time.perf_counter()
@@ -127,42 +146,51 @@ def _train(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=1) as progress:
+    alone = group.workers == 1  # the bars of many would write over each other
+    with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=1, disable=not alone) as progress:
         bar = progress.add_task(name, total=params.steps, completed=start)
         for step in range(start, min(end, params.steps)):
-            scalars = loss_function(step)
-            loss = scalars["loss"]
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(weights.values(), params.gradient_clip)
-            if not (torch.isfinite(loss) and torch.isfinite(norm)):
-                raise TrainingDiverged(
-                    f"{name}: loss {loss.item()} with gradient norm {norm.item()} at step {step}; the last good checkpoint "
-                    f"is in {folder}; lower the learning rate"
-                )
-            for group in optimiser.param_groups:
-                group["lr"] = group["scale"] * learning_rate(step, params)
+            scalars = spread(step)
+            norm = whole(nn.utils.clip_grad_norm_(weights.values(), params.gradient_clip))
+            if not (torch.isfinite(scalars["loss"]) and torch.isfinite(norm)):
+                raise _diverged(name, step, scalars["loss"].item(), norm.item(), params.parts, folder, inputs)
+            for settings in optimiser.param_groups:
+                settings["lr"] = settings["scale"] * learning_rate(step, params)
             optimiser.step()
             if ema:
                 # Early on the average follows fast: nobody wants the random start in it.
                 decay = min(params.ema_decay, (1 + step) / (10 + step))
                 torch._foreach_lerp_(list(ema.values()), [p.detach() for p in weights.values()], 1 - decay)
             # One transfer from the device, not one for each.
-            for key, value in zip(
-                scalars, torch.stack([v.detach().float() for v in scalars.values()]).tolist(), strict=True
-            ):
+            for key, value in zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True):
                 sums[key] = sums.get(key, 0.0) + value
             since += 1
             done = step + 1
             if done % params.log_every == 0 or done == params.steps:
                 rate = since / (time.perf_counter() - clock)
-                log(done, {k: v / since for k, v in sums.items()} | {"steps_per_second": rate})
+                log(done, group.mean({k: v / since for k, v in sums.items()}) | {"steps_per_second": rate})
                 progress.update(bar, description=f"{name} loss {sums['loss'] / since:.4f}")
                 sums, since, clock = {}, 0, time.perf_counter()
             if done % params.checkpoint_every == 0 or done in (end, params.steps):
-                checkpoint.save(folder, done, model, ema, optimiser)
+                checkpoint.save(folder, done, model, ema, optimiser, group.rank == 0)
             progress.update(bar, completed=done)
     with torch.no_grad():
         for key, value in ema.items():
             weights[key].copy_(value)
     model.eval()
+
+
+def _diverged(
+    name: str, step: int, loss: float, norm: float, parts: int, folder: Path, inputs: Inputs
+) -> TrainingDiverged:
+    """What to raise; writes what is known of the step."""
+    taken = {draw: list(inputs(draw)) for draw in range(step * parts, (step + 1) * parts)}
+    report = {"step": step, "loss": str(loss), "gradient_norm": str(norm), "inputs": taken}
+    write_json(folder / DIVERGED, report)
+    good = sorted(path.name for path in folder.glob("step-*.safetensors"))
+    kept = f"the last good checkpoint is {folder / good[-1]}" if good else "there is no checkpoint yet"
+    return TrainingDiverged(
+        f"{name}: loss {loss} with gradient norm {norm} at step {step}; {kept}, the step's inputs are listed in "
+        f"{folder / DIVERGED}; lower the learning rate"
+    )

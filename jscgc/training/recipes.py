@@ -13,12 +13,11 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from jscgc.config import Params, TrainParams
 from jscgc.data import CropSampler, scenes, split_files
-from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.files import atomic, read_json, save_tensors, sha256, write_json
 from jscgc.generator.lora import load_base, set_trained
 from jscgc.generator.zimage import empty_prompt, start_from_controlnet
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_vae
@@ -37,6 +36,7 @@ from jscgc.systems.receiver import Generator
 from jscgc.systems.store import Architecture
 from jscgc.training.ahead import Ahead
 from jscgc.training.loop import MetricLog, resolve_device, train
+from jscgc.training.parallel import Group, LossFunction
 
 log_ = logging.getLogger(__name__)
 KLT_CROPS = 1000
@@ -101,22 +101,49 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
     batches = _batches(crops, own.train, params.seed, "vae", device)
     perceive = _distance(FEATURE_DISTANCE, device).loss if own.perceptual_weight else None
 
-    def loss(step: int) -> dict[str, Tensor]:
-        images = _place(batches(step), device)
-        generator = stream(params.seed, "vae", step)
+    def loss(draw: int) -> dict[str, Tensor]:
+        images = _place(batches(draw), device)
+        generator = stream(params.seed, "vae", draw)
         return vae.loss(images, own.kl_weight, generator, perceive, own.perceptual_weight, own.equivariance)
 
-    train(vae, loss, params.vae.train, folder, log, "vae", precision=params.precision)
+    _train_on_photos(vae, params, own.train, crops, folder, log, "vae", loss)
     return vae
 
 
 def _batches(
     crops: CropSampler, train_params: TrainParams, seed: int, name: str, device: torch.device
 ) -> Callable[[int], Tensor]:
-    """step -> its batch of crops; a GPU is fed by processes that draw ahead, the CPU has no core to spare for them."""
+    """Number of a draw -> its crops; a GPU is fed by processes that draw ahead, the CPU has no core to spare for them."""
+
+    def batch(draw: int) -> Tensor:
+        return crops.batch(train_params.batch_size, seed, name, draw)
+
     if device.type == "cpu":
-        return lambda step: crops.batch(train_params.batch_size, seed, name, step)
-    return Ahead(lambda step: crops.batch(train_params.batch_size, seed, name, step), train_params.steps)
+        return batch
+    return Ahead(batch, Group.current().order(train_params.steps, train_params.parts))
+
+
+def _train_on_photos(
+    net: nn.Module,
+    params: Params,
+    train_params: TrainParams,
+    crops: CropSampler,
+    folder: Path,
+    log: MetricLog,
+    name: str,
+    loss: LossFunction,
+) -> None:
+    train(
+        net,
+        loss,
+        train_params,
+        folder,
+        log,
+        name,
+        precision=params.precision,
+        inputs=lambda draw: crops.chosen(train_params.batch_size, params.seed, name, draw),
+        strategy=params.distributed.strategy,
+    )
 
 
 def _distance(name: str, device: torch.device) -> Trainable:
@@ -153,7 +180,7 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
         return crops.batch(min(chunk, total - start), params.seed, "latents", start)
 
     count = -(-total // chunk)
-    drawn = draw if device.type == "cpu" else Ahead(draw, count)
+    drawn = draw if device.type == "cpu" else Ahead(draw, range(count))
     for number in range(count):
         part = vae.encode(_place(drawn(number), device)).cpu()
         # What is not normalised later is rounded at once: a large cache fits into memory once, not twice.
@@ -169,7 +196,7 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
     statistics = LatentStatistics(mean.tolist(), std.tolist(), vae.factor, sha256(vae_folder))
     with atomic(out) as temporary:
         temporary.mkdir()
-        save_file({"latents": normalised.half().contiguous()}, temporary / "latents.safetensors")
+        save_tensors({"latents": normalised.half().contiguous()}, temporary / "latents.safetensors")
         write_json(temporary / "statistics.json", vars(statistics))
     return statistics
 
@@ -180,7 +207,7 @@ def read_statistics(latents: Path) -> LatentStatistics:
 
 
 class LatentCrops:
-    """Batches of cached latents, keyed by seed, name and step."""
+    """Batches of cached latents, keyed by seed, name and the number of the draw."""
 
     def __init__(self, folder: Path, seed: int, device: torch.device) -> None:
         with safe_open(folder / "latents.safetensors", framework="pt") as file:
@@ -204,11 +231,17 @@ class LatentCrops:
         self._latents = self._latents[:-count]
         return held_out
 
-    def batch(self, size: int, name: str, step: int) -> Tensor:
+    def batch(self, size: int, name: str, draw: int) -> Tensor:
         """Normalised latents float32 [size,C,h,w]."""
-        chosen = torch.randint(len(self._latents), (size,), generator=stream(self._seed, name, "batch", step))
-        batch: Tensor = _place(self._latents[chosen].float(), self._device)
+        batch: Tensor = _place(self._latents[self._chosen(size, name, draw)].float(), self._device)
         return batch
+
+    def chosen(self, size: int, name: str, draw: int) -> list[str]:
+        """Which crops of the cache that batch has."""
+        return [f"latents.safetensors[{index}]" for index in self._chosen(size, name, draw).tolist()]
+
+    def _chosen(self, size: int, name: str, draw: int) -> Tensor:
+        return torch.randint(len(self._latents), (size,), generator=stream(self._seed, name, "batch", draw))
 
 
 def _train_on_latents(
@@ -227,13 +260,24 @@ def _train_on_latents(
     _place(net, device)
     crops = LatentCrops(latents, params.seed, device)
 
-    def loss_of_step(step: int) -> dict[str, Tensor]:
-        scalars: dict[str, Tensor] = loss(
-            crops.batch(train_params.batch_size, name, step), stream(params.seed, name, step), step
-        )
+    def loss_of_draw(draw: int) -> dict[str, Tensor]:
+        batch = crops.batch(train_params.batch_size, name, draw)
+        scalars: dict[str, Tensor] = loss(batch, stream(params.seed, name, draw), draw // train_params.parts)
         return scalars
 
-    train(net, loss_of_step, train_params, folder, log, name, scales, params.precision, until)
+    train(
+        net,
+        loss_of_draw,
+        train_params,
+        folder,
+        log,
+        name,
+        scales,
+        params.precision,
+        until,
+        inputs=lambda draw: crops.chosen(train_params.batch_size, name, draw),
+        strategy=params.distributed.strategy,
+    )
 
 
 def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -> Generator:
@@ -383,11 +427,11 @@ def train_pixel_codec(params: Params, kind: PixelCodecName, photos: Path, folder
     training = own.training(kind)
     batches = _batches(crops, training, params.seed, kind, device)
 
-    def loss(step: int) -> dict[str, Tensor]:
-        images = _place(batches(step), device)
-        return codec.loss(space.encode(images), params.link, stream(params.seed, kind, step))
+    def loss(draw: int) -> dict[str, Tensor]:
+        images = _place(batches(draw), device)
+        return codec.loss(space.encode(images), params.link, stream(params.seed, kind, draw))
 
-    train(codec, loss, training, folder, log, kind, precision=params.precision)
+    _train_on_photos(codec, params, training, crops, folder, log, kind, loss)
     return codec
 
 
@@ -410,14 +454,14 @@ def train_perceptual_codec(
     batches = _batches(crops, own.train, params.seed, kind, device)
     metric = _distance(LPIPS if "lpips" in kind else FEATURE_DISTANCE, device)
 
-    def loss(step: int) -> dict[str, Tensor]:
-        images = _place(batches(step), device)
-        generator = stream(params.seed, kind, step)
+    def loss(draw: int) -> dict[str, Tensor]:
+        images = _place(batches(draw), device)
+        generator = stream(params.seed, kind, draw)
         decoded = space.decode(codec.over(space.encode(images), params.link, generator), own.crop, own.crop)
         perceived, squared = metric.loss(images, decoded).mean(), torch.mean((decoded - images) ** 2)
         return {"loss": perceived + own.distortion * squared, "perceived": perceived, "squared": squared}
 
-    train(codec, loss, own.train, folder, log, kind, precision=params.precision)
+    _train_on_photos(codec, params, own.train, crops, folder, log, kind, loss)
     return codec
 
 

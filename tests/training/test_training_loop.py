@@ -130,7 +130,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert equal(again, expected) and not logged and newest(tmp_path).stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "pickle", "garbage"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "pickle", "garbage", "one bit", "other step"])
 def test_a_damaged_newest_checkpoint_falls_back_with_a_warning_and_ends_the_same(tmp_path, caplog, damage):
     expected = run(tmp_path / "whole")
     with pytest.raises(Kill):
@@ -139,6 +139,12 @@ def test_a_damaged_newest_checkpoint_falls_back_with_a_warning_and_ends_the_same
     assert path.name == "step-00000004.safetensors"
     if damage == "pickle":
         torch.save({"step": 4}, path)
+    elif damage == "one bit":  # in the last weight: only the digest can tell
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    elif damage == "other step":
+        path.write_bytes(path.read_bytes().replace(b'step\\":4', b'step\\":6').replace(b'step\\": 4', b'step\\": 6'))
     else:
         path.write_bytes({"truncated": path.read_bytes()[:-10], "empty": b"", "garbage": b"\0" * 5000}[damage])
     steps: list[int] = []
@@ -189,9 +195,20 @@ def test_the_lock_falls_when_training_fails(tmp_path):
 
 
 def test_nan_stops_training_before_it_spoils_anything(tmp_path):
-    with pytest.raises(TrainingDiverged, match=r"loss nan.*at step 5; the last good checkpoint is in .*") as caught:
-        run(tmp_path, nan_at=5)
-    assert str(tmp_path) in str(caught.value)
+    net = model()
+    with pytest.raises(TrainingDiverged, match=r"loss nan.*at step 5; the last good checkpoint is .*") as caught:
+        train(
+            net,
+            loss_of(net, nan_at=5),
+            PARAMS,
+            tmp_path,
+            lambda *a: None,
+            "test",
+            inputs=lambda draw: [f"photo {draw}"],
+        )
+    assert str(newest(tmp_path)) in str(caught.value) and str(tmp_path / "diverged.json") in str(caught.value)
+    report = json.loads((tmp_path / "diverged.json").read_text())
+    assert report == {"step": 5, "loss": "nan", "gradient_norm": "nan", "inputs": {"5": ["photo 5"]}}
     assert newest(tmp_path).name == "step-00000004.safetensors"
     # That checkpoint is good: without the NaN the run ends as if nothing had been.
     assert equal(run(tmp_path), run(tmp_path / "whole"))
@@ -317,6 +334,6 @@ def test_batches_drawn_ahead_are_those_drawn_in_turn():
     def draw(step: int) -> torch.Tensor:
         return torch.rand(3, generator=torch.Generator().manual_seed(step))
 
-    ahead = Ahead(draw, 9, workers=2)
+    ahead = Ahead(draw, range(9), workers=2)
     for step in (4, 5, 6, 7, 8, 0, 1, 2, 7):  # a resumed run starts anywhere
         assert torch.equal(ahead(step), draw(step))
