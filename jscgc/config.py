@@ -523,6 +523,25 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _workers_share_parts(self) -> Params:
+        workers, own = self.distributed.workers, self.baselines
+        trained = {"codec": self.codec, "jscgc.train": self.jscgc.train}
+        if self.init == "scratch":
+            trained |= {"vae.train": self.vae.train, "generator.train": self.generator.train}
+        if own.pixels.codecs:
+            trained["baselines.pixels.train"] = own.pixels.train
+        if own.perceptual.latents or own.perceptual.pixels:
+            trained["baselines.perceptual.train"] = own.perceptual.train
+        if "jscgc_fast" in self.evaluate.methods:
+            trained["few_step.train"] = self.few_step.train
+        if odd := [f"{key}.parts ({train.parts})" for key, train in trained.items() if train.parts % workers]:
+            raise ValueError(
+                f"distributed.workers: {workers} workers can't share the parts of a step evenly; make a multiple of {workers} of "
+                f"{', '.join(odd)}, and the batch_size beside each as much smaller as the step shall stay the same"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_origin(self) -> Params:
         for name, source in (("vae", self.vae.source), ("generator", self.generator.source)):
             if self.init == "shipped" and source == "pretrained":

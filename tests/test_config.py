@@ -310,3 +310,27 @@ def test_no_profile_leaves_diffjscc_fewer_steps_than_jscgc():
     for profile in (None, *sorted((root / "pipeline/profiles").glob("*.yaml"))):
         own = load_params(root / "params.yaml", profile).jscgc
         assert own.train.steps <= (own.diffjscc_steps or own.train.steps) <= 2 * own.train.steps, profile
+
+
+def test_workers_that_cannot_share_a_step_are_named_with_every_section_at_once(tmp_path):
+    found = message(changed(tmp_path, "distributed", {"workers": 2}))
+    assert "2 workers can't share the parts of a step evenly" in found
+    assert "codec.parts (1)" in found and "jscgc.train.parts (1)" in found
+    assert "vae.train" not in found  # init: shipped trains none
+
+
+def test_any_multiple_of_the_workers_will_do(tmp_path):
+    content = YAML(typ="safe", pure=True).load(text())
+    content["distributed"] = {"workers": 4, "strategy": "fsdp"}
+    for train in (
+        content["codec"],
+        content["jscgc"]["train"],
+        content["few_step"]["train"],
+        content["baselines"]["perceptual"]["train"],
+    ):
+        train["parts"] = 8
+    content["baselines"]["pixels"]["train"]["parts"] = 4
+    path = tmp_path / "params.yaml"
+    with path.open("w") as file:
+        YAML(typ="safe", pure=True).dump(content, file)
+    assert load_params(path).jscgc.train.parts == 8

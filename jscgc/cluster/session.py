@@ -41,6 +41,8 @@ def session(cores: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
         settings |= {"object_store_memory": OBJECT_STORE_BYTES}
     import ray
 
+    # That a local session is guarded by a token is as it should be, and no warning.
+    logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     try:
         ray.init(**settings)
     except (ConnectionError, RuntimeError) as error:

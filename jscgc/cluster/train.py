@@ -174,8 +174,8 @@ class _Listener:
         while (message := self._told.get()) is not None:
             if isinstance(message, Exception):
                 self.error = self.error or message
-            elif isinstance(message, str):
-                log_.warning("%s", message)
+            elif isinstance(message, logging.LogRecord):
+                log_.handle(message)
             else:
                 self._log(*message)
 
@@ -195,13 +195,18 @@ def _worker(config: dict[str, Any]) -> None:
     def nowhere(step: int, metrics: Mapping[str, float]) -> None:
         """The scalars are the workers' mean already."""
 
-    class Warnings(logging.Handler):
-        """Told to the driver, whose user reads them."""
+    class ToDriver(logging.Handler):
+        """Whose user reads what is said here."""
 
         def emit(self, record: logging.LogRecord) -> None:
-            told.put(record.getMessage())
+            record.msg, record.args, record.exc_info = record.getMessage(), None, None
+            told.put(record)
 
-    logging.getLogger("jscgc").addHandler(Warnings(logging.WARNING))
+    first = get_context().get_world_rank() == 0
+    if first:  # the others would say the same
+        ours = logging.getLogger("jscgc")
+        ours.setLevel(logging.INFO)
+        ours.addHandler(ToDriver())
     try:
         token = work.folder / TOKEN
         if not token.exists() or token.read_text() != work.token:
@@ -213,7 +218,7 @@ def _worker(config: dict[str, Any]) -> None:
         torch.set_num_threads(work.cpus)
         if (device := get_device()).type == "cuda":
             torch.cuda.set_device(device)
-        work.recipe(*work.arguments, work.folder, log if get_context().get_world_rank() == 0 else nowhere)
+        work.recipe(*work.arguments, work.folder, log if first else nowhere)
     except Exception as error:
         if _comes_again(error):
             told.put(error)

@@ -6,6 +6,7 @@ would have (on the same CPU with the same number of threads).
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
@@ -27,6 +28,9 @@ from jscgc.training.parallel import Group, LossFunction, Spread, Strategy, whole
 Inputs = Callable[[int], Sequence[str]]
 """Number of a draw -> what of the training data it took."""
 DIVERGED = "diverged.json"
+SAY_EVERY_S = 30.0
+"""Between two lines on how far several workers are."""
+log_ = logging.getLogger(__name__)
 
 
 class MetricLog(Protocol):
@@ -138,7 +142,7 @@ def _train(
     group.agree(start)
     model.train()
     sums: dict[str, float] = {}
-    since, clock = 0, time.perf_counter()
+    since, clock, quiet_until = 0, time.perf_counter(), 0.0
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -169,7 +173,11 @@ def _train(
             done = step + 1
             if done % params.log_every == 0 or done == params.steps:
                 rate = since / (time.perf_counter() - clock)
-                log(done, group.mean({k: v / since for k, v in sums.items()}) | {"steps_per_second": rate})
+                means = group.mean({k: v / since for k, v in sums.items()})
+                log(done, means | {"steps_per_second": rate})
+                if not alone and group.rank == 0 and (time.perf_counter() > quiet_until or done == params.steps):
+                    quiet_until = time.perf_counter() + SAY_EVERY_S
+                    log_.info("%s: step %d of %d, loss %.4f", name, done, params.steps, means["loss"])
                 progress.update(bar, description=f"{name} loss {sums['loss'] / since:.4f}")
                 sums, since, clock = {}, 0, time.perf_counter()
             if done % params.checkpoint_every == 0 or done in (end, params.steps):

@@ -133,6 +133,7 @@ class Spread:
 
 
 def _shard(objective: nn.Module, model: nn.Module) -> None:
+    model.to(memory_format=torch.contiguous_format)  # FSDP shards no others
     for block in _blocks(model):
         fully_shard(block)
     fully_shard(objective).set_reduce_scatter_unused_params(True)  # of this worker: another may have used them

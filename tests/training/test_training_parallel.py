@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from jscgc.config import TrainParams
+from jscgc.config import DistributedParams, TrainParams
+from jscgc.systems import store
+from jscgc.training import recipes
 from jscgc.training.loop import train
 from jscgc.training.parallel import Group, Spread
 
@@ -109,3 +111,40 @@ def test_a_single_process_goes_on_where_two_were_stopped(tmp_path):
     assert steps == [7]
     for name, value in one.state_dict().items():
         assert torch.allclose(resumed.state_dict()[name], value, rtol=1e-5, atol=1e-7), name
+
+
+def jscgc_worker(rank: int, port: int, arguments, folder: Path) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    recipes.train_jscgc(*arguments, folder, lambda *a: None)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_jscgc_itself_on_two_workers(params, latent_cache, tmp_path, strategy):
+    """The real network and loss: gradient through channel and scan, dropped conditions, averages, learning rates by part."""
+    training = params.jscgc.train.model_copy(update={"steps": 4, "parts": 2, "batch_size": 3, "ema_decay": 0.9})
+    own = params.jscgc.model_copy(
+        update={"train": training, "tuning": "full", "condition_dropout": 0.3, "perception_weight": 0.1}
+    )
+    params = params.model_copy(
+        update={"jscgc": own, "distributed": DistributedParams(workers=2, strategy=strategy)}, deep=True
+    )
+    statistics = recipes.read_statistics(latent_cache)
+    for kind, name in (("flow", "flow"), ("mambajscc_psnr", "codec")):
+        torch.manual_seed(1)
+        architecture = store.Architecture.of(kind, params)
+        store.save(tmp_path / name, architecture, statistics, store.build(architecture, statistics))
+    arguments = (params, latent_cache, tmp_path / "flow", tmp_path / "codec")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    one = recipes.train_jscgc(*arguments, tmp_path / "one", lambda *a: None)
+    torch.set_num_threads(threads)
+    torch.multiprocessing.spawn(jscgc_worker, (free_port(), arguments, tmp_path / "two"), 2)
+    two = recipes.train_jscgc(*arguments, tmp_path / "two", lambda *a: None)  # from the workers' last checkpoint
+    start = store.load(tmp_path / "codec").net.encoder.state_dict()
+    for (name, own_value), other in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
+        # AdamW's first steps are as large for a tiny gradient as for a large one: rounding in one shows as a share of a step.
+        assert torch.allclose(own_value, other, rtol=1e-3, atol=0.05 * training.learning_rate), name
+    assert any(not torch.equal(value, one.encoder.state_dict()[name]) for name, value in start.items())
