@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from jscgc.cluster.session import on_a_cluster, session
 
 if TYPE_CHECKING:
+    from ray.train.torch import TorchTrainer
     from ray.util.queue import Queue
 
 log_ = logging.getLogger(__name__)
@@ -124,17 +124,17 @@ def _fit(work: Callable[[Queue], _Work], log: Log, workers: int, cpus: int, gpu:
             # Ray would try any error again; we only those that say nothing of the training.
             run_config=RunConfig(name=f"{given.token}-{attempt}", storage_path=str(storage)),
         )
-        with _Listener(told, log) as listener:
-            try:
-                trainer.fit()
-            except TrainingFailedError as error:
-                reason = _reason(error)
-            else:
-                return
-            finally:
-                shutil.rmtree(storage, ignore_errors=True)
-        if listener.error:
-            raise listener.error
+        fit = _Fit(trainer, told)
+        fit.start()
+        try:
+            fit.follow(log)
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
+        if fit.failure is None:
+            return
+        if not isinstance(fit.failure, TrainingFailedError):
+            raise fit.failure
+        reason = _reason(fit.failure)
         if attempt < RETRIES:
             log_.warning("a worker died (%s); all start again from the last checkpoint", reason)
     raise TrainingFailed(
@@ -154,30 +154,39 @@ def _cause(error: BaseException) -> BaseException:
     return getattr(error, "cause", None) or error
 
 
-class _Listener:
-    """Hands the first worker's scalars on as they come, and keeps the first error that a worker told."""
+class _Fit(threading.Thread):
+    """The trainer at work, in another thread: in the main one Ray would take Ctrl-C for itself."""
 
-    def __init__(self, told: Queue, log: Log) -> None:
-        self._told, self._log = told, log
-        self.error: Exception | None = None
-        self._thread = threading.Thread(target=self._listen, daemon=True)
+    def __init__(self, trainer: TorchTrainer, told: Queue) -> None:
+        super().__init__(daemon=True)
+        self._trainer, self._told = trainer, told
+        self.failure: Exception | None = None
 
-    def __enter__(self) -> _Listener:
-        self._thread.start()
-        return self
+    def run(self) -> None:
+        try:
+            self._trainer.fit()
+        except Exception as error:
+            self.failure = error
+        finally:
+            self._told.put(None)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._told.put(None)
-        self._thread.join()
+    def follow(self, log: Log) -> None:
+        """Hand on what the workers tell until they are done.
 
-    def _listen(self) -> None:
+        Raises:
+            Exception: the first that a worker told.
+        """
+        told: Exception | None = None
         while (message := self._told.get()) is not None:
             if isinstance(message, Exception):
-                self.error = self.error or message
+                told = told or message
             elif isinstance(message, logging.LogRecord):
                 log_.handle(message)
             else:
-                self._log(*message)
+                log(*message)
+        self.join()
+        if told:
+            raise told
 
 
 def _worker(config: dict[str, Any]) -> None:
