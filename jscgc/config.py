@@ -568,18 +568,46 @@ class ParamsError(ValueError):
     """params.yaml is wrong; the message names every offending key."""
 
 
+MOST_YAML = 200_000
+"""Characters, and values after aliases are followed, of a file of parameters."""
+
+
+def _nodes(content: Any, known: dict[int, int]) -> int:
+    """Values in nested mappings and lists, each alias counted where it stands; in time linear in the file.
+
+    Raises:
+        RecursionError: nested too deeply, or in itself.
+    """
+    if not isinstance(content, dict | list):
+        return 1
+    if id(content) not in known:
+        inner = content.values() if isinstance(content, dict) else content
+        known[id(content)] = 1 + sum(_nodes(value, known) for value in inner)
+    return known[id(content)]
+
+
 def read_yaml(path: Path) -> Any:
     """YAML 1.2 (so that `1e-4`, which `dvc exp run -S` may write, is a number)."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if len(text) > MOST_YAML:
+            raise ParamsError(f"{path}: {len(text)} characters are no parameters of ours (at most {MOST_YAML})")
+        content = YAML(typ="safe", pure=True).load(text)
+        if _nodes(content, {}) > MOST_YAML:
+            raise ParamsError(f"{path}: its aliases unfold to more than {MOST_YAML} values")
+        return content
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the project's root, or name one with --params") from None
     except OSError as error:
         raise ParamsError(f"{path}: can't be read: {error.strerror}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except ParamsError:
+        raise
+    except RecursionError:
+        raise ParamsError(f"{path}: not valid YAML: nested too deeply") from None
+    except (YAMLError, ValueError) as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -309,28 +310,65 @@ def test_evaluation_is_identical_with_another_number_of_workers(clone: Path, tmp
     assert (tmp_path / "again.csv").read_bytes() == (clone / "reports/results.csv").read_bytes()
 
 
-def test_killed_training_goes_on_and_ends_bitwise_the_same(clone: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "killed"
-    shutil.copytree(clone, folder, symlinks=True)
-    weights = folder / "data/models/jscgc/weights.safetensors"
-    expected = weights.read_bytes()
-    shutil.rmtree(weights.parent)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.train_jscgc"], cwd=folder, env=environment(), stderr=subprocess.DEVNULL
-    )
+TRAININGS = {
+    "train_vae": ("vae", "train_vae"),
+    "pretrain_flow": ("flow", "pretrain_flow"),
+    "train_baselines_mambajscc_psnr": ("mambajscc_psnr", "train_baselines mambajscc_psnr"),
+    "train_baselines_diffjscc": ("diffjscc", "train_baselines diffjscc"),
+    "train_mambajscc_feature": ("mambajscc_feature", "train_perceptual mambajscc_feature"),
+    "train_deepjscc": ("deepjscc", "train_pixels deepjscc"),
+    "train_jscgc": ("jscgc", "train_jscgc"),
+    "distil": ("jscgc_fast", "distil"),
+}
+"""Name of a training's checkpoints -> its model, its module and argument."""
+
+
+def started(folder: Path, name: str) -> subprocess.Popen[str]:
+    """A training stage at work, with a checkpoint written."""
+    command = [sys.executable, "-m", *f"pipeline.{TRAININGS[name][1]}".split()]
+    process = subprocess.Popen(command, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list(folder.glob(".jscgc/runs/train_jscgc-*/step-*.safetensors")):
+    while not list(folder.glob(f".jscgc/runs/{name}-*/step-*.safetensors")):
         assert time.monotonic() < deadline
-        assert process.poll() is None, "ended before it could be killed"
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not weights.exists()
-    resumed = python("-m", "pipeline.train_jscgc", cwd=folder)
+        assert process.poll() is None, f"ended before it could be killed: {process.communicate()[1]}"
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_killed_training_goes_on_and_ends_bitwise_the_same(clone: Path, tmp_path: Path, name: str) -> None:
+    folder, (model, command) = tmp_path / "killed", TRAININGS[name]
+    shutil.copytree(clone, folder, symlinks=True, ignore=shutil.ignore_patterns("cache"))
+    weights = folder / "data/models" / model / "weights.safetensors"
+    expected, steps = weights.read_bytes(), pd.read_csv(folder / f"reports/curves/{name}.csv")["step"].tolist()
+    shutil.rmtree(weights.parent)
+    process = started(folder, name)
+    time.sleep(random.uniform(0, 0.3))  # at some step, or while a checkpoint is written
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL and not weights.exists()
+    resumed = python("-m", *f"pipeline.{command}".split(), cwd=folder)
     assert resumed.returncode == 0, resumed.stderr
     assert weights.read_bytes() == expected
-    steps = pd.read_csv(folder / "reports/curves/train_jscgc.csv")["step"].tolist()
-    assert steps == [10, 20]
+    assert pd.read_csv(folder / f"reports/curves/{name}.csv")["step"].tolist() == steps
+    assert not list(folder.glob(".jscgc/runs/*"))
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGINT, "interrupted; `dvc repro` goes on"), (signal.SIGTERM, "")]
+)
+def test_a_stopped_training_says_so_and_leaves_no_output(clone: Path, tmp_path: Path, number: int, said: str) -> None:
+    folder = tmp_path / "stopped"
+    shutil.copytree(clone, folder, symlinks=True, ignore=shutil.ignore_patterns("cache"))
+    model = folder / "data/models/jscgc"
+    shutil.rmtree(model)
+    process = started(folder, "train_jscgc")
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode in (1, 143)
+    assert said in told and "Traceback" not in told
+    assert not model.exists() and not list(folder.glob("data/models/.*.tmp"))
+    assert list(folder.glob(".jscgc/runs/train_jscgc-*/step-*.safetensors"))
 
 
 @pytest.fixture

@@ -218,5 +218,7 @@ def find_photos(folders: Sequence[str | Path]) -> list[Path]:
         if not inside:
             raise ParamsError(f"{folder}: no photographs in this folder ({', '.join(sorted(EXTENSIONS))})")
         for path in sorted(inside):
-            found.setdefault(path.resolve(), path)
+            found.setdefault(
+                Path(os.path.realpath(path)), path
+            )  # no error for a link that leads to itself: it can't be read
     return sorted(found.values())
