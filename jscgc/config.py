@@ -36,7 +36,11 @@ def _distinct(channels: list[str]) -> list[str]:
     return channels
 
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+Width = Annotated[int, Field(gt=0, le=2**16)]
+Depth = Annotated[int, Field(gt=0, le=1024)]
+Levels = Annotated[list[Width], Field(max_length=16)]
+"""A size for each level of a network."""
 Rate = Annotated[int, Field(gt=0, le=60)]
 """Complex symbols per position of the 1/16 grid: CBR = rate / 768."""
 
@@ -94,8 +98,8 @@ class VaeParams(Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """In which a pretrained VAE's weights are held and computed."""
     channels: Literal[4, 8, 16]
-    width: Positive
-    depth: Positive
+    width: Width
+    depth: Depth
     """Residual blocks at each of the two resolutions of encoder and decoder."""
     kl_weight: Annotated[float, Field(ge=0)]
     perceptual_weight: Annotated[float, Field(ge=0)] = 0.0
@@ -138,9 +142,9 @@ class GeneratorParams(Section):
     """In which a pretrained model's weights are held and computed."""
     gradient_checkpointing: bool = False
     """Recompute the generator's activations in the backward pass instead of keeping them."""
-    widths: list[Positive]
+    widths: Levels
     """U-Net: channels per level; transformers: a single width."""
-    depth: Positive
+    depth: Depth
     """U-Net: residual blocks per level; transformers: layers."""
     train: TrainParams
 
@@ -176,11 +180,11 @@ class ObjectiveParams(Section):
 class EncoderParams(Section):
     """The Mamba encoder: stage i down-samples by downsample[i], then applies depths[i] visual state-space blocks."""
 
-    widths: list[Positive]
-    depths: list[Positive]
+    widths: Levels
+    depths: list[Depth]
     downsample: list[Literal[1, 2, 4]]
-    state: Positive
-    head: Positive
+    state: Width
+    head: Width
 
     @model_validator(mode="after")
     def _same_lengths(self) -> EncoderParams:
@@ -233,12 +237,12 @@ def _each_once(names: list[Any]) -> list[Any]:
 class AdapterParams(Section):
     """The communication-aware adapter."""
 
-    width: Positive
-    refiner_depth: Positive
+    width: Width
+    refiner_depth: Depth
     """Blocks in the Refiner."""
-    stages: Annotated[int, Field(ge=0)] = 0
+    stages: Annotated[int, Field(ge=0, le=1024)] = 0
     """N_I, cascaded stages; 0: one for every layer of the generator that takes a residual."""
-    layers: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct_layers)] = []
+    layers: Annotated[list[Annotated[int, Field(ge=0, le=1024)]], AfterValidator(_distinct_layers)] = []
     """L_i, the layers that the stages lead to, counted from 0; empty: evenly spread."""
     sees_x_t: bool = True
     """Whether the stages see x_t beside the condition, as the paper's do; false, to measure what that is worth."""
@@ -267,7 +271,7 @@ class JscgcParams(Section):
     """What learns beside the adapter. `full`: encoder and generator. `lora`: encoder, and low-rank updates of the generator's
     weights (peft). `frozen`: the encoder, as in the paper; the generator's weights stay bit for bit. `receiver`: the generator;
     the encoder stays. `adapter_only`: nothing."""
-    lora_rank: Positive = 8
+    lora_rank: Width = 8
     """Rank of the updates of tuning `lora`."""
     encoder_init: Literal["mambajscc_psnr", "random"]
     """Start of encoder and Refiner. The paper starts from the reconstruction codec's encoder."""
@@ -388,17 +392,17 @@ class PerceptualParams(Section):
 class DeepJsccParams(Section):
     """DeepJSCC's convolutional network (Bourtsoulatze et al. 2019)."""
 
-    width: Positive
+    width: Width
     """Channels of the hidden layers."""
 
 
 class SwinParams(Section):
     """SwinJSCC's network: every stage halves the resolution, four to 1/16."""
 
-    widths: Annotated[list[Positive], Field(min_length=4, max_length=4)]
-    depths: Annotated[list[Positive], Field(min_length=4, max_length=4)]
-    heads: Annotated[list[Positive], Field(min_length=4, max_length=4)]
-    window: Annotated[int, Field(ge=2)]
+    widths: Annotated[list[Width], Field(min_length=4, max_length=4)]
+    depths: Annotated[list[Depth], Field(min_length=4, max_length=4)]
+    heads: Annotated[list[Width], Field(min_length=4, max_length=4)]
+    window: Annotated[int, Field(ge=2, le=256)]
     """Side of the attention windows, positions."""
 
     @model_validator(mode="after")
@@ -568,6 +572,25 @@ class ParamsError(ValueError):
     """params.yaml is wrong; the message names every offending key."""
 
 
+_MOST_NAMED = 8
+_MOST_BITS = 1024
+"""Of an integer: what no float holds is no parameter, and Python refuses to print much longer ones."""
+
+
+def complaints(error: ValidationError) -> str:
+    """What pydantic found wrong, in one line: places, reasons and values."""
+
+    def text(entry: Any) -> str:
+        where = ".".join(map(str, entry["loc"])) or "top level"
+        reason = " ".join(entry["msg"].removeprefix("Value error, ").split())
+        got = "" if isinstance(entry["input"], dict) else f" (got {entry['input']!r:.60})"
+        return f"{where:.200}: {reason:.400}{got}"
+
+    found = [text(entry) for entry in error.errors()]
+    more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return "; ".join(found[:_MOST_NAMED]) + more
+
+
 MOST_YAML = 200_000
 """Characters, and values after aliases are followed, of a file of parameters."""
 
@@ -576,12 +599,15 @@ def _nodes(content: Any, known: dict[int, int]) -> int:
     """Values in nested mappings and lists, each alias counted where it stands; in time linear in the file.
 
     Raises:
+        ValueError: a number beyond all reason.
         RecursionError: nested too deeply, or in itself.
     """
+    if isinstance(content, int) and content.bit_length() > _MOST_BITS:
+        raise ValueError(f"an integer of {content.bit_length()} bits")
     if not isinstance(content, dict | list):
         return 1
     if id(content) not in known:
-        inner = content.values() if isinstance(content, dict) else content
+        inner = [*content, *content.values()] if isinstance(content, dict) else content
         known[id(content)] = 1 + sum(_nodes(value, known) for value in inner)
     return known[id(content)]
 
@@ -645,11 +671,7 @@ def load_params(path: Path = Path("params.yaml"), profile: Path | None = None) -
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']} (got {e['input']!r:.60})"
-            for e in error.errors()
-        ]
-        raise ParamsError(f"{path}: " + "; ".join(lines)) from None
+        raise ParamsError(f"{path}: {complaints(error)}") from None
 
 
 def digest(*parts: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 import warnings
 import zlib
@@ -78,7 +79,10 @@ def open_photo(path: Path) -> Pixels:
         PhotoError: missing, empty, truncated, damaged, not an image, or of more than `MAX_PIXELS` pixels.
     """
     with _in_one_line(str(path)):
-        if path.stat().st_size == 0:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise PhotoError(f"{path}: not a file (opening a pipe would wait for ever)")
+        if found.st_size == 0:
             raise PhotoError(f"{path}: empty file")
         return _decode(path)
 
@@ -218,7 +222,6 @@ def find_photos(folders: Sequence[str | Path]) -> list[Path]:
         if not inside:
             raise ParamsError(f"{folder}: no photographs in this folder ({', '.join(sorted(EXTENSIONS))})")
         for path in sorted(inside):
-            found.setdefault(
-                Path(os.path.realpath(path)), path
-            )  # no error for a link that leads to itself: it can't be read
+            # Not path.resolve, which fails for a link that leads to itself; reading it will say so.
+            found.setdefault(Path(os.path.realpath(path)), path)
     return sorted(found.values())

@@ -170,7 +170,7 @@ def place(a: argparse.Namespace) -> Path:
 def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]]) -> Protocol:
     from pydantic import ValidationError
 
-    from jscgc.config import EvaluateParams
+    from jscgc.config import EvaluateParams, complaints
     from jscgc.evaluation.protocol import Protocol
 
     try:
@@ -184,7 +184,7 @@ def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]]) -> Prot
             metrics=a.metrics,
         )
     except ValidationError as error:
-        raise ValueError("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
+        raise ValueError(complaints(error)) from None
     return Protocol.of(photos, params, options.sample(a), seed=a.seed, max_side=a.max_side)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
-from jscgc.config import ChannelName, EvaluateParams, Positive, Rate, SampleParams, Section, digest
+from jscgc.config import ChannelName, EvaluateParams, Positive, Rate, SampleParams, Section, complaints, digest
 from jscgc.files import read_json, sha256, write_json
 from jscgc.metrics import available, registry
 
@@ -152,8 +152,7 @@ class Protocol(Section):
             protocol = cls.model_validate(content)
             rates = protocol.rates
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']}" for e in error.errors()]
-            raise ValueError(f"{path}: not a protocol: {'; '.join(lines)}") from None
+            raise ValueError(f"{path}: not a protocol: {complaints(error)}") from None
         except ValueError as error:
             raise ValueError(f"{path}: not a protocol: {error}") from None
         assert rates

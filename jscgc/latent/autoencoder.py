@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
-from safetensors import SafetensorError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jscgc.channel.accounting import GRID
-from jscgc.config import VaeParams
+from jscgc.config import Depth, Section, VaeParams, Width, complaints
 from jscgc.files import atomic, read_json, save_tensors, sha256, write_json
 from jscgc.latent.nano_vae import NanoVae
 
@@ -127,6 +128,29 @@ def load_diffusers(class_name: str, path: str, subfolder: str, dtype: str = "flo
     return DiffusersVae(model)
 
 
+class _Nano(Section):
+    kind: Literal["vae"]
+    source: Literal["nano"]
+    channels: Width
+    width: Width
+    depth: Depth
+
+
+class _Pretrained(Section):
+    kind: Literal["vae"]
+    source: Literal["pretrained"]
+    pretrained_class: Literal["AutoencoderKL", "AutoencoderDC", "AutoencoderTiny"]
+    pretrained_path: str
+    pretrained_subfolder: str
+    dtype: Literal["float32", "bfloat16"]
+
+
+_DESCRIPTION: TypeAdapter[_Nano | _Pretrained] = TypeAdapter(
+    Annotated[_Nano | _Pretrained, Field(discriminator="source")]
+)
+"""What model.json says of a VAE."""
+
+
 def save_vae(folder: Path, params: VaeParams, vae: NanoVae | None) -> None:
     """Write a VAE's description, and the weights if they are ours (a pretrained one stays where it is)."""
     with atomic(folder) as temporary:
@@ -149,22 +173,18 @@ def load_vae(folder: Path) -> NanoVae | DiffusersVae:
     """
     if not (folder / "model.json").exists():
         raise ValueError(f"{folder}: no trained VAE here; train one with `dvc repro`, or name its place with --models")
-    config = read_json(folder / "model.json")
     try:
-        pretrained = config["source"] == "pretrained"
-        keys = (
-            ["pretrained_class", "pretrained_path", "pretrained_subfolder", "dtype"]
-            if pretrained
-            else ["channels", "width", "depth"]
-        )
-        values = [config[key] for key in keys]
-    except (KeyError, TypeError) as error:
+        described = _DESCRIPTION.validate_python(read_json(folder / "model.json"))
+    except ValidationError as error:
         raise ValueError(
-            f"{folder / 'model.json'}: not a VAE's description ({error!r}); train one with `dvc repro`"
+            f"{folder / 'model.json'}: not a VAE's description: {complaints(error)}; train one with `dvc repro`"
         ) from None
-    if pretrained:
-        return load_diffusers(*values)
-    vae = NanoVae(*values)
+    if isinstance(described, _Pretrained):
+        d = described
+        return load_diffusers(d.pretrained_class, d.pretrained_path, d.pretrained_subfolder, d.dtype)
+    with torch.device("meta"):  # first without memory: a description may ask for more than there is
+        check_weights(NanoVae(described.channels, described.width, described.depth), folder / "weights.safetensors")
+    vae = NanoVae(described.channels, described.width, described.depth)
     load_weights(vae, folder / "weights.safetensors")
     return vae.eval().requires_grad_(False)
 
@@ -175,12 +195,38 @@ def save_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool]
     save_tensors(weights, path)
 
 
+def check_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool] = lambda name: False) -> None:
+    """Whether a file holds a module's weights, by their names, shapes and kinds of number; the module may be on `meta`.
+
+    Raises:
+        ValueError: as `load_weights`.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            stored = {name: (list(part.get_shape()), part.get_dtype()) for name, part in found.items()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
+    wanted = module.state_dict()
+    odd = [name for name in stored if name not in wanted or list(wanted[name].shape) != stored[name][0]]
+    odd += [
+        name for name in stored.keys() & wanted.keys() if wanted[name].is_floating_point() != ("F" in stored[name][1])
+    ]
+    odd += [name for name in wanted if name not in stored and not elsewhere(name)]
+    if odd:
+        raise ValueError(
+            f"{path}: weights do not fit the model described beside them: {len(odd)} names, shapes or kinds of number are "
+            f"others, such as {odd[0]:.100}"
+        )
+
+
 def load_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool] = lambda name: False) -> None:
     """Load safetensors into a module, every name and shape as it must be; those that lie `elsewhere` it has already.
 
     Raises:
         ValueError: the file is missing, damaged or of another architecture.
     """
+    check_weights(module, path, elsewhere)
     try:
         weights = load_file(path)
         own = {name: value for name, value in module.state_dict().items() if elsewhere(name)}
@@ -193,14 +239,34 @@ def load_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool]
         ) from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class LatentStatistics:
-    """Per-channel mean and standard deviation of the latents, and the VAE (SHA-256 of its folder) they belong to."""
+    """Per-channel mean and standard deviation of the latents, and the VAE (SHA-256 of its folder) they belong to.
 
-    mean: list[float]
-    std: list[float]
-    factor: int
+    Raises:
+        ValidationError: (a ValueError) not finite, of different lengths, or no spread.
+    """
+
+    mean: Annotated[list[float], Field(min_length=1, max_length=1024)]
+    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1, max_length=1024)]
+    factor: Annotated[int, Field(ge=1, le=64)]
     vae_sha256: str
+
+    @model_validator(mode="after")
+    def _one_each(self) -> LatentStatistics:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"{len(self.mean)} means and {len(self.std)} standard deviations")
+        return self
+
+    @classmethod
+    def of(cls, content: Any) -> LatentStatistics:
+        """From what JSON holds.
+
+        Raises:
+            ValidationError: it is something else.
+        """
+        statistics: LatentStatistics = TypeAdapter(cls).validate_python(content)
+        return statistics
 
     @property
     def channels(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from jscgc import metrics
@@ -74,7 +75,10 @@ def load_results(path: Path) -> pd.DataFrame:
         ValueError: a column is missing, a number is not one, a row is there twice, or rows are of several protocols.
     """
     names = {"method": str, "channel": str, "image": str, "metric": str, "protocol": str}
-    unread = pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"value": ["", "nan", "NaN"]})
+    try:
+        unread = pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"value": ["", "nan", "NaN"]})
+    except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors that name no file
+        raise ValueError(f"{path}: not a table of results ({' '.join(str(error).split()):.200})") from None
     return checked(unread, str(path))
 
 
@@ -95,6 +99,8 @@ def checked(results: pd.DataFrame, name: str = "results") -> pd.DataFrame:
             results[column] = results[column].astype(int)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name}: column {column}: {error}") from None
+    if not np.isfinite(results[["snr_db", "cbr"]].to_numpy()).all():
+        raise ValueError(f"{name}: an snr_db or cbr is not finite")
     doubled = results.duplicated([column for column in COLUMNS if column != "value"])
     if doubled.any():
         row = results[doubled].iloc[0].to_dict()

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from jscgc.config import ChannelName, Params, ParamsError, Positive, Rate, Section, overlay, read_yaml
+from jscgc.config import ChannelName, Params, ParamsError, Positive, Rate, Section, complaints, overlay, read_yaml
 from jscgc.sweep.chain import SystemName, acts_on
 
 METRIC = "feature_distance_efficientnet_lite0"
@@ -115,7 +115,7 @@ def read_space(path: Path) -> Space:
     try:
         return Space.model_validate(content)
     except ValidationError as error:
-        raise ParamsError(f"{path}: {_lines(error)}") from None
+        raise ParamsError(f"{path}: {complaints(error)}") from None
 
 
 def check(space: Space, params: Params, path: Path) -> Params:
@@ -201,14 +201,6 @@ def changed(params: Params, values: Mapping[str, Any]) -> Params:
         return Params.model_validate(content)
     except ValidationError as error:
         together = all(entry["type"] == "value_error" and isinstance(entry["input"], dict) for entry in error.errors())
-        raise (DoNotFit if together else ParamsError)(_lines(error)) from None
+        raise (DoNotFit if together else ParamsError)(complaints(error)) from None
     except ParamsError as error:
         raise ParamsError(str(error).removeprefix("profile: ")) from None
-
-
-def _lines(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'top level'}: {' '.join(e['msg'].removeprefix('Value error, ').split())}"
-        + ("" if isinstance(e["input"], dict) else f" (got {e['input']!r:.60})")
-        for e in error.errors()
-    )

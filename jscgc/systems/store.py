@@ -7,13 +7,13 @@ checksum, and the weights lie there once.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from safetensors.torch import load_file
 from torch import nn
 
@@ -27,11 +27,12 @@ from jscgc.config import (
     Params,
     Rate,
     Section,
+    complaints,
 )
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
 from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.generator.lora import add_lora
-from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_weights, save_weights
+from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, check_weights, load_weights, save_weights
 from jscgc.latent.pixels import PIXELS, PixelVae
 from jscgc.methods import CLASSICAL, CODECS, PIXEL, PIXEL_START, SHIPPED, SYSTEMS, CodecName
 from jscgc.systems.base import LatentSystem, SeparatedSystem
@@ -132,6 +133,14 @@ class Shared(Section):
     sha256: str
 
 
+class Description(Section):
+    """What model.json says."""
+
+    architecture: Architecture
+    latents: Annotated[LatentStatistics, BeforeValidator(LatentStatistics.of)]
+    shared: dict[str, Shared] = Field(default={})
+
+
 def save(
     folder: Path,
     architecture: Architecture,
@@ -170,8 +179,10 @@ def _weights(folder: Path, model: str) -> Path:
     return folder.parent / model / "weights.safetensors"
 
 
-def _fill_shared(net: nn.Module, folder: Path, shared: Mapping[str, Shared]) -> None:
-    """Load the parts that lie with the models beside `folder`.
+def _fill_shared(
+    net: nn.Module, folder: Path, shared: Mapping[str, Shared], fill: Callable[[nn.Module, Path], None]
+) -> None:
+    """Load (or check) the parts that lie with the models beside `folder`.
 
     Raises:
         ValueError: one is missing, damaged or not the one that the model was made with.
@@ -185,7 +196,7 @@ def _fill_shared(net: nn.Module, folder: Path, shared: Mapping[str, Shared]) -> 
         child = getattr(net, part, None)
         if not isinstance(child, nn.Module):
             raise ValueError(f"{folder / 'model.json'}: the network has no part {part!r}")
-        load_weights(child, path)
+        fill(child, path)
 
 
 def latent_space(vae: Path, latents: LatentStatistics) -> LatentSpace:
@@ -216,19 +227,35 @@ def load(folder: Path) -> Trained:
         raise ValueError(f"{folder}: no trained model here; train with `dvc repro`, or name the place with --models")
     content: Any = read_json(folder / "model.json")
     try:
-        architecture = Architecture.model_validate(content["architecture"])
-        latents = LatentStatistics(**content["latents"])
-        shared = {part: Shared.model_validate(at) for part, at in content.get("shared", {}).items()}
-    except (ValidationError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / 'model.json'}: not a model description ({str(error).splitlines()[0]})") from None
-    net = build(architecture, latents)
-    _fill_shared(net, folder, shared)
-    load_weights(
-        net,
-        folder / "weights.safetensors",
-        lambda name: architecture.elsewhere(name) or name.split(".")[0] in shared,
-    )
+        description = Description.model_validate(content)
+    except ValidationError as error:
+        raise ValueError(f"{folder / 'model.json'}: not a model description: {complaints(error)}") from None
+    architecture, latents, shared = description.architecture, description.latents, description.shared
+
+    def elsewhere(name: str) -> bool:
+        return architecture.elsewhere(name) or name.split(".")[0] in shared
+
+    if architecture.generator.source == "scratch":
+        # First without memory: a description may ask for more than there is, its weights have the sizes that they have.
+        with torch.device("meta"):
+            sketch = _built(architecture, latents, folder)
+        check_weights(sketch, folder / "weights.safetensors", elsewhere)
+        _fill_shared(sketch, folder, shared, check_weights)
+    net = _built(architecture, latents, folder)
+    _fill_shared(net, folder, shared, load_weights)
+    load_weights(net, folder / "weights.safetensors", elsewhere)
     return Trained(architecture, latents, net.eval())
+
+
+def _built(architecture: Architecture, latents: LatentStatistics, folder: Path) -> Any:
+    try:
+        return build(architecture, latents)
+    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
+        raise ValueError(f"{folder / 'model.json'}: no such network can be built ({_line(error)})") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{error or type(error).__name__}".split())[:300]
 
 
 def trained_systems(models: Path) -> list[str]:

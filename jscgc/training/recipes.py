@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import safe_open
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from jscgc.config import Params, TrainParams
+from jscgc.config import Params, TrainParams, complaints
 from jscgc.data import CropSampler, scenes, split_files
 from jscgc.files import atomic, read_json, save_tensors, sha256, write_json
 from jscgc.generator.lora import load_base, set_trained
@@ -202,16 +203,36 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
 
 
 def read_statistics(latents: Path) -> LatentStatistics:
-    """What `extract_latents` found."""
-    return LatentStatistics(**read_json(latents / "statistics.json"))
+    """What `extract_latents` found.
+
+    Raises:
+        ValueError: missing or damaged; says what to do.
+    """
+    path = latents / "statistics.json"
+    try:
+        return LatentStatistics.of(read_json(path))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; run `dvc repro extract_latents` first") from None
+    except ValidationError as error:
+        raise ValueError(f"{path}: not the statistics of latents: {complaints(error)}") from None
 
 
 class LatentCrops:
-    """Batches of cached latents, keyed by seed, name and the number of the draw."""
+    """Batches of cached latents, keyed by seed, name and the number of the draw.
+
+    Raises:
+        ValueError: the cache is missing or damaged.
+    """
 
     def __init__(self, folder: Path, seed: int, device: torch.device) -> None:
-        with safe_open(folder / "latents.safetensors", framework="pt") as file:
-            self._latents = file.get_tensor("latents")
+        path = folder / "latents.safetensors"
+        try:
+            with safe_open(path, framework="pt") as file:
+                self._latents = file.get_tensor("latents")
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path}: no readable latents ({error}); run `dvc repro extract_latents`") from None
+        if self._latents.dim() != 4 or 0 in self._latents.shape or not self._latents.is_floating_point():
+            raise ValueError(f"{path}: expected numbers [N,C,h,w], got {tuple(self._latents.shape)}")
         self._seed, self._device = seed, device
 
     def first(self, count: int) -> Tensor:
