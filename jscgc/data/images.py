@@ -81,7 +81,7 @@ def open_photo(path: Path) -> Pixels:
     with _in_one_line(str(path)):
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise PhotoError(f"{path}: not a file (opening a pipe would wait for ever)")
+            raise PhotoError(f"{path}: unreadable image (not a file)")
         if found.st_size == 0:
             raise PhotoError(f"{path}: empty file")
         return _decode(path)

@@ -196,27 +196,23 @@ def save_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool]
 
 
 def check_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool] = lambda name: False) -> None:
-    """Whether a file holds a module's weights, by their names, shapes and kinds of number; the module may be on `meta`.
+    """Whether a file holds a module's weights, by their names and shapes; the module may be on `meta`.
 
     Raises:
         ValueError: as `load_weights`.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-            stored = {name: (list(part.get_shape()), part.get_dtype()) for name, part in found.items()}
+            stored = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
     wanted = module.state_dict()
-    odd = [name for name in stored if name not in wanted or list(wanted[name].shape) != stored[name][0]]
-    odd += [
-        name for name in stored.keys() & wanted.keys() if wanted[name].is_floating_point() != ("F" in stored[name][1])
-    ]
+    odd = [name for name in stored if name not in wanted or list(wanted[name].shape) != stored[name]]
     odd += [name for name in wanted if name not in stored and not elsewhere(name)]
     if odd:
         raise ValueError(
-            f"{path}: weights do not fit the model described beside them: {len(odd)} names, shapes or kinds of number are "
-            f"others, such as {odd[0]:.100}"
+            f"{path}: weights do not fit the model described beside them ({len(odd)} names or shapes are others, such as "
+            f"{odd[0]:.100})"
         )
 
 
@@ -226,10 +222,14 @@ def load_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool]
     Raises:
         ValueError: the file is missing, damaged or of another architecture.
     """
-    check_weights(module, path, elsewhere)
     try:
         weights = load_file(path)
-        own = {name: value for name, value in module.state_dict().items() if elsewhere(name)}
+        state = module.state_dict()
+        own = {name: value for name, value in state.items() if elsewhere(name)}
+        if whole := [
+            n for n in weights.keys() & state if state[n].is_floating_point() > weights[n].is_floating_point()
+        ]:
+            raise RuntimeError(f"{whole[0]} holds integers")
         module.load_state_dict({**weights, **own} if not weights.keys() & own.keys() else weights)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from None

@@ -239,8 +239,8 @@ def load(folder: Path) -> Trained:
         # First without memory: a description may ask for more than there is, its weights have the sizes that they have.
         with torch.device("meta"):
             sketch = _built(architecture, latents, folder)
-        check_weights(sketch, folder / "weights.safetensors", elsewhere)
         _fill_shared(sketch, folder, shared, check_weights)
+        check_weights(sketch, folder / "weights.safetensors", elsewhere)
     net = _built(architecture, latents, folder)
     _fill_shared(net, folder, shared, load_weights)
     load_weights(net, folder / "weights.safetensors", elsewhere)
