@@ -349,6 +349,7 @@ def test_killed_training_goes_on_and_ends_bitwise_the_same(clone: Path, tmp_path
     assert process.returncode == -signal.SIGKILL and not weights.exists()
     resumed = python("-m", *f"pipeline.{command}".split(), cwd=folder)
     assert resumed.returncode == 0, resumed.stderr
+    assert "goes on from step" in resumed.stderr
     assert weights.read_bytes() == expected
     assert pd.read_csv(folder / f"reports/curves/{name}.csv")["step"].tolist() == steps
     assert not list(folder.glob(".jscgc/runs/*"))
@@ -369,6 +370,34 @@ def test_a_stopped_training_says_so_and_leaves_no_output(clone: Path, tmp_path: 
     assert said in told and "Traceback" not in told
     assert not model.exists() and not list(folder.glob("data/models/.*.tmp"))
     assert list(folder.glob(".jscgc/runs/train_jscgc-*/step-*.safetensors"))
+
+
+def test_a_second_dvc_repro_names_the_first_and_a_third_goes_on_where_it_was_killed(
+    clone: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "twice"
+    shutil.copytree(clone, folder, symlinks=True)
+    weights, quiet = folder / "data/models/jscgc/weights.safetensors", {"DVC_GLOBAL_CONFIG_DIR": str(no_scm(folder))}
+    expected = weights.read_bytes()
+    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "--no-run-cache", "train_jscgc"]
+    first = subprocess.Popen(command, cwd=folder, env=environment() | quiet, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob(".jscgc/runs/train_jscgc-*/step-*.safetensors")):
+            assert time.monotonic() < deadline and first.poll() is None
+            time.sleep(0.01)
+        os.killpg(first.pid, signal.SIGSTOP)  # smoke's training is over in a second
+        second = run(*command, cwd=folder, **quiet)
+        alone = python("-m", "pipeline.train_jscgc", cwd=folder)
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    assert second.returncode != 0 and str(first.pid) in second.stderr and "Traceback" not in second.stderr
+    assert alone.returncode == 1 and "Traceback" not in alone.stderr and "is training here" in alone.stderr
+    assert not weights.exists()
+    third = run(*command, cwd=folder, **quiet)
+    assert third.returncode == 0 and "goes on from step" in third.stderr, third.stdout + third.stderr
+    assert weights.read_bytes() == expected
 
 
 @pytest.fixture

@@ -140,6 +140,8 @@ def _train(
     ema = {key: p.detach().clone() for key, p in weights.items()} if params.ema_decay else {}
     start = checkpoint.restore(folder, model, ema, optimiser)
     group.agree(start)
+    if start and group.rank == 0:
+        logging.getLogger(__name__).info("%s goes on from step %d", name, start)
     model.train()
     sums: dict[str, float] = {}
     since, clock, quiet_until = 0, time.perf_counter(), 0.0
