@@ -21,7 +21,7 @@ def on_a_cluster() -> bool:
 
 @contextmanager
 def session(cores: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
-    """Be connected to Ray; yields the cluster's resources ("CPU", "GPU", ...).
+    """Be connected to Ray; yields the cluster's resources ("CPU", "GPU", ...). A local session listens on loopback only.
 
     Args:
         cores: that a local session may use at least, 0 for this machine's; a running cluster has its own.
@@ -36,6 +36,8 @@ def session(cores: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
     if on_a_cluster():
         _check_address(os.environ["RAY_ADDRESS"])
     else:
+        # Ray's own switch (made for firewalls that ask): its processes then listen at 127.0.0.1 instead of every address.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         count = max(cores, os.cpu_count() or 1)
         settings |= {"address": "local", "num_cpus": count, "include_dashboard": False}
         settings |= {"object_store_memory": OBJECT_STORE_BYTES}
