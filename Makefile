@@ -45,10 +45,15 @@ dashboard: $(STAMP)  ## MLflow on http://127.0.0.1:5000
 ship: $(STAMP)  ## The trained models in data/models as those that come with the package
 	@python -m pipeline.ship
 
+# In an environment of its own: pip-audit's needs are not ours.
+audit: $(STAMP)  ## Known vulnerabilities of the pinned packages (asks pypi.org)
+	@.jscgc/audit/bin/pip-audit --version >/dev/null 2>&1 || { $(PYTHON) -m venv .jscgc/audit && .jscgc/audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
+	.jscgc/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --strict --progress-spinner off $(AUDIT)
+
 lock: $(STAMP)  ## Pin what .venv holds now in requirements.lock
 	@python -m pipeline.lock
 
 clean:  ## Remove what stages made (not .venv, MLflow's runs and finished evaluation jobs)
 	rm -rf data/photos data/latents data/models reports/results.csv reports/headline reports/by_snr.csv reports/protocol.json reports/pictures reports/timing.json reports/theory.json reports/curves reports/metrics reports/index.html reports/grid.png reports/paired.csv reports/bd_rate.csv reports/figures reports/tables reports/report.pdf reports/summary.json dvc_plots .jscgc/runs
 
-.PHONY: help install reproduce profile test dashboard ship lock clean
+.PHONY: help install reproduce profile test dashboard ship audit lock clean
