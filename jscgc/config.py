@@ -492,13 +492,18 @@ class DistributedParams(Section):
     """ddp: every worker holds all weights. fsdp: weights, gradients and moments are shared out, for what one GPU cannot hold."""
 
 
+Init = Literal["shipped", "scratch", "finetune"]
+
+
 class Params(Section):
     """All of params.yaml."""
 
     profile: str
-    init: Literal["shipped", "scratch"] = "scratch"
-    """Where VAE and prior come from. `shipped`: those that come with the package, passed through, with the latents' statistics
-    they were trained with; sections vae and generator must then state their sizes. `scratch`: they are trained."""
+    init: Init = "scratch"
+    """Where models come from. `scratch`: all are trained. `shipped`: VAE and prior are those that come with the package, passed
+    through, with the latents' statistics they were trained with; sections vae and generator must then state their sizes.
+    `finetune`: mambajscc_psnr too, and JSCGC and DiffJSCC are trained on from those that come with the package; then also
+    encoder, link.rates and jscgc.adapter must be theirs, and jscgc.encoder_init has no say."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -548,10 +553,10 @@ class Params(Section):
     @model_validator(mode="after")
     def _one_origin(self) -> Params:
         for name, source in (("vae", self.vae.source), ("generator", self.generator.source)):
-            if self.init == "shipped" and source == "pretrained":
-                raise ValueError(f"init shipped and {name}.source pretrained: one of them; set init: scratch")
-        if self.init == "shipped" and not self.latents.normalise:
-            raise ValueError("init shipped needs latents.normalise: true (its prior knows normalised latents)")
+            if self.init != "scratch" and source == "pretrained":
+                raise ValueError(f"init {self.init} and {name}.source pretrained: one of them; set init: scratch")
+        if self.init != "scratch" and not self.latents.normalise:
+            raise ValueError(f"init {self.init} needs latents.normalise: true (its prior knows normalised latents)")
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from jscgc.config import Params, digest
+from jscgc.config import Init, Params, digest
 
 if TYPE_CHECKING:
     from jscgc.training.loop import MetricLog
@@ -43,29 +43,32 @@ STAGES = {
     "jscgc": Stage(("latents", "flow", "mambajscc_psnr"), ("seed", *RECEIVER)),
     "jscgc_fast": Stage(("latents", "jscgc"), ("seed", "precision", "link", "few_step")),
 }
-PASSED_THROUGH = ("vae", "flow")
-"""With `init: shipped`."""
+PASSED_THROUGH: dict[Init, tuple[str, ...]] = {
+    "scratch": (),
+    "shipped": ("vae", "flow"),
+    "finetune": ("vae", "flow", "mambajscc_psnr"),
+}
+"""init -> stages whose results are those that come with the package, which nothing changes."""
 SAMPLED = {"jscgc": ("sample",), "diffjscc": ("sample",)}
 """Parts that act when a system receives; the student's are its own."""
 IDLE = {"jscgc": ("jscgc.diffjscc_steps", "sample.reconstruction_guidance"), "jscgc_fast": ("jscgc.diffjscc_steps",)}
 """Keys of those parts that a system does not look at."""
 
 
-def sections(stage: str, shipped: bool) -> set[str]:
-    """All parts of params.yaml that a stage's result depends on, by its inputs too.
-
-    Args:
-        shipped: whether VAE and prior are those that come with the package, which nothing changes.
-    """
+def sections(stage: str, init: Init) -> set[str]:
+    """All parts of params.yaml that a stage's result depends on, by its inputs too."""
+    if stage in PASSED_THROUGH[init]:
+        return {"init"}
     own = STAGES[stage]
-    parts = {"init"} if shipped and stage in PASSED_THROUGH else set(own.sections)
-    return parts.union(*(sections(need, shipped) for need in own.needs if not (shipped and stage == "flow")))
+    return set(own.sections).union(*(sections(need, init) for need in own.needs))
 
 
-def acts_on(system: str, key: str, shipped: bool) -> bool:
+def acts_on(system: str, key: str, init: Init) -> bool:
     """Whether a dotted key can change how a system scores."""
-    parts = sections(system, shipped) | set(SAMPLED.get(system, ()))
+    parts = sections(system, init) | set(SAMPLED.get(system, ()))
     if any(key == idle or key.startswith(f"{idle}.") for idle in IDLE.get(system, ())):
+        return False
+    if init == "finetune" and key == "jscgc.encoder_init":
         return False
     return any(_meet(key, part) for part in parts)
 
@@ -74,7 +77,7 @@ def values(stage: str, params: Params) -> dict[str, Any]:
     """What a stage's result depends on."""
     content = params.model_dump(mode="json")
     found: dict[str, Any] = {}
-    for section in sorted(sections(stage, params.init == "shipped")):
+    for section in sorted(sections(stage, params.init)):
         value: Any = content
         for name in section.split("."):
             value = value[name]
@@ -124,7 +127,7 @@ def before(stage: str) -> list[str]:
 
 def acts_on_stage(stage: str, key: str, base: Params) -> bool:
     """Whether a dotted key changes a stage's training."""
-    return any(_meet(key, part) for part in sections(stage, base.init == "shipped"))
+    return any(_meet(key, part) for part in sections(stage, base.init))
 
 
 def _meet(key: str, part: str) -> bool:

@@ -159,7 +159,7 @@ def _check_key(key: str, space: Space, base: Params, path: Path) -> None:
     section = key.split(".")[0]
     if why := FIXED.get(section):
         raise ParamsError(f"{path}: space: {key} can't be searched: {section} {why}")
-    if not acts_on(space.system, key, base.init == "shipped"):
+    if not acts_on(space.system, key, base.init):
         raise ParamsError(
             f"{path}: space: {key} has no effect on {space.system} with init {base.init}; take it out, or sweep another system"
         )

@@ -34,7 +34,7 @@ from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.jscgc_fast import FastJscgcNet
 from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
-from jscgc.systems.store import Architecture
+from jscgc.systems.store import Architecture, Kind
 from jscgc.training.ahead import Ahead
 from jscgc.training.loop import MetricLog, resolve_device, train
 from jscgc.training.parallel import Group, LossFunction
@@ -55,7 +55,7 @@ def seeded(params: Params, name: str) -> None:
 
 
 def shipped_vae(params: Params, shipped: Path = SHIPPED) -> NanoVae:
-    """The VAE that comes with the package, for `init: shipped`.
+    """The VAE that comes with the package, for `init: shipped` and `finetune`.
 
     Raises:
         ValueError: section vae states other sizes.
@@ -63,35 +63,54 @@ def shipped_vae(params: Params, shipped: Path = SHIPPED) -> NanoVae:
     vae = load_vae(shipped / "vae")
     assert isinstance(vae, NanoVae)
     stated = {key: getattr(params.vae, key) for key in ("channels", "width", "depth")}
-    _as_shipped("vae", stated, read_json(shipped / "vae" / "model.json"))
+    _as_shipped(params, "vae", stated, read_json(shipped / "vae" / "model.json"))
     return vae
 
 
 def shipped_prior(params: Params, shipped: Path = SHIPPED) -> Generator:
-    """The prior that comes with the package, for `init: shipped`.
+    """The prior that comes with the package, for `init: shipped` and `finetune`.
 
     Raises:
         ValueError: section generator states other sizes.
     """
     found = store.load(shipped / "flow")
     stated = {key: getattr(params.generator, key) for key in ("backbone", "widths", "depth")}
-    _as_shipped("generator", stated, vars(found.architecture.generator))
+    _as_shipped(params, "generator", stated, vars(found.architecture.generator))
     assert isinstance(found.net, Generator)
     return found.net
 
 
-def _as_shipped(section: str, stated: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def _as_shipped(params: Params, section: str, stated: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     for key, value in stated.items():
         if found[key] != value:
             raise ValueError(
-                f"init shipped: the {section} that comes with the package has {key} {found[key]}, params.yaml says {value}; set "
-                f"{section}.{key}: {found[key]}, or init: scratch"
+                f"init {params.init}: the {section} that comes with the package has {key} {found[key]}, params.yaml says {value}; "
+                f"set {section}.{key}: {found[key]}, or init: scratch"
             )
+
+
+def _from_shipped(net: nn.Module, kind: Kind, params: Params) -> None:
+    """Give a network the weights of the one that comes with the package, for `init: finetune`.
+
+    Raises:
+        ValueError: the parameters describe another network.
+    """
+    found = store.load(SHIPPED / kind)
+    own, known = Architecture.of(kind, params), found.architecture
+    _as_shipped(params, "encoder", own.encoder.model_dump(), known.encoder.model_dump())
+    _as_shipped(params, "link", {"rates": own.rates}, {"rates": known.rates})
+    try:
+        net.load_state_dict(found.net.state_dict())
+    except RuntimeError:
+        raise ValueError(
+            f"init {params.init}: the {kind} that comes with the package has another generator, adapter or kind of tuning than "
+            "params.yaml; see docs/reference.md, or set init: shipped"
+        ) from None
 
 
 def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> NanoVae:
     """The nano VAE, on random crops of the training photographs."""
-    if params.init == "shipped":
+    if params.init != "scratch":
         return shipped_vae(params)
     device = resolve_device(params.device)
     seeded(params, "vae")
@@ -188,7 +207,7 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
         parts.append(part if params.latents.normalise else part.half())
     latents = torch.cat(parts)
     mean, std = torch.zeros(latents.shape[1]), torch.ones(latents.shape[1])
-    if params.init == "shipped":  # its prior knows latents by the statistics that it was trained with
+    if params.init != "scratch":  # its prior knows latents by the statistics that it was trained with
         known = store.load(SHIPPED / "flow").latents
         mean, std = torch.tensor(known.mean), torch.tensor(known.std)
     elif params.latents.normalise:
@@ -303,7 +322,7 @@ def _train_on_latents(
 
 def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -> Generator:
     """The unconditional prior; shipped and pretrained ones are passed through, the latter with the empty prompt's features."""
-    if params.init == "shipped":
+    if params.init != "scratch":
         return shipped_prior(params)
     seeded(params, "flow")
     prior = store.build(Architecture.of("flow", params), read_statistics(latents))
@@ -326,10 +345,13 @@ def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -
 
 
 def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog, until: int | None = None) -> Codec:
-    """The reconstruction codec, mambajscc_psnr; `until` as of `loop.train`."""
+    """The reconstruction codec, mambajscc_psnr (with `init: finetune` the shipped one); `until` as of `loop.train`."""
     seeded(params, "mambajscc_psnr")
     codec = store.build(Architecture.of("mambajscc_psnr", params), read_statistics(latents))
     assert isinstance(codec, Codec)
+    if params.init == "finetune":
+        _from_shipped(codec, "mambajscc_psnr", params)
+        return codec.eval()
     codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
     _train_on_latents(
         codec,
@@ -370,7 +392,9 @@ def train_jscgc(
     net = store.build(Architecture.of("jscgc", params), read_statistics(latents))
     assert isinstance(net, JscgcNet)
     _prior(net, params, flow)
-    if params.jscgc.encoder_init == "mambajscc_psnr":
+    if params.init == "finetune":
+        _from_shipped(net, "jscgc", params)
+    elif params.jscgc.encoder_init == "mambajscc_psnr":
         trained = store.load(codec).net
         net.encoder.load_state_dict(trained.encoder.state_dict())
         net.refiner.load_state_dict(trained.decoder.state_dict())
@@ -417,6 +441,8 @@ def train_diffjscc(
     net = store.build(Architecture.of("diffjscc", params), read_statistics(latents))
     assert isinstance(net, DiffJsccNet)
     _prior(net, params, flow)
+    if params.init == "finetune":
+        _from_shipped(net, "diffjscc", params)
     net.codec.load_state_dict(store.load(codec).net.state_dict())
     _train_receiver(net, params, latents, folder, log, "diffjscc", until)
     return net
