@@ -84,8 +84,8 @@ def _as_shipped(params: Params, section: str, stated: Mapping[str, Any], found: 
     for key, value in stated.items():
         if found[key] != value:
             raise ValueError(
-                f"init {params.init}: the {section} that comes with the package has {key} {found[key]}, params.yaml says {value}; "
-                f"set {section}.{key}: {found[key]}, or init: scratch"
+                f"init {params.init}: the {section} that comes with the package has {key} {found[key]}, params.yaml says "
+                f"{value}; set {section}.{key}: {found[key]}, or init: scratch"
             )
 
 

@@ -86,6 +86,61 @@ def test_what_ships_has_the_sizes_that_the_parameters_state(nano, section, key, 
         make(nano.model_copy(update={section: changed}))
 
 
+@pytest.fixture(scope="module")
+def finetune(nano, tmp_path_factory):
+    """Parameters that train the shipped JSCGC and DiffJSCC on, by steps too small to move them; latents and folders as
+    stages leave them."""
+    place = tmp_path_factory.mktemp("finetune")
+    own = nano.jscgc
+    training = own.train.model_copy(update={"steps": 2, "batch_size": 2, "learning_rate": 1e-9, "ema_decay": 0.0})
+    update = {"tuning": "full", "condition_dropout": 0.1, "train": training, "diffjscc_steps": None}
+    params = nano.model_copy(update={"init": "finetune", "jscgc": own.model_copy(update=update)})
+    prepare(DataParams(source="builtin", max_photos=1), 0, place / "photos")
+    save_vae(place / "vae", params.vae, recipes.train_vae(params, place / "photos", place / "run", ignore))
+    statistics = recipes.extract_latents(params, place / "photos", place / "vae", place / "latents")
+    codec = recipes.train_codec(params, place / "latents", place / "run", ignore)
+    assert not list(place.glob("run/*")), "the codec is passed through"
+    store.save(place / "codec", Architecture.of("mambajscc_psnr", params), statistics, codec)
+    prior = recipes.pretrain_flow(params, place / "latents", place / "run", ignore)
+    store.save(place / "flow", Architecture.of("flow", params), statistics, prior)
+    return params, place
+
+
+@pytest.mark.parametrize("kind", ["jscgc", "diffjscc"])
+def test_finetuning_goes_on_from_the_shipped_models(finetune, tmp_path, kind):
+    params, place = finetune
+    recipe = recipes.train_jscgc if kind == "jscgc" else recipes.train_diffjscc
+    folder = tmp_path / "run"
+    net = recipe(params, place / "latents", place / "flow", place / "codec", folder, ignore)
+    shipped = state(store.load(SHIPPED / kind).net)
+    moved = state(net)
+    assert moved.keys() == shipped.keys()
+    for name, value in shipped.items():
+        assert torch.allclose(moved[name], value, rtol=0, atol=1e-6), name
+    assert not same(moved, shipped), "nothing was trained"
+    codec = state(store.load(SHIPPED / "mambajscc_psnr").net)
+    assert same(state(store.load(place / "codec").net), codec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"encoder": {"widths": [128, 128, 128, 64]}},
+            r"init finetune: the encoder .* has widths \[128, 128, 128, 128\]",
+        ),
+        ({"link": {"rates": [2, 8]}}, r"init finetune: the link .* set link\.rates: \[1, 2, 4, 8, 16, 32, 60\]"),
+        ({"jscgc": {"tuning": "lora"}}, "another generator, adapter or kind of tuning"),
+    ],
+)
+def test_finetuning_another_network_is_refused(finetune, tmp_path, changes, said):
+    params, place = finetune
+    for section, values in changes.items():
+        params = params.model_copy(update={section: getattr(params, section).model_copy(update=values)})
+    with pytest.raises(ValueError, match=said):
+        recipes.train_jscgc(params, place / "latents", place / "flow", place / "codec", tmp_path, ignore)
+
+
 def train_jscgc(params, latents, trained, folder, **changes):
     params = params.model_copy(update={"jscgc": params.jscgc.model_copy(update=changes)})
     return recipes.train_jscgc(params, latents, trained / "flow", trained / "codec", folder, ignore)
