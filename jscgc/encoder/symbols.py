@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,34 @@ class SymbolEncoder(nn.Module, ABC):
     def _ordered(self, latents: Tensor, snr_db: Tensor) -> Tensor:
         real, imaginary = self.planes(latents, snr_db).float().chunk(2, dim=1)
         return torch.complex(real.contiguous(), imaginary.contiguous())
+
+
+def leading_planes(
+    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], max_rate: int, rate: int, spread: int
+) -> dict[str, Tensor]:
+    """The weights of an encoder (or decoder) of `max_rate` planes for one of `rate` that is otherwise alike: symbols are ordered,
+    so its first planes are a whole code.
+
+    Args:
+        weights: by their names.
+        own: those of the smaller network, for their shapes.
+        spread: positions of the 1/16 grid along a side that a position of the network carries.
+
+    Raises:
+        ValueError: there are fewer planes than `rate`.
+    """
+    if rate > max_rate:
+        raise ValueError(f"weights for {max_rate} complex symbols per position can't start a network for {rate}")
+    planes = max_rate * spread**2
+
+    def cut(value: Tensor, shape: torch.Size) -> Tensor:
+        for dim, size in enumerate(shape):
+            if value.shape[dim] != size and value.shape[dim] % planes == 0:
+                parts = torch.split(value, planes, dim)  # real and imaginary parts, ...
+                value = torch.cat([part.narrow(dim, 0, rate * spread**2) for part in parts], dim)
+        return value
+
+    return {name: cut(value, own[name].shape) if name in own else value for name, value in weights.items()}
 
 
 def sent(rates: Tensor, max_rate: int) -> Tensor:

@@ -13,7 +13,7 @@ from jscgc.channel.receiver import Received, features
 from jscgc.config import EncoderParams, LinkParams
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder
 from jscgc.encoder.klt import start_linear
-from jscgc.encoder.symbols import SymbolEncoder
+from jscgc.encoder.symbols import SymbolEncoder, leading_planes
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
 from jscgc.systems.links import draw_link
@@ -46,6 +46,16 @@ class Codec(nn.Module):
         """Before training: the linear codes start as the Karhunen-Loeve transform of these latents [N,C,h,w], see klt.py."""
         if isinstance(self.encoder, MambaEncoder) and isinstance(self.decoder, MambaDecoder):
             start_linear(self.encoder, self.decoder, latents)
+
+    def give(self, encoder: SymbolEncoder, decoder: nn.Module) -> None:
+        """Start networks like these with their weights; networks for lower rates with those of the planes that they have.
+
+        Raises:
+            ValueError: they are for higher rates.
+        """
+        planes = self.encoder.max_rate, encoder.max_rate, getattr(encoder, "spread", 1)
+        for own, other in ((self.encoder, encoder), (self.decoder, decoder)):
+            other.load_state_dict(leading_planes(own.state_dict(), other.state_dict(), *planes))
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter."""

@@ -395,9 +395,7 @@ def train_jscgc(
     if params.init == "finetune":
         _from_shipped(net, "jscgc", params)
     elif params.jscgc.encoder_init == "mambajscc_psnr":
-        trained = store.load(codec).net
-        net.encoder.load_state_dict(trained.encoder.state_dict())
-        net.refiner.load_state_dict(trained.decoder.state_dict())
+        store.load(codec).net.give(net.encoder, net.refiner)
     net.encoder.requires_grad_(params.jscgc.encoder_learns)
     _train_receiver(net, params, latents, folder, log, "jscgc", until)
     return net
@@ -443,7 +441,7 @@ def train_diffjscc(
     _prior(net, params, flow)
     if params.init == "finetune":
         _from_shipped(net, "diffjscc", params)
-    net.codec.load_state_dict(store.load(codec).net.state_dict())
+    store.load(codec).net.give(net.codec.encoder, net.codec.decoder)
     _train_receiver(net, params, latents, folder, log, "diffjscc", until)
     return net
 

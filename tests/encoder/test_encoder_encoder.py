@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jscgc.config import EncoderParams
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder, latent_to_grid
+from jscgc.encoder.symbols import leading_planes
 
 CHANNELS, MAX_RATE = 4, 6
 HALVING = EncoderParams(widths=[8, 16], depths=[1, 1], downsample=[1, 2], state=4, head=4)
@@ -138,3 +139,27 @@ def test_the_decoder_uses_symbols_and_snr():
         first = decoder(planes, torch.tensor([5.0]))
         assert not torch.allclose(first, decoder(-planes, torch.tensor([5.0])), atol=1e-3)
         assert not torch.allclose(first, decoder(planes, torch.tensor([-5.0])), atol=1e-3)
+
+
+@pytest.mark.parametrize(("factor", "downsample"), [(8, [1, 2]), (32, [1, 1])])
+def test_the_leading_planes_of_a_codec_are_a_codec(filled, factor, downsample):
+    """As one network for all rates, sent at a low one: also where a latent position carries four of the grid."""
+    params = EncoderParams(widths=[8, 16], depths=[1, 1], downsample=downsample, state=4, head=4)
+    torch.manual_seed(0)
+    wide = filled(MambaEncoder(4, params, 12, factor)), filled(MambaDecoder(4, params, 12, factor))
+    narrow = MambaEncoder(4, params, 3, factor), MambaDecoder(4, params, 3, factor)
+    spread = wide[0].spread
+    for large, small in zip(wide, narrow, strict=True):
+        small.load_state_dict(leading_planes(large.state_dict(), small.state_dict(), 12, 3, spread))
+    latents, snr_db = torch.randn(2, 4, 8, 8), torch.tensor([0.0, 10.0])
+    symbols = narrow[0](latents, snr_db, 3)
+    assert torch.allclose(symbols, wide[0](latents, snr_db, 3), atol=1e-6)
+    received = torch.randn(2, 3, 3, *symbols.shape[-2:])
+    padded = torch.cat([received, torch.zeros(2, 3, 9, *symbols.shape[-2:])], dim=2)
+    found = narrow[1](received.flatten(1, 2), snr_db)
+    assert torch.allclose(found, wide[1](padded.flatten(1, 2), snr_db), atol=1e-5)
+
+
+def test_planes_that_are_not_there_are_an_error():
+    with pytest.raises(ValueError, match="weights for 8 complex symbols per position can't start a network for 60"):
+        leading_planes({}, {}, 8, 60, 1)

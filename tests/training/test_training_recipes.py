@@ -146,6 +146,14 @@ def train_jscgc(params, latents, trained, folder, **changes):
     return recipes.train_jscgc(params, latents, trained / "flow", trained / "codec", folder, ignore)
 
 
+@pytest.mark.parametrize("recipe", [recipes.train_jscgc, recipes.train_diffjscc])
+def test_a_codec_for_more_rates_starts_a_system_for_fewer(params, latents, trained, tmp_path, recipe):
+    fewer = params.model_copy(update={"link": params.link.model_copy(update={"rates": [2]})})
+    net = recipe(fewer, latents, trained / "flow", trained / "codec", tmp_path, ignore)
+    encoder = net.encoder if recipe is recipes.train_jscgc else net.codec.encoder
+    assert encoder.max_rate == 2
+
+
 def test_jscgc_freezes_the_prior_that_it_was_given(params, latents, trained, tmp_path):
     net = train_jscgc(params, latents, trained, tmp_path)
     assert same(state(net.receiver.prior), load_file(trained / "flow" / "weights.safetensors"))
