@@ -96,7 +96,7 @@ def tune(
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new one prints its tables on stdout, however silent it is asked to be
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what it has to say of trials, the search says
-    with session(workers) as resources:
+    with session(workers, quiet=True) as resources:
         import ray
         from ray import tune as ray_tune
 
