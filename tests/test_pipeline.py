@@ -335,7 +335,13 @@ def started(folder: Path, name: str) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("name", TRAININGS)
+EVERY_TIME = ("train_vae", "train_baselines_mambajscc_psnr", "train_jscgc")
+"""The others take the same path through the same loop and, together, minutes."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in EVERY_TIME else pytest.param(name, marks=pytest.mark.slow) for name in TRAININGS]
+)
 def test_killed_training_goes_on_and_ends_bitwise_the_same(clone: Path, tmp_path: Path, name: str) -> None:
     folder, (model, command) = tmp_path / "killed", TRAININGS[name]
     shutil.copytree(clone, folder, symlinks=True, ignore=shutil.ignore_patterns("cache"))
@@ -359,7 +365,8 @@ def test_killed_training_goes_on_and_ends_bitwise_the_same(clone: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(signal.SIGINT, "interrupted; `dvc repro` goes on"), (signal.SIGTERM, "")]
+    ("number", "said"),
+    [(signal.SIGINT, "interrupted; `dvc repro` goes on"), pytest.param(signal.SIGTERM, "", marks=pytest.mark.slow)],
 )
 def test_a_stopped_training_says_so_and_leaves_no_output(clone: Path, tmp_path: Path, number: int, said: str) -> None:
     folder = tmp_path / "stopped"

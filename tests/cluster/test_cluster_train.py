@@ -64,6 +64,7 @@ def test_a_loss_that_is_not_finite_ends_it_with_the_step_s_inputs(nodes, tmp_pat
     assert report["step"] == 5 and report["inputs"] == {"10": ["image 10"], "11": ["image 11"]}
 
 
+@pytest.mark.slow
 def test_a_bug_ends_it_after_some_tries(nodes, tmp_path, monkeypatch):
     monkeypatch.setattr("jscgc.cluster.train.RETRIES", 0)
     with pytest.raises(

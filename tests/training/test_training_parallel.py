@@ -121,7 +121,7 @@ def jscgc_worker(rank: int, port: int, arguments, folder: Path) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_jscgc_itself_on_two_workers(params, latent_cache, tmp_path, strategy):
     """The real network and loss: gradient through channel and scan, dropped conditions, averages, learning rates by part."""
     training = params.jscgc.train.model_copy(update={"steps": 4, "parts": 2, "batch_size": 3, "ema_decay": 0.9})
