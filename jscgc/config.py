@@ -534,7 +534,9 @@ class Params(Section):
     @model_validator(mode="after")
     def _workers_share_parts(self) -> Params:
         workers, own = self.distributed.workers, self.baselines
-        trained = {"codec": self.codec, "jscgc.train": self.jscgc.train}
+        trained = {"jscgc.train": self.jscgc.train}
+        if self.init != "finetune":
+            trained["codec"] = self.codec
         if self.init == "scratch":
             trained |= {"vae.train": self.vae.train, "generator.train": self.generator.train}
         if own.pixels.codecs:

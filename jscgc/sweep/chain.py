@@ -53,6 +53,12 @@ SAMPLED = {"jscgc": ("sample",), "diffjscc": ("sample",)}
 """Parts that act when a system receives; the student's are its own."""
 IDLE = {"jscgc": ("jscgc.diffjscc_steps", "sample.reconstruction_guidance"), "jscgc_fast": ("jscgc.diffjscc_steps",)}
 """Keys of those parts that a system does not look at."""
+UNUSED: dict[Init, tuple[str, ...]] = {
+    "scratch": (),
+    "shipped": ("generator.train",),
+    "finetune": ("generator.train", "jscgc.encoder_init"),
+}
+"""Keys of those parts that act on nothing."""
 
 
 def sections(stage: str, init: Init) -> set[str]:
@@ -66,9 +72,7 @@ def sections(stage: str, init: Init) -> set[str]:
 def acts_on(system: str, key: str, init: Init) -> bool:
     """Whether a dotted key can change how a system scores."""
     parts = sections(system, init) | set(SAMPLED.get(system, ()))
-    if any(key == idle or key.startswith(f"{idle}.") for idle in IDLE.get(system, ())):
-        return False
-    if init == "finetune" and key == "jscgc.encoder_init":
+    if any(key == idle or key.startswith(f"{idle}.") for idle in (*IDLE.get(system, ()), *UNUSED[init])):
         return False
     return any(_meet(key, part) for part in parts)
 

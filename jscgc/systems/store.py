@@ -251,11 +251,8 @@ def _built(architecture: Architecture, latents: LatentStatistics, folder: Path) 
     try:
         return build(architecture, latents)
     except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
-        raise ValueError(f"{folder / 'model.json'}: no such network can be built ({_line(error)})") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(f"{error or type(error).__name__}".split())[:300]
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{folder / 'model.json'}: no such network can be built ({reason:.600})") from None
 
 
 def trained_systems(models: Path) -> list[str]:
