@@ -185,6 +185,8 @@ class EncoderParams(Section):
     downsample: list[Literal[1, 2, 4]]
     state: Width
     head: Width
+    window: Annotated[int, Field(ge=0, multiple_of=16)] = 0
+    """Side in pixels of the photo of the squares within which scans stay; 0: the whole photo, as published."""
 
     @model_validator(mode="after")
     def _same_lengths(self) -> EncoderParams:
@@ -502,8 +504,8 @@ class Params(Section):
     init: Init = "scratch"
     """Where models come from. `scratch`: all are trained. `shipped`: VAE and prior are those that come with the package, passed
     through, with the latents' statistics they were trained with; sections vae and generator must then state their sizes.
-    `finetune`: mambajscc_psnr too, and JSCGC and DiffJSCC are trained on from those that come with the package; then also
-    encoder, link.rates and jscgc.adapter must be theirs, and jscgc.encoder_init has no say."""
+    `finetune`: mambajscc_psnr, JSCGC and DiffJSCC, too, are trained on from those that come with the package; then also encoder,
+    link.rates and jscgc.adapter must be theirs, and jscgc.encoder_init has no say."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -534,9 +536,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _workers_share_parts(self) -> Params:
         workers, own = self.distributed.workers, self.baselines
-        trained = {"jscgc.train": self.jscgc.train}
-        if self.init != "finetune":
-            trained["codec"] = self.codec
+        trained = {"codec": self.codec, "jscgc.train": self.jscgc.train}
         if self.init == "scratch":
             trained |= {"vae.train": self.vae.train, "generator.train": self.generator.train}
         if own.pixels.codecs:

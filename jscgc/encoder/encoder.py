@@ -35,10 +35,12 @@ def patch_embedding(channels: int, width: int, factor: int) -> nn.Conv2d:
 class Stage(nn.Module):
     """Patch embedding (or, in the decoder, nothing) and visual state-space blocks."""
 
-    def __init__(self, embed: nn.Module, width: int, depth: int, params: EncoderParams) -> None:
+    def __init__(self, embed: nn.Module, width: int, depth: int, params: EncoderParams, factor: int) -> None:
+        """factor: how many pixels of the photo a position of its blocks is wide."""
         super().__init__()
         self.embed = embed
-        self.blocks = nn.ModuleList(VssBlock(width, params.state, params.head) for _ in range(depth))
+        window = max(1, params.window // factor) if params.window else 0
+        self.blocks = nn.ModuleList(VssBlock(width, params.state, params.head, window) for _ in range(depth))
 
     def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
         x = self.embed(x)
@@ -70,9 +72,10 @@ class MambaEncoder(SymbolEncoder):
                 f"encoder.downsample must multiply to {self.down} (from 1/{factor} of the photo to 1/{GRID}), got "
                 f"{params.downsample}"
             )
-        stages, previous = [], channels
-        for width, depth, factor in zip(params.widths, params.depths, params.downsample, strict=True):
-            stages.append(Stage(patch_embedding(previous, width, factor), width, depth, params))
+        stages, previous, pixels = [], channels, factor
+        for width, depth, down in zip(params.widths, params.depths, params.downsample, strict=True):
+            pixels *= down
+            stages.append(Stage(patch_embedding(previous, width, down), width, depth, params, pixels))
             previous = width
         self.stages = nn.ModuleList(stages)
         symbols = 2 * max_rate * self.spread**2
@@ -106,11 +109,13 @@ class MambaDecoder(nn.Module):
         self.from_symbols = nn.Sequential(nn.PixelUnshuffle(spread), first)
         stages: list[nn.Module] = []
         ups: list[nn.Module] = []
-        for i, (width, depth, factor) in enumerate(zip(widths, depths, factors, strict=True)):
-            stages.append(Stage(nn.Identity(), width, depth, params))
+        pixels = factor * down
+        for i, (width, depth, up) in enumerate(zip(widths, depths, factors, strict=True)):
+            stages.append(Stage(nn.Identity(), width, depth, params, pixels))
+            pixels //= up
             following = widths[i + 1] if i + 1 < len(widths) else width
-            if factor > 1:
-                ups.append(nn.Sequential(nn.Conv2d(width, factor**2 * following, 1), nn.PixelShuffle(factor)))
+            if up > 1:
+                ups.append(nn.Sequential(nn.Conv2d(width, up**2 * following, 1), nn.PixelShuffle(up)))
             else:
                 ups.append(nn.Conv2d(width, following, 1))
         self.stages, self.ups = nn.ModuleList(stages), nn.ModuleList(ups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange, repeat
@@ -33,6 +34,59 @@ def write(y: Tensor, direction: int, height: int, width: int) -> Tensor:
     return image
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Squares of `side` positions that cover a map of height x width; where they do not fit evenly, they overlap.
+
+    Scans stay within one: a scan along a whole photograph carries states that no training crop ever built up. Trained on
+    128-pixel crops and read whole, a codec lost 1.1 dB on photographs of 320x448 pixels against the same one read in pieces
+    (docs/reference.md).
+    """
+
+    height: int
+    width: int
+    side: int
+
+    def cut(self, x: Tensor) -> Tensor:
+        """[B,D,height,width] -> [B n,D,h,w], the n windows of an image one after another."""
+        rows, columns = (self._positions(length, x.device) for length in (self.height, self.width))
+        if rows.numel() != self.height:
+            x = x.index_select(2, rows.flatten())
+        if columns.numel() != self.width:
+            x = x.index_select(3, columns.flatten())
+        cut: Tensor = rearrange(x, "b d (i h) (j w) -> (b i j) d h w", i=len(rows), j=len(columns))
+        return cut
+
+    def paste(self, x: Tensor) -> Tensor:
+        """The inverse of `cut`; where windows overlap, their mean."""
+        rows, columns = (self._positions(length, x.device) for length in (self.height, self.width))
+        x = rearrange(x, "(b i j) d h w -> b d (i h) (j w)", i=len(rows), j=len(columns))
+        return _gathered(_gathered(x, 2, rows, self.height), 3, columns, self.width)
+
+    def count(self) -> int:
+        """How many windows an image has."""
+        return -(-self.height // self.side) * -(-self.width // self.side)
+
+    def _positions(self, length: int, device: torch.device) -> Tensor:
+        """Windows' positions along an axis, [n, side]: the first starts at 0, the last ends at `length`."""
+        side = min(self.side, length)
+        count = -(-length // side)
+        starts = torch.linspace(0, length - side, count, dtype=torch.float64).round().long()
+        return (starts[:, None] + torch.arange(side)).to(device)
+
+
+def _gathered(x: Tensor, dim: int, positions: Tensor, length: int) -> Tensor:
+    """What lies at equal positions along an axis, averaged: that axis then has `length` entries."""
+    if positions.numel() == length:
+        return x
+    at = positions.flatten()
+    shape = list(x.shape)
+    shape[dim] = length
+    times = torch.bincount(at, minlength=length).to(x.dtype)
+    sums = x.new_zeros(shape).index_add(dim, at, x)
+    return sums / times.reshape([-1 if axis == dim else 1 for axis in range(x.ndim)])
+
+
 class ChannelNorm(nn.Module):
     """Layer normalisation over the channels of [B,D,h,w], position by position."""
 
@@ -57,13 +111,14 @@ class VssBlock(nn.Module):
         width: channels D, a multiple of `head`.
         state: N, entries of the state per channel.
         head: P, channels that share one decay.
+        window: side of the squares within which the scans stay, in positions; 0: the whole image, as published.
     """
 
-    def __init__(self, width: int, state: int, head: int) -> None:
+    def __init__(self, width: int, state: int, head: int, window: int = 0) -> None:
         super().__init__()
         if width % head:
             raise ValueError(f"encoder width {width} must be a multiple of encoder.head {head}")
-        self.state, self.head, self.heads = state, head, width // head
+        self.state, self.head, self.heads, self.window = state, head, width // head, window
         self.norm = ChannelNorm(width)
         self.inner = nn.Conv2d(width, 2 * width, 1)
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
@@ -84,6 +139,9 @@ class VssBlock(nn.Module):
         snr = (snr_db / 10).to(x) / math.sqrt(self.state)
         sign = 1 - 2 * (torch.arange(self.head, device=x.device, dtype=x.dtype) % 2)
         constant = snr[:, None] * sign
+        windows = Windows(image.shape[-2], image.shape[-1], self.window) if self.window else None
+        if windows is not None:
+            image, constant = windows.cut(image), constant.repeat_interleave(windows.count(), 0)
         if image.is_cuda and image.shape[-2] * image.shape[-1] <= TOGETHER:
             merged = self._scan(image, constant, range(DIRECTIONS))
         else:
@@ -91,6 +149,8 @@ class VssBlock(nn.Module):
             merged = torch.zeros_like(image)
             for direction in range(DIRECTIONS):
                 merged = merged + self._scan(image, constant, [direction])
+        if windows is not None:
+            merged = windows.paste(merged)
         output: Tensor = x + self.out(self.out_norm(merged) * F.silu(gate))
         return output
 

@@ -68,7 +68,8 @@ def _segment(
 ) -> tuple[Tensor, Tensor]:
     """y_BLHP and the state after the last step."""
     length, groups = x_BLHP.shape[1], B_BLGN.shape[2]
-    chunk = min(CHUNK, length)
+    # Of equal chunks, so that hardly anything is padded.
+    chunk = -(-length // -(-length // CHUNK))
     tail = -length % chunk
     # Padding with dt = 0 is a step that neither decays nor writes.
     split = "b (k q) (g r) p -> b k g r q p"

@@ -345,14 +345,14 @@ def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -
 
 
 def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog, until: int | None = None) -> Codec:
-    """The reconstruction codec, mambajscc_psnr (with `init: finetune` the shipped one); `until` as of `loop.train`."""
+    """The reconstruction codec, mambajscc_psnr (with `init: finetune` the shipped one trained on); `until` as of `loop.train`."""
     seeded(params, "mambajscc_psnr")
     codec = store.build(Architecture.of("mambajscc_psnr", params), read_statistics(latents))
     assert isinstance(codec, Codec)
     if params.init == "finetune":
         _from_shipped(codec, "mambajscc_psnr", params)
-        return codec.eval()
-    codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
+    else:
+        codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
     _train_on_latents(
         codec,
         params,
@@ -538,5 +538,6 @@ def _train_receiver(
         return net.loss(x, link, own, params.objective, generator)
 
     # What the codec has learnt is refined, not learnt anew.
-    started = dict.fromkeys(("encoder.", "refiner."), own.codec_rate) if own.encoder_init != "random" else None
+    known = params.init == "finetune" or own.encoder_init == "mambajscc_psnr"
+    started = dict.fromkeys(("encoder.", "refiner."), own.codec_rate) if known else None
     _train_on_latents(net, params, train_params, latents, folder, log, name, loss, started, until)

@@ -163,3 +163,16 @@ def test_the_leading_planes_of_a_codec_are_a_codec(filled, factor, downsample):
 def test_planes_that_are_not_there_are_an_error():
     with pytest.raises(ValueError, match="weights for 8 complex symbols per position can't start a network for 60"):
         leading_planes({}, {}, 8, 60, 1)
+
+
+@pytest.mark.parametrize(("factor", "params"), EVERY_VAE)
+def test_a_window_covers_the_same_pixels_at_every_stage(factor, params):
+    params = params.model_copy(update={"window": 64})
+    for net in (MambaEncoder(CHANNELS, params, MAX_RATE, factor), MambaDecoder(CHANNELS, params, MAX_RATE, factor)):
+        positions = [stage.blocks[0].window for stage in net.stages]
+        assert positions == {
+            4: [8, 4] if isinstance(net, MambaEncoder) else [4, 8],
+            8: [8, 4] if isinstance(net, MambaEncoder) else [4, 8],
+            16: [4, 4],
+            32: [2, 2],
+        }[factor]

@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jscgc.encoder import mamba
-from jscgc.encoder.mamba import DIRECTIONS, VssBlock, read, write
+from jscgc.encoder.mamba import DIRECTIONS, VssBlock, Windows, read, write
 from jscgc.encoder.scan import scan_reference
 
 SIZES = st.tuples(st.integers(1, 6), st.integers(1, 6))
@@ -83,6 +83,62 @@ def test_the_block_mixes_the_whole_image():
     x.requires_grad_()
     net(x, torch.zeros(1))[0, :, 2, 3].sum().backward()
     assert (x.grad.abs().sum(1) > 0).all()
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 8))
+@example(9, 11, 4)
+@example(8, 12, 4)
+def test_pasting_windows_undoes_cutting_them(height, width, side):
+    windows, image = Windows(height, width, side), torch.randn(2, 3, height, width)
+    cut = windows.cut(image)
+    assert cut.shape == (2 * windows.count(), 3, min(side, height), min(side, width))
+    assert torch.allclose(windows.paste(cut), image, atol=1e-6)
+    # Every window is a piece of the image as it lies there, the image's own ones together.
+    pieces = image.unfold(2, cut.shape[2], 1).unfold(3, cut.shape[3], 1)
+    for index, window in enumerate(cut):
+        own = pieces[index // windows.count()].flatten(1, 2).movedim(1, 0)
+        assert (own == window).flatten(1).all(1).any()
+
+
+def test_overlapping_windows_are_averaged():
+    # Five positions, three wide: windows at 0..2 and 2..4 share the third.
+    windows = Windows(1, 5, 3)
+    cut = windows.cut(torch.zeros(1, 1, 1, 5)) + torch.tensor([1.0, 3.0])[:, None, None, None]
+    assert windows.paste(cut).flatten().tolist() == [1, 1, 2, 3, 3]
+
+
+def windowed(window: int) -> VssBlock:
+    torch.manual_seed(0)
+    return VssBlock(8, state=4, head=4, window=window)
+
+
+def test_a_window_around_everything_is_none():
+    x, snr_db = torch.randn(2, 8, 5, 7), torch.tensor([3.0, -2.0])
+    assert torch.allclose(windowed(7)(x, snr_db), windowed(0)(x, snr_db), atol=1e-6)
+
+
+def test_scans_stay_within_their_window():
+    net, image, constant = windowed(4), torch.randn(1, 8, 8, 12), torch.ones(1, 4)
+    x = image.clone().requires_grad_()
+    net(x, torch.zeros(1))[0, :, 1, 1].sum().backward()
+    # Beyond the window only what the 3x3 convolution reads there.
+    assert (x.grad[0].abs().sum(0) > 0).nonzero().amax(0).tolist() == [4, 4]
+    windows = Windows(8, 12, 4)
+    with torch.no_grad():
+        within = net._scan(windows.cut(image), constant.expand(6, -1), range(DIRECTIONS))
+        alone = net._scan(image[:, :, 4:, 8:], constant, range(DIRECTIONS))
+    assert torch.allclose(windows.paste(within)[:, :, 4:, 8:], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (8, 8), (9, 14)])
+def test_the_windows_gradient_is_the_function_s(size):
+    net = windowed(4).double()
+    x = torch.randn(1, 8, *size, dtype=torch.float64, requires_grad=True)
+    direction = torch.randn_like(x)
+    (slope,) = torch.autograd.grad(net(x, torch.ones(1)).pow(2).sum(), x)
+    with torch.no_grad():
+        ahead, behind = (net(x + h * direction, torch.ones(1)).pow(2).sum() for h in (1e-5, -1e-5))
+    assert torch.allclose((slope * direction).sum(), (ahead - behind) / 2e-5, rtol=1e-6)
 
 
 def test_a_width_that_heads_do_not_divide_is_an_error():
