@@ -335,7 +335,9 @@ def _print(title: str, rows: Iterable[dict[str, Any]], found: dict[str, Any]) ->
     from rich.table import Table
 
     shown = list(rows)
-    table = Table(*(shown[0] if shown else ()), title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for name in shown[0] if shown else ():
+        table.add_column(name, overflow="fold")
     for row in shown:
         table.add_row(*_cells(row))
     console = Console()

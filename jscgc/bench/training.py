@@ -1,12 +1,15 @@
-"""`jscgc bench train`: training steps beside what the machine's matrix products could do in the same time."""
+"""`jscgc bench train`: training steps beside what the machine's matrix products could do in the same time, and where their time
+goes."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from jscgc.bench.measure import Work, compare
@@ -20,13 +23,15 @@ from jscgc.systems.store import Architecture, Kind, build
 SIDE = 2048
 """Of the square matrices whose product is the limit."""
 LIMIT = "matrix product"
+PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 TRAINED: tuple[Kind, ...] = ("flow", "mambajscc_psnr", "jscgc", "diffjscc")
 Losses = Callable[[], Mapping[str, Tensor]]
 
 
 def bench_training(params: Params, rounds: int, device: str) -> Iterator[dict[str, Any]]:
     """Rows of network, batch, gflop (of one step's matrix products and convolutions, a multiply-add as two), ms,
-    steps_per_second, gflop_per_second, share_of_limit (median of pairs with the matrix product, whose row is the first).
+    steps_per_second, gflop_per_second, share_of_limit (median of pairs with the matrix product, whose row is the first),
+    share_in_products (of the step's time, what these take by themselves) and operators (how many are called in a step).
 
     A step is loss, gradients, their norm and AdamW, in float32, on latents of random numbers (no step's time depends on them).
 
@@ -54,7 +59,36 @@ def bench_training(params: Params, rounds: int, device: str) -> Iterator[dict[st
             "steps_per_second": 1000 / measured.ms,
             "gflop_per_second": 1000 * gflop[name] / measured.ms,
             "share_of_limit": gflop[name] / gflop[LIMIT] / measured.ratio,
+            **_share(works[name], measured.ms),
         }
+
+
+def _share(step: Work, ms: float) -> dict[str, float]:
+    """Of a step that takes `ms`: how much of it matrix products and convolutions take, and how many operators it calls."""
+    with Operators() as operators:
+        step()
+    return {"share_in_products": operators.products_ms / ms, "operators": operators.calls}
+
+
+class Operators(TorchDispatchMode):
+    """Counts torch's operators and times the matrix products and convolutions among them, gradients' too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.products_ms = 0, 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls += 1
+        name = func.overloadpacket.__name__
+        if name not in PRODUCTS and "conv" not in name:
+            return func(*args, **(kwargs or {}))
+        waits = torch.cuda.synchronize if any(isinstance(x, Tensor) and x.is_cuda for x in args) else lambda: None
+        waits()
+        start = time.perf_counter()
+        output = func(*args, **(kwargs or {}))
+        waits()
+        self.products_ms += 1000 * (time.perf_counter() - start)
+        return output
 
 
 def _trained(kind: Kind, params: Params, device: str) -> tuple[Losses, nn.Module, int]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from jscgc.bench import training
-from jscgc.bench.training import LIMIT, SIDE, TRAINED, bench_training
+from jscgc.bench.training import LIMIT, SIDE, TRAINED, Operators, bench_training
 from jscgc.cli import main
 from jscgc.config import Params
 
@@ -27,6 +29,25 @@ def test_every_network_has_its_row_and_its_share(params: Params, monkeypatch: py
         ratio = row["gflop_per_second"] / rows[LIMIT]["gflop_per_second"]
         assert row["share_of_limit"] == pytest.approx(ratio)
     assert rows["jscgc"]["gflop"] > rows["flow"]["gflop"]  # with encoder, channel, Refiner and adapter
+    assert all(rows[name]["share_in_products"] > 0 for name in TRAINED)
+    # The scans are hundreds of small operators.
+    assert rows["mambajscc_psnr"]["operators"] > rows["flow"]["operators"] > 100 > rows[LIMIT]["operators"]
+
+
+def test_products_are_told_from_other_operators_in_gradients_too() -> None:
+    x, w = torch.randn(300, 300), torch.randn(300, 300, requires_grad=True)
+    kernel = torch.randn(4, 3, 3, 3, requires_grad=True)
+
+    def calls_and_time(work: Callable[[], object]) -> tuple[int, bool]:
+        with Operators() as operators:
+            work()
+        return operators.calls, operators.products_ms > 0
+
+    product = x @ w
+    assert calls_and_time(lambda: x @ w.detach()) == (2, True)  # detach is one, too
+    assert calls_and_time(lambda: x * x) == (1, False)
+    assert calls_and_time(lambda: product.backward(torch.ones_like(product)))[1]
+    assert calls_and_time(lambda: F.conv2d(torch.ones(1, 3, 9, 9), kernel))[1]
 
 
 def test_a_frozen_generator_needs_fewer_operations(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,9 +170,12 @@ def test_a_window_covers_the_same_pixels_at_every_stage(factor, params):
     params = params.model_copy(update={"window": 64})
     for net in (MambaEncoder(CHANNELS, params, MAX_RATE, factor), MambaDecoder(CHANNELS, params, MAX_RATE, factor)):
         positions = [stage.blocks[0].window for stage in net.stages]
-        assert positions == {
-            4: [8, 4] if isinstance(net, MambaEncoder) else [4, 8],
-            8: [8, 4] if isinstance(net, MambaEncoder) else [4, 8],
-            16: [4, 4],
-            32: [2, 2],
-        }[factor]
+        assert (
+            positions
+            == {
+                4: [8, 4] if isinstance(net, MambaEncoder) else [4, 8],
+                8: [8, 4] if isinstance(net, MambaEncoder) else [4, 8],
+                16: [4, 4],
+                32: [2, 2],
+            }[factor]
+        )

@@ -69,6 +69,22 @@ def test_the_vae_alone_is_a_better_picture_than_anything_sent(photos):
         assert -10 * np.log10(error) > max(psnr for (_, of), (psnr, _) in GOLDEN.items() if of == name)
 
 
+def test_a_photograph_larger_than_any_training_crop_loses_nothing_by_it():
+    """Whole, against the same in pieces of a training crop's size: scans along whole photographs once cost a decibel."""
+    paths = {photo.name: photo.path for photo in builtin_photos()}
+    photo = to_tensor(open_photo(paths["astronaut"]))
+    system, link, sample = store.load_system("mambajscc_psnr"), Link("awgn", 5.0, 8), SampleParams(steps=1, guidance=1)
+
+    def received(piece: torch.Tensor) -> torch.Tensor:
+        return transmit(system, piece, link, sample=sample, seed=0).photo
+
+    assert photo.shape == (3, 512, 512)
+    pieces = [torch.cat([received(piece) for piece in row.split(128, 2)], 2) for row in photo.split(128, 1)]
+    whole, cut = (float(-10 * torch.log10(((x - photo) ** 2).mean())) for x in (received(photo), torch.cat(pieces, 1)))
+    print(f"{whole:.2f} dB whole, {cut:.2f} dB in pieces")
+    assert whole > cut - 0.3
+
+
 def test_all_that_ships_is_within_its_limit_and_half_precision():
     files = [path for path in SHIPPED.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 40e6
