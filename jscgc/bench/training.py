@@ -70,11 +70,11 @@ def _share(step: Work, ms: float) -> dict[str, float]:
     return {"share_in_products": operators.products_ms / ms, "operators": operators.calls}
 
 
-class Operators(TorchDispatchMode):
+class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts torch's operators and times the matrix products and convolutions among them, gradients' too."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls, self.products_ms = 0, 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -82,13 +82,17 @@ class Operators(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name not in PRODUCTS and "conv" not in name:
             return func(*args, **(kwargs or {}))
-        waits = torch.cuda.synchronize if any(isinstance(x, Tensor) and x.is_cuda for x in args) else lambda: None
-        waits()
-        start = time.perf_counter()
+        on_gpu = any(isinstance(x, Tensor) and x.is_cuda for x in args)
+        start = _now(on_gpu)
         output = func(*args, **(kwargs or {}))
-        waits()
-        self.products_ms += 1000 * (time.perf_counter() - start)
+        self.products_ms += 1000 * (_now(on_gpu) - start)
         return output
+
+
+def _now(on_gpu: bool) -> float:
+    if on_gpu:
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def _trained(kind: Kind, params: Params, device: str) -> tuple[Losses, nn.Module, int]:
