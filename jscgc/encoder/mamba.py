@@ -12,7 +12,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jscgc.encoder.scan import scan
+from jscgc.encoder.scan import SEGMENT, scan
 
 DIRECTIONS = 4
 TOGETHER = 4096
@@ -145,14 +145,21 @@ class VssBlock(nn.Module):
         if image.is_cuda and image.shape[-2] * image.shape[-1] <= TOGETHER:
             merged = self._scan(image, constant, range(DIRECTIONS))
         else:
-            # One direction after another, summed as they come: at any time one reading is in memory, not four.
-            merged = torch.zeros_like(image)
-            for direction in range(DIRECTIONS):
-                merged = merged + self._scan(image, constant, [direction])
+            # A few windows at a time, as many as a segment of a scan is long: what they need stays in the cache.
+            most = max(1, SEGMENT // (image.shape[-2] * image.shape[-1]))
+            pieces = zip(torch.split(image, most), torch.split(constant, most), strict=True)
+            merged = torch.cat([self._in_turn(piece, state) for piece, state in pieces])
         if windows is not None:
             merged = windows.paste(merged)
         output: Tensor = x + self.out(self.out_norm(merged) * F.silu(gate))
         return output
+
+    def _in_turn(self, image: Tensor, constant: Tensor) -> Tensor:
+        """As `_scan` of all directions, one after another, summed as they come: one reading is in memory at a time, not four."""
+        merged = torch.zeros_like(image)
+        for direction in range(DIRECTIONS):
+            merged = merged + self._scan(image, constant, [direction])
+        return merged
 
     def _scan(self, image: Tensor, constant: Tensor, directions: Sequence[int]) -> Tensor:
         """The sum of some readings of image [B,D,h,w] with the SNR's constant state [B,P]: [B,D,h,w].
