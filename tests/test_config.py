@@ -317,6 +317,11 @@ def test_workers_that_cannot_share_a_step_are_named_with_every_section_at_once(t
     assert "2 workers can't share the parts of a step evenly" in found
     assert "codec.parts (1)" in found and "jscgc.train.parts (1)" in found
     assert "vae.train" not in found  # init: shipped trains none
+    path = changed(tmp_path, "distributed", {"workers": 2})
+    path.write_text(path.read_text().replace("init: shipped", "init: finetune", 1))
+    found = message(path)
+    assert "codec.parts" in found and "jscgc.train.parts" in found  # what is trained on, too
+    assert "vae.train" not in found and "generator.train" not in found
 
 
 def test_any_multiple_of_the_workers_will_do(tmp_path):

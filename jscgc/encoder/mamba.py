@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import torch
 from einops import rearrange, repeat
@@ -13,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jscgc.encoder.scan import SEGMENT, scan
+from jscgc.encoder.windows import Windows
 
 DIRECTIONS = 4
 TOGETHER = 4096
-"""Most positions whose four readings are scanned in one call on a GPU: there the time goes to calling, not to computing. A
-CPU is a tenth to a third faster with one reading at a time, which stays in its cache."""
+"""Most positions (of a window, where there are some) whose four readings are scanned in one call on a GPU: there the time goes
+to calling, not to computing. A CPU is a tenth to a third faster with one reading at a time, which stays in its cache."""
 
 
 def read(x: Tensor, direction: int) -> Tensor:
@@ -32,59 +32,6 @@ def write(y: Tensor, direction: int, height: int, width: int) -> Tensor:
     order = "b (h w) d -> b d h w" if direction % 2 == 0 else "b (w h) d -> b d h w"
     image: Tensor = rearrange(y.flip(1) if direction >= 2 else y, order, h=height, w=width)
     return image
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Squares of `side` positions that cover a map of height x width; where they do not fit evenly, they overlap.
-
-    Scans stay within one: a scan along a whole photograph carries states that no training crop ever built up. Trained on
-    128-pixel crops and read whole, a codec lost 1.1 dB on photographs of 320x448 pixels against the same one read in pieces
-    (docs/reference.md).
-    """
-
-    height: int
-    width: int
-    side: int
-
-    def cut(self, x: Tensor) -> Tensor:
-        """[B,D,height,width] -> [B n,D,h,w], the n windows of an image one after another."""
-        rows, columns = (self._positions(length, x.device) for length in (self.height, self.width))
-        if rows.numel() != self.height:
-            x = x.index_select(2, rows.flatten())
-        if columns.numel() != self.width:
-            x = x.index_select(3, columns.flatten())
-        cut: Tensor = rearrange(x, "b d (i h) (j w) -> (b i j) d h w", i=len(rows), j=len(columns))
-        return cut
-
-    def paste(self, x: Tensor) -> Tensor:
-        """The inverse of `cut`; where windows overlap, their mean."""
-        rows, columns = (self._positions(length, x.device) for length in (self.height, self.width))
-        x = rearrange(x, "(b i j) d h w -> b d (i h) (j w)", i=len(rows), j=len(columns))
-        return _gathered(_gathered(x, 2, rows, self.height), 3, columns, self.width)
-
-    def count(self) -> int:
-        """How many windows an image has."""
-        return -(-self.height // self.side) * -(-self.width // self.side)
-
-    def _positions(self, length: int, device: torch.device) -> Tensor:
-        """Windows' positions along an axis, [n, side]: the first starts at 0, the last ends at `length`."""
-        side = min(self.side, length)
-        count = -(-length // side)
-        starts = torch.linspace(0, length - side, count, dtype=torch.float64).round().long()
-        return (starts[:, None] + torch.arange(side)).to(device)
-
-
-def _gathered(x: Tensor, dim: int, positions: Tensor, length: int) -> Tensor:
-    """What lies at equal positions along an axis, averaged: that axis then has `length` entries."""
-    if positions.numel() == length:
-        return x
-    at = positions.flatten()
-    shape = list(x.shape)
-    shape[dim] = length
-    times = torch.bincount(at, minlength=length).to(x.dtype)
-    sums = x.new_zeros(shape).index_add(dim, at, x)
-    return sums / times.reshape([-1 if axis == dim else 1 for axis in range(x.ndim)])
 
 
 class ChannelNorm(nn.Module):

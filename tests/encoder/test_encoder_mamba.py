@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jscgc.encoder import mamba
-from jscgc.encoder.mamba import DIRECTIONS, VssBlock, Windows, read, write
+from jscgc.encoder.mamba import DIRECTIONS, VssBlock, read, write
 from jscgc.encoder.scan import scan_reference
+from jscgc.encoder.windows import Windows
 
 SIZES = st.tuples(st.integers(1, 6), st.integers(1, 6))
 
