@@ -17,6 +17,7 @@ Measurements in one run, taking turns, medians of pairs.
   jscgc bench encoder                  latency, multiply-adds, memory from 256x256 to 4096x4096, beside DeepJSCC's CNN
   jscgc bench transmit --steps 8       where the time of a transmission goes, for three sizes of photo
   jscgc bench train                    training steps beside this machine's matrix products
+  jscgc bench velocity --images val/   how well the velocity is learnt, time by time, and whether noise gets through
   jscgc bench evaluate                 a part of the grid as a bare loop, and on Ray with one worker and two
   jscgc bench rates --snr-db 0 10      one model for every SNR and rate beside models trained for one (minutes each)
   jscgc bench published --images kodak HEVC with an ideal code and with 5G's, beside published figures (15 minutes)
@@ -27,7 +28,7 @@ def add_parser(commands: Any, formatter: Any) -> None:
     """Add `bench` and its benchmarks to the command line."""
     bench = commands.add_parser(
         "bench",
-        help="measure scan, encoder, transmission, training, rates, separation",
+        help="measure scan, encoder, transmission, training, velocity, rates, separation",
         description=DESCRIPTION,
         formatter_class=formatter,
     )
@@ -70,6 +71,17 @@ def add_parser(commands: Any, formatter: Any) -> None:
     train = kind("train", "training steps of params.yaml's networks beside this machine's matrix products")
     train.add_argument("--params", type=Path, default=Path("params.yaml"), help="sizes, batches and what learns")
     train.add_argument("--rounds", type=_count, default=5, help="steps of each, taking turns")
+
+    velocity = kind("velocity", "the error of generative receivers' estimates at each time of the sampler")
+    options.add_models(velocity)
+    velocity.add_argument("--images", nargs="+", type=Path, required=True, metavar="FOLDER", help="photographs")
+    velocity.add_argument("--methods", nargs="+", default=["jscgc", "diffjscc"], metavar="METHOD")
+    velocity.add_argument("--channel", type=options.channel, default="awgn", help="to send over")
+    velocity.add_argument("--snr-db", nargs="+", type=options.snr_db, default=[-5.0, 5.0], help="decibels")
+    velocity.add_argument("--cbr", nargs="+", default=["2/768", "8/768"], help="such as 2/768 8/768")
+    velocity.add_argument("--times", nargs="+", type=_time, default=[1.0, 0.75, 0.5, 0.25], help="1: noise alone")
+    velocity.add_argument("--crop", type=_side, default=256, help="side of the crop from each centre, pixels")
+    velocity.add_argument("--seed", type=_whole, default=0, help="of channel and noise")
 
     grid = kind("evaluate", "a part of the evaluation grid as a bare loop, and on Ray with one worker and more")
     options.add_models(grid)
@@ -123,6 +135,7 @@ def run(arguments: argparse.Namespace) -> None:
         "encoder": _encoder,
         "transmit": _transmit,
         "train": _train,
+        "velocity": _velocity,
         "evaluate": _evaluate,
         "rates": _rates,
         "published": _published,
@@ -157,6 +170,13 @@ def _side(text: str) -> int:
     if side % 16:
         raise argparse.ArgumentTypeError(f"{text} must be a multiple of 16 pixels")
     return side
+
+
+def _time(text: str) -> float:
+    t = options.number(text)
+    if not 0 < t <= 1:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0 and at most 1")
+    return t
 
 
 def _machine() -> dict[str, Any]:
@@ -248,6 +268,28 @@ def _train(a: argparse.Namespace) -> Any:
     device = str(resolve_device(params.device))
     rows = bench_training(params, a.rounds, device)
     return f"training steps, profile {params.profile}", rows, lambda _: {"machine": _machine() | {"device": device}}
+
+
+def _velocity(a: argparse.Namespace) -> Any:
+    import torch
+
+    from jscgc.bench.velocity import bench_velocity
+    from jscgc.channel.accounting import parse_rate
+    from jscgc.data.crops import centre_crop
+    from jscgc.data.images import find_photos, open_photo, to_tensor
+    from jscgc.systems.base import LatentSystem, Link
+    from jscgc.systems.store import load_system
+
+    device = _machine()["device"]
+    systems = {name: load_system(name, a.models, device) for name in dict.fromkeys(a.methods)}
+    learned = {name: system for name, system in systems.items() if isinstance(system, LatentSystem)}
+    if other := [name for name in systems if name not in learned]:
+        raise ValueError(f"{other[0]} has no velocity to measure; choose from jscgc, diffjscc")
+    common = tuple(set.intersection(*(set(system.rates) for system in learned.values())))
+    links = [Link(a.channel, snr, parse_rate(cbr, common)) for cbr in a.cbr for snr in a.snr_db]
+    photos = torch.stack([to_tensor(centre_crop(open_photo(path), a.crop)) for path in find_photos(a.images)])
+    rows = bench_velocity(learned, photos.to(device), links, a.times, a.seed)
+    return f"velocity, {len(photos)} crops of {a.crop} pixels", rows, lambda _: {"machine": _machine()}
 
 
 def _evaluate(a: argparse.Namespace) -> Any:

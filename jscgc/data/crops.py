@@ -55,6 +55,19 @@ def random_crop(photo: Pixels, crop: int, min_scale: float, rng: np.random.Gener
     return region.copy(order="C")
 
 
+def centre_crop(photo: Pixels, crop: int) -> Pixels:
+    """The square of `crop` x `crop` pixels from the middle of a photograph [H, W, 3], uint8.
+
+    Raises:
+        ValueError: a photograph that is smaller.
+    """
+    height, width = photo.shape[:2]
+    if min(height, width) < crop:
+        raise ValueError(f"a photograph of {width}x{height} pixels has no crop of {crop}x{crop}")
+    top, left = (height - crop) // 2, (width - crop) // 2
+    return photo[top : top + crop, left : left + crop].copy()
+
+
 def vary_colour(crop: Pixels, rng: np.random.Generator) -> Pixels:
     """The crop in another light: channels permuted, each with its own gain (0.6 .. 1.4) and gamma (0.7 .. 1.4).
 
