@@ -277,19 +277,19 @@ def _velocity(a: argparse.Namespace) -> Any:
     from jscgc.channel.accounting import parse_rate
     from jscgc.data.crops import centre_crop
     from jscgc.data.images import find_photos, open_photo, to_tensor
-    from jscgc.systems.base import LatentSystem, Link
+    from jscgc.systems.base import Link
     from jscgc.systems.store import load_system
 
     device = _machine()["device"]
     systems = {name: load_system(name, a.models, device) for name in dict.fromkeys(a.methods)}
-    learned = {name: system for name, system in systems.items() if isinstance(system, LatentSystem)}
-    if other := [name for name in systems if name not in learned]:
-        raise ValueError(f"{other[0]} has no velocity to measure; choose from jscgc, diffjscc")
-    common = tuple(set.intersection(*(set(system.rates) for system in learned.values())))
+    common = tuple(set.intersection(*(set(system.rates) for system in systems.values())))
     links = [Link(a.channel, snr, parse_rate(cbr, common)) for cbr in a.cbr for snr in a.snr_db]
-    photos = torch.stack([to_tensor(centre_crop(open_photo(path), a.crop)) for path in find_photos(a.images)])
-    rows = bench_velocity(learned, photos.to(device), links, a.times, a.seed)
-    return f"velocity, {len(photos)} crops of {a.crop} pixels", rows, lambda _: {"machine": _machine()}
+    photos = torch.stack(
+        [to_tensor(centre_crop(open_photo(path), a.crop, str(path))) for path in find_photos(a.images)]
+    )
+    rows = bench_velocity(systems, photos.to(device), links, a.times, a.seed)
+    measured = {"photographs": len(photos), "crop": a.crop, "seed": a.seed, "machine": _machine()}
+    return "velocity", rows, lambda _: measured
 
 
 def _evaluate(a: argparse.Namespace) -> Any:

@@ -17,7 +17,7 @@ from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise
 from jscgc.flow.path import interpolate
 from jscgc.seeding import stream
-from jscgc.systems.base import LatentSystem, Link
+from jscgc.systems.base import LatentSystem, Link, SeparatedSystem
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
 
@@ -27,7 +27,11 @@ NEIGHBOURHOOD = 5
 
 @torch.no_grad()
 def bench_velocity(
-    systems: Mapping[str, LatentSystem], photos: Tensor, links: Sequence[Link], times: Sequence[float], seed: int
+    systems: Mapping[str, LatentSystem | SeparatedSystem],
+    photos: Tensor,
+    links: Sequence[Link],
+    times: Sequence[float],
+    seed: int,
 ) -> Iterator[dict[str, Any]]:
     """Rows of method, channel, snr_db, cbr, t, error, smooth_error and smooth_grain.
 
@@ -47,9 +51,9 @@ def bench_velocity(
         ValueError: a system without a velocity field of its own.
     """
     for name, system in systems.items():
-        net = system.codec
-        if not isinstance(net, JscgcNet | DiffJsccNet):
+        if not isinstance(system, LatentSystem) or not isinstance(system.codec, JscgcNet | DiffJsccNet):
             raise ValueError(f"{name} has no velocity to measure; choose from jscgc, diffjscc")
+        net = system.codec
         x0 = torch.cat([system.space.encode(photo[None]) for photo in photos])
         smooth = _smooth(x0)
         noise = torch.randn(x0.shape, generator=stream(seed, "bench", "noise")).to(x0)

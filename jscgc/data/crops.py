@@ -55,15 +55,15 @@ def random_crop(photo: Pixels, crop: int, min_scale: float, rng: np.random.Gener
     return region.copy(order="C")
 
 
-def centre_crop(photo: Pixels, crop: int) -> Pixels:
+def centre_crop(photo: Pixels, crop: int, name: str = "the photograph") -> Pixels:
     """The square of `crop` x `crop` pixels from the middle of a photograph [H, W, 3], uint8.
 
     Raises:
-        ValueError: a photograph that is smaller.
+        ValueError: a smaller photograph; says which by `name`.
     """
     height, width = photo.shape[:2]
     if min(height, width) < crop:
-        raise ValueError(f"a photograph of {width}x{height} pixels has no crop of {crop}x{crop}")
+        raise ValueError(f"{name} has {width}x{height} pixels, too few for a crop of {crop}x{crop}")
     top, left = (height - crop) // 2, (width - crop) // 2
     return photo[top : top + crop, left : left + crop].copy()
 

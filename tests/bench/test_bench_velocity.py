@@ -93,7 +93,7 @@ def test_methods_meet_the_same_noise_and_what_is_asked_for_is_in_the_rows(
     [
         (["--methods", "mambajscc_psnr"], "choose from jscgc, diffjscc"),
         (["--methods", "hevc_ldpc"], "choose from jscgc, diffjscc"),
-        (["--crop", "128"], "64x64 pixels has no crop of 128x128"),
+        (["--crop", "128"], "a.png has 64x64 pixels, too few for a crop of 128x128"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(
