@@ -106,6 +106,10 @@ class VaeParams(Section):
     """Weight of the deep-feature distance (EfficientNet-Lite0) beside the error of the pixels."""
     equivariance: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the steps in which half the latents' size must decode to half the photograph's."""
+    anchor_weight: Annotated[float, Field(ge=0)] = 1.0
+    """init widen: weight of the error by which the first channels differ from the shipped VAE's, over the variance of those."""
+    added_shrink: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """init widen: share of training crops whose added channels are decoded shrunk, as a receiver that knows little has them."""
     crop: Annotated[int, Field(gt=0, multiple_of=16)]
     """Training crop, pixels."""
     colour: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -125,6 +129,8 @@ class LatentParams(Section):
     """Share of crops whose colours are varied."""
     normalise: bool = True
     """To zero mean and unit variance per channel; false for a pretrained generator, which knows its VAE's own latents."""
+    added_scale: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """init widen: standard deviation of the added channels; what one has of it is what it counts in codecs' and flow's losses."""
 
 
 class GeneratorParams(Section):
@@ -494,7 +500,7 @@ class DistributedParams(Section):
     """ddp: every worker holds all weights. fsdp: weights, gradients and moments are shared out, for what one GPU cannot hold."""
 
 
-Init = Literal["shipped", "scratch", "finetune"]
+Init = Literal["shipped", "scratch", "finetune", "widen"]
 
 
 class Params(Section):
@@ -505,7 +511,8 @@ class Params(Section):
     """Where models come from. `scratch`: all are trained. `shipped`: VAE and prior are those that come with the package, passed
     through, with the latents' statistics they were trained with; sections vae and generator must then state their sizes.
     `finetune`: mambajscc_psnr, JSCGC and DiffJSCC, too, are trained on from those that come with the package; then also encoder,
-    link.rates and jscgc.adapter must be theirs, and jscgc.encoder_init has no say."""
+    link.rates and jscgc.adapter must be theirs, and jscgc.encoder_init has no say. `widen`: as finetune, but vae.channels is
+    more than the shipped VAE's; VAE and prior are trained on, too, and the shipped latents stay the first channels."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -537,7 +544,7 @@ class Params(Section):
     def _workers_share_parts(self) -> Params:
         workers, own = self.distributed.workers, self.baselines
         trained = {"codec": self.codec, "jscgc.train": self.jscgc.train}
-        if self.init == "scratch":
+        if self.init in ("scratch", "widen"):
             trained |= {"vae.train": self.vae.train, "generator.train": self.generator.train}
         if own.pixels.codecs:
             trained["baselines.pixels.train"] = own.pixels.train

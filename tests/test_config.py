@@ -322,6 +322,9 @@ def test_workers_that_cannot_share_a_step_are_named_with_every_section_at_once(t
     found = message(path)
     assert "codec.parts" in found and "jscgc.train.parts" in found  # what is trained on, too
     assert "vae.train" not in found and "generator.train" not in found
+    path.write_text(path.read_text().replace("init: finetune", "init: widen", 1))
+    found = message(path)
+    assert "vae.train" in found and "generator.train" in found and "codec.parts" in found
 
 
 def test_any_multiple_of_the_workers_will_do(tmp_path):

@@ -89,6 +89,9 @@ class NanoVae(nn.Module):
         perceive: Callable[[Tensor, Tensor], Tensor] | None = None,
         perceptual_weight: float = 0.0,
         equivariance: float = 0.0,
+        anchor: NanoVae | None = None,
+        anchor_weight: float = 1.0,
+        added_shrink: float = 0.0,
     ) -> dict[str, Tensor]:
         """Negative evidence bound: L1 + L2 on pixels plus `kl_weight` times the KL to N(0,1), nats per latent value.
 
@@ -103,10 +106,23 @@ class NanoVae(nn.Module):
             equivariance: probability that the whole batch's latents are halved in size before they are decoded, against
                 photographs halved in size: latents then scale as images do, which makes them easier to generate
                 (Kouzelis et al., EQ-VAE, ICML 2025, with scales only).
+            anchor: a VAE for fewer channels, whose latents the first channels shall be: `anchor_weight` times the squared
+                difference, over their variance, is added.
+            anchor_weight: see `anchor`.
+            added_shrink: share of the photos whose further channels are decoded shrunk by a factor uniform in 0..1, as where
+                little is known of them: an estimate of least squared error is that much too small. Only with `anchor`.
         """
         mean, logvar = self.posterior(photos)
         noise = torch.randn(mean.shape, generator=generator).to(mean)
         latents = mean + torch.exp(logvar / 2) * noise
+        anchored = None
+        if anchor is not None:
+            with torch.no_grad():
+                wanted = anchor.encode(photos)
+            anchored = F.mse_loss(mean[:, : anchor.channels], wanted) / wanted.var()
+            shrinks, share = torch.rand(2, len(latents), 1, 1, 1, generator=generator)
+            keep = torch.where(shrinks < added_shrink, share, 1.0).to(latents)
+            latents = torch.cat([latents[:, : anchor.channels], latents[:, anchor.channels :] * keep], dim=1)
         if equivariance and torch.rand((), generator=generator) < equivariance:
             latents, photos = (F.interpolate(x, scale_factor=0.5, mode="area") for x in (latents, photos))
         decoded = self.decode(latents)
@@ -120,6 +136,8 @@ class NanoVae(nn.Module):
             "psnr_db": -10 * torch.log10(mse.detach()),
             "kl": kl,
         }
+        if anchored is not None:
+            scalars |= {"loss": scalars["loss"] + anchor_weight * anchored, "anchored": anchored}
         if perceive is not None and perceptual_weight:
             perceived = perceive(photos, decoded).mean()
             scalars |= {"loss": scalars["loss"] + perceptual_weight * perceived, "perceived": perceived}

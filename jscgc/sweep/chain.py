@@ -47,16 +47,19 @@ PASSED_THROUGH: dict[Init, tuple[str, ...]] = {
     "scratch": (),
     "shipped": ("vae", "flow"),
     "finetune": ("vae", "flow"),
+    "widen": (),
 }
 """init -> stages whose results are those that come with the package, which nothing changes."""
 SAMPLED = {"jscgc": ("sample",), "diffjscc": ("sample",)}
 """Parts that act when a system receives; the student's are its own."""
 IDLE = {"jscgc": ("jscgc.diffjscc_steps", "sample.reconstruction_guidance"), "jscgc_fast": ("jscgc.diffjscc_steps",)}
 """Keys of those parts that a system does not look at."""
+WIDENING = ("vae.anchor_weight", "vae.added_shrink", "latents.added_scale")
 UNUSED: dict[Init, tuple[str, ...]] = {
-    "scratch": (),
-    "shipped": ("generator.train",),
-    "finetune": ("generator.train", "jscgc.encoder_init"),
+    "scratch": WIDENING,
+    "shipped": (*WIDENING, "generator.train"),
+    "finetune": (*WIDENING, "generator.train", "jscgc.encoder_init"),
+    "widen": ("jscgc.encoder_init",),
 }
 """Keys of those parts that act on nothing."""
 

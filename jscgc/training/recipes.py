@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -34,16 +34,19 @@ from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.jscgc_fast import FastJscgcNet
 from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
-from jscgc.systems.store import Architecture, Kind
+from jscgc.systems.store import Architecture, Kind, Trained
 from jscgc.training.ahead import Ahead
 from jscgc.training.loop import MetricLog, resolve_device, train
 from jscgc.training.parallel import Group, LossFunction
+from jscgc.training.widen import widen
 
 log_ = logging.getLogger(__name__)
 KLT_CROPS = 1000
 """Latent crops from which a codec's linear start is computed."""
 PIXEL_KLT_CROPS = 300
 """Crops of photographs, the same for a codec on pixels."""
+PASSED_THROUGH, TRAINED_ON = ("shipped", "finetune"), ("finetune", "widen")
+"""`init` with which VAE and prior stay the shipped ones; with which codec, JSCGC and DiffJSCC start from the shipped ones."""
 LPIPS, FEATURE_DISTANCE = "lpips", "feature_distance_efficientnet_lite0"
 """The distances that perceptual codecs are trained for."""
 Placed = TypeVar("Placed", bound=Tensor | nn.Module)
@@ -74,10 +77,14 @@ def shipped_prior(params: Params, shipped: Path = SHIPPED) -> Generator:
         ValueError: section generator states other sizes.
     """
     found = store.load(shipped / "flow")
-    stated = {key: getattr(params.generator, key) for key in ("backbone", "widths", "depth")}
-    _as_shipped(params, "generator", stated, vars(found.architecture.generator))
+    _same_generator(params, found)
     assert isinstance(found.net, Generator)
     return found.net
+
+
+def _same_generator(params: Params, found: Trained) -> None:
+    stated = {key: getattr(params.generator, key) for key in ("backbone", "widths", "depth")}
+    _as_shipped(params, "generator", stated, vars(found.architecture.generator))
 
 
 def _as_shipped(params: Params, section: str, stated: Mapping[str, Any], found: Mapping[str, Any]) -> None:
@@ -90,17 +97,23 @@ def _as_shipped(params: Params, section: str, stated: Mapping[str, Any], found: 
 
 
 def _from_shipped(net: nn.Module, kind: Kind, params: Params) -> None:
-    """Give a network the weights of the one that comes with the package, for `init: finetune`.
+    """Give a network the weights of the one that comes with the package, for `init: finetune` and `widen`.
 
     Raises:
         ValueError: the parameters describe another network.
     """
     found = store.load(SHIPPED / kind)
     own, known = Architecture.of(kind, params), found.architecture
-    _as_shipped(params, "encoder", own.encoder.model_dump(), known.encoder.model_dump())
-    _as_shipped(params, "link", {"rates": own.rates}, {"rates": known.rates})
+    if kind == "flow":
+        _same_generator(params, found)
+    else:
+        _as_shipped(params, "encoder", own.encoder.model_dump(), known.encoder.model_dump())
+        _as_shipped(params, "link", {"rates": own.rates}, {"rates": known.rates})
     try:
-        net.load_state_dict(found.net.state_dict())
+        if params.init == "widen":
+            widen(found.net, net, found.latents.channels, params.vae.channels)
+        else:
+            net.load_state_dict(found.net.state_dict())
     except RuntimeError:
         raise ValueError(
             f"init {params.init}: the {kind} that comes with the package has another generator, adapter or kind of tuning than "
@@ -110,11 +123,13 @@ def _from_shipped(net: nn.Module, kind: Kind, params: Params) -> None:
 
 def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> NanoVae:
     """The nano VAE, on random crops of the training photographs."""
-    if params.init != "scratch":
+    if params.init in PASSED_THROUGH:
         return shipped_vae(params)
     device = resolve_device(params.device)
     seeded(params, "vae")
-    vae = _place(NanoVae(params.vae.channels, params.vae.width, params.vae.depth), device)
+    vae = NanoVae(params.vae.channels, params.vae.width, params.vae.depth)
+    anchor = _place(_widen_vae(vae, params), device) if params.init == "widen" else None
+    _place(vae, device)
     files, scale = split_files(photos, "train"), params.latents.min_scale
     own = params.vae
     crops = CropSampler(files, own.crop, scale, scenes(photos), colour=own.colour)
@@ -124,10 +139,40 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
     def loss(draw: int) -> dict[str, Tensor]:
         images = _place(batches(draw), device)
         generator = stream(params.seed, "vae", draw)
-        return vae.loss(images, own.kl_weight, generator, perceive, own.perceptual_weight, own.equivariance)
+        scalars = vae.loss(
+            images,
+            own.kl_weight,
+            generator,
+            perceive,
+            own.perceptual_weight,
+            own.equivariance,
+            anchor,
+            own.anchor_weight,
+            own.added_shrink,
+        )
+        return scalars
 
     _train_on_photos(vae, params, own.train, crops, folder, log, "vae", loss)
     return vae
+
+
+def _widen_vae(vae: NanoVae, params: Params) -> NanoVae:
+    """Start a VAE from the one that comes with the package, which is returned.
+
+    Raises:
+        ValueError: it has not fewer channels, or other sizes.
+    """
+    known = load_vae(SHIPPED / "vae")
+    assert isinstance(known, NanoVae)
+    sizes = read_json(SHIPPED / "vae" / "model.json")
+    _as_shipped(params, "vae", {key: getattr(params.vae, key) for key in ("width", "depth")}, sizes)
+    if vae.channels <= known.channels:
+        raise ValueError(
+            f"init widen: the vae that comes with the package has {known.channels} channels already, params.yaml says "
+            f"{vae.channels}; set vae.channels to more, or init: finetune"
+        )
+    widen(known, vae, known.channels, vae.channels)
+    return known
 
 
 def _batches(
@@ -207,11 +252,12 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
         parts.append(part if params.latents.normalise else part.half())
     latents = torch.cat(parts)
     mean, std = torch.zeros(latents.shape[1]), torch.ones(latents.shape[1])
+    if params.latents.normalise and params.init not in PASSED_THROUGH:
+        mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(1e-6)
     if params.init != "scratch":  # its prior knows latents by the statistics that it was trained with
         known = store.load(SHIPPED / "flow").latents
-        mean, std = torch.tensor(known.mean), torch.tensor(known.std)
-    elif params.latents.normalise:
-        mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(1e-6)
+        std /= params.latents.added_scale
+        mean[: known.channels], std[: known.channels] = torch.tensor(known.mean), torch.tensor(known.std)
     normalised = (latents - mean[:, None, None]) / std[:, None, None] if params.latents.normalise else latents
     statistics = LatentStatistics(mean.tolist(), std.tolist(), vae.factor, sha256(vae_folder))
     with atomic(out) as temporary:
@@ -322,11 +368,13 @@ def _train_on_latents(
 
 def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -> Generator:
     """The unconditional prior; shipped and pretrained ones are passed through, the latter with the empty prompt's features."""
-    if params.init != "scratch":
+    if params.init in PASSED_THROUGH:
         return shipped_prior(params)
     seeded(params, "flow")
     prior = store.build(Architecture.of("flow", params), read_statistics(latents))
     assert isinstance(prior, Generator)
+    if params.init == "widen":
+        _from_shipped(prior, "flow", params)
     if params.generator.source == "pretrained":
         if params.generator.caption_path:
             prior.backbone.caption.features = empty_prompt(params.generator.caption_path, resolve_device(params.device))
@@ -345,11 +393,11 @@ def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -
 
 
 def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog, until: int | None = None) -> Codec:
-    """The reconstruction codec, mambajscc_psnr (with `init: finetune` the shipped one trained on); `until` as of `loop.train`."""
+    """The reconstruction codec, mambajscc_psnr (or the shipped one trained on); `until` as of `loop.train`."""
     seeded(params, "mambajscc_psnr")
     codec = store.build(Architecture.of("mambajscc_psnr", params), read_statistics(latents))
     assert isinstance(codec, Codec)
-    if params.init == "finetune":
+    if params.init in TRAINED_ON:
         _from_shipped(codec, "mambajscc_psnr", params)
     else:
         codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
@@ -367,7 +415,16 @@ def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog, unt
     return codec
 
 
-def _prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None:
+def _start(net: JscgcNet | DiffJsccNet, kind: Literal["jscgc", "diffjscc"], params: Params, flow: Path) -> None:
+    """Generator and adapter as `params.init` says, and what of the generator learns."""
+    if params.init in TRAINED_ON:
+        _from_shipped(net, kind, params)
+    if params.init != "finetune":  # of a wider latent the prior knows more than the shipped receiver's generator does
+        _from_prior(net, params, flow)
+    set_trained(net.receiver.prior, params.jscgc.generator_learns)
+
+
+def _from_prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None:
     prior, trained = net.receiver.prior, store.load(flow).net
     if params.generator.source == "pretrained":
         # The weights are there already; what the stage added are the caption's features.
@@ -380,7 +437,6 @@ def _prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None:
             log_.warning(
                 "adapter.controlnet_path: %d of %d stages start from it, the rest at random", filled, len(stages)
             )
-    set_trained(net.receiver.prior, params.jscgc.generator_learns)
 
 
 def train_jscgc(
@@ -391,10 +447,8 @@ def train_jscgc(
     seeded(params, "jscgc")
     net = store.build(Architecture.of("jscgc", params), read_statistics(latents))
     assert isinstance(net, JscgcNet)
-    _prior(net, params, flow)
-    if params.init == "finetune":
-        _from_shipped(net, "jscgc", params)
-    elif params.jscgc.encoder_init == "mambajscc_psnr":
+    _start(net, "jscgc", params, flow)
+    if params.init not in TRAINED_ON and params.jscgc.encoder_init == "mambajscc_psnr":
         store.load(codec).net.give(net.encoder, net.refiner)
     net.encoder.requires_grad_(params.jscgc.encoder_learns)
     _train_receiver(net, params, latents, folder, log, "jscgc", until)
@@ -438,9 +492,7 @@ def train_diffjscc(
     seeded(params, "diffjscc")
     net = store.build(Architecture.of("diffjscc", params), read_statistics(latents))
     assert isinstance(net, DiffJsccNet)
-    _prior(net, params, flow)
-    if params.init == "finetune":
-        _from_shipped(net, "diffjscc", params)
+    _start(net, "diffjscc", params, flow)
     store.load(codec).net.give(net.codec.encoder, net.codec.decoder)
     _train_receiver(net, params, latents, folder, log, "diffjscc", until)
     return net
@@ -538,6 +590,6 @@ def _train_receiver(
         return net.loss(x, link, own, params.objective, generator)
 
     # What the codec has learnt is refined, not learnt anew.
-    known = params.init == "finetune" or own.encoder_init == "mambajscc_psnr"
+    known = params.init in TRAINED_ON or own.encoder_init == "mambajscc_psnr"
     started = dict.fromkeys(("encoder.", "refiner."), own.codec_rate) if known else None
     _train_on_latents(net, params, train_params, latents, folder, log, name, loss, started, until)

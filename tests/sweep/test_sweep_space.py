@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from jscgc.cli import main
-from jscgc.config import ParamsError, load_params
+from jscgc.config import Init, ParamsError, load_params
 from jscgc.sweep import chain
 from jscgc.sweep.plan import prepare
 from jscgc.sweep.space import changed, check, nested, read_space
@@ -162,3 +162,6 @@ def test_only_what_the_values_touch_is_trained(tmp_path: Path) -> None:
     for key in ("jscgc.encoder_init", "vae.width", "generator.train.steps"):
         assert not chain.acts_on("jscgc", key, "finetune"), key
     assert chain.acts_on("jscgc", "jscgc.train.steps", "finetune") and chain.acts_on("jscgc", "codec.steps", "finetune")
+    for key in ("vae.anchor_weight", "vae.added_shrink", "latents.added_scale"):
+        assert [init for init in get_args(Init) if chain.acts_on("jscgc", key, init)] == ["widen"], key
+    assert chain.acts_on("jscgc", "generator.train.steps", "widen")
