@@ -128,9 +128,11 @@ class LatentParams(Section):
     colour: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of crops whose colours are varied."""
     normalise: bool = True
-    """To zero mean and unit variance per channel; false for a pretrained generator, which knows its VAE's own latents."""
+    """To zero mean and unit variance per channel (see also `added_scale`); false for a pretrained generator, which knows its
+    VAE's own latents."""
     added_scale: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """init widen: standard deviation of the added channels; what one has of it is what it counts in codecs' and flow's losses."""
+    """init widen: standard deviation of the added channels, where the known ones have about 1. Its square is what an added
+    channel counts in the losses of codecs and flow, beside a known one."""
 
 
 class GeneratorParams(Section):
@@ -501,6 +503,8 @@ class DistributedParams(Section):
 
 
 Init = Literal["shipped", "scratch", "finetune", "widen"]
+WIDENING = ("anchor_weight", "added_shrink", "added_scale")
+"""Keys of sections vae and latents that are for `init: widen` only."""
 
 
 class Params(Section):
@@ -566,6 +570,14 @@ class Params(Section):
                 raise ValueError(f"init {self.init} and {name}.source pretrained: one of them; set init: scratch")
         if self.init != "scratch" and not self.latents.normalise:
             raise ValueError(f"init {self.init} needs latents.normalise: true (its prior knows normalised latents)")
+        return self
+
+    @model_validator(mode="after")
+    def _widens(self) -> Params:
+        for name, section in (("vae", self.vae), ("latents", self.latents)):
+            for key, field in type(section).model_fields.items():
+                if key in WIDENING and self.init != "widen" and getattr(section, key) != field.default:
+                    raise ValueError(f"{name}.{key} is for init widen only, which adds channels to the shipped VAE")
         return self
 
     @model_validator(mode="after")

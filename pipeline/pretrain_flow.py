@@ -5,7 +5,7 @@ from jscgc.training.recipes import pretrain_flow, read_statistics
 from pipeline.stage import LATENTS, MODELS, stage
 
 with stage("pretrain_flow") as running:
-    with running.training(LATENTS) as train:
+    with running.training(LATENTS, *running.start("flow")) as train:
         net = train(pretrain_flow, LATENTS)
         store.save(MODELS / "flow", store.Architecture.of("flow", running.params), read_statistics(LATENTS), net)
     running.trained(MODELS / "flow")

@@ -20,6 +20,7 @@ from jscgc import tracking
 from jscgc.cluster.train import train_on_workers
 from jscgc.config import DistributedParams, Params, digest, load_params
 from jscgc.files import read_json, sha256, write_json
+from jscgc.methods import SHIPPED
 from jscgc.metrics import info
 from jscgc.training.curve import Curve
 
@@ -49,6 +50,10 @@ class Stage:
     metrics: dict[str, Any] = field(default_factory=dict)
     logged: set[str] = field(default_factory=set)
     """Scalars that MLflow has as a curve already."""
+
+    def start(self, kind: str) -> tuple[Path, ...]:
+        """What a recipe reads of the models that come with the package, as an input of `training`."""
+        return () if self.params.init == "scratch" else (SHIPPED / kind,)
 
     @contextmanager
     def training(self, *inputs: Path) -> Iterator[Train]:

@@ -14,12 +14,12 @@ method = sys.argv[1]
 with stage(f"train_baselines_{method}") as running:
     flow, codec = MODELS / "flow", MODELS / "mambajscc_psnr"
     if method == "mambajscc_psnr":
-        with running.training(LATENTS) as train:
+        with running.training(LATENTS, *running.start("mambajscc_psnr")) as train:
             codec_net = train(train_codec, LATENTS)
             architecture = store.Architecture.of("mambajscc_psnr", running.params)
             store.save(codec, architecture, read_statistics(LATENTS), codec_net)
     else:
-        with running.training(LATENTS, flow, codec) as train:
+        with running.training(LATENTS, flow, codec, *running.start("diffjscc")) as train:
             net = train(train_diffjscc, LATENTS, flow, codec)
             architecture = store.Architecture.of("diffjscc", running.params)
             store.save(MODELS / "diffjscc", architecture, read_statistics(LATENTS), net)

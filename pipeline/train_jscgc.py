@@ -6,7 +6,7 @@ from pipeline.stage import LATENTS, MODELS, stage
 
 with stage("train_jscgc") as running:
     flow, codec = MODELS / "flow", MODELS / "mambajscc_psnr"
-    with running.training(LATENTS, flow, codec) as train:
+    with running.training(LATENTS, flow, codec, *running.start("jscgc")) as train:
         net = train(train_jscgc, LATENTS, flow, codec)
         architecture = store.Architecture.of("jscgc", running.params)
         store.save(MODELS / "jscgc", architecture, read_statistics(LATENTS), net)

@@ -6,7 +6,7 @@ from pipeline.stage import MODELS, PHOTOS, stage
 
 with stage("train_vae") as running:
     out, params = MODELS / "vae", running.params
-    with running.training(PHOTOS / "manifest.json") as train:
+    with running.training(PHOTOS / "manifest.json", *running.start("vae")) as train:
         vae = train(train_vae, PHOTOS) if params.vae.source == "nano" else None
         save_vae(out, params.vae, vae)
     running.metrics |= {"channels": load_vae(out).channels}

@@ -274,7 +274,8 @@ class LatentStatistics:
 
 
 class LatentSpace(nn.Module):
-    """Photos of any size <-> normalised latents (zero mean, unit variance per channel)."""
+    """Photos of any size <-> normalised latents: zero mean and unit variance per channel, less in those that `init: widen`
+    added."""
 
     mean: Tensor
     std: Tensor

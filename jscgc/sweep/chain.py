@@ -55,13 +55,19 @@ SAMPLED = {"jscgc": ("sample",), "diffjscc": ("sample",)}
 IDLE = {"jscgc": ("jscgc.diffjscc_steps", "sample.reconstruction_guidance"), "jscgc_fast": ("jscgc.diffjscc_steps",)}
 """Keys of those parts that a system does not look at."""
 WIDENING = ("vae.anchor_weight", "vae.added_shrink", "latents.added_scale")
+TRAINED_ON = (
+    *(f"generator.{key}" for key in ("backbone", "widths", "depth")),
+    *("encoder", "link.rates", "jscgc.adapter", "jscgc.encoder_init"),
+)
 UNUSED: dict[Init, tuple[str, ...]] = {
     "scratch": WIDENING,
     "shipped": (*WIDENING, "generator.train"),
-    "finetune": (*WIDENING, "generator.train", "jscgc.encoder_init"),
-    "widen": ("jscgc.encoder_init",),
+    "finetune": (*WIDENING, "generator.train", *TRAINED_ON),
+    "widen": ("vae.width", "vae.depth", *TRAINED_ON),
 }
-"""Keys of those parts that act on nothing."""
+"""Keys of those parts that act on nothing, or must be those of what ships."""
+UNREAD: dict[Init, tuple[str, ...]] = {"scratch": (), "shipped": (), "finetune": ("codec",), "widen": ("codec",)}
+"""The same for JSCGC and its student, whose encoder starts from the shipped JSCGC's then."""
 
 
 def sections(stage: str, init: Init) -> set[str]:
@@ -75,7 +81,8 @@ def sections(stage: str, init: Init) -> set[str]:
 def acts_on(system: str, key: str, init: Init) -> bool:
     """Whether a dotted key can change how a system scores."""
     parts = sections(system, init) | set(SAMPLED.get(system, ()))
-    if any(key == idle or key.startswith(f"{idle}.") for idle in (*IDLE.get(system, ()), *UNUSED[init])):
+    idle = (*IDLE.get(system, ()), *UNUSED[init], *(UNREAD[init] if system in ("jscgc", "jscgc_fast") else ()))
+    if any(key == own or key.startswith(f"{own}.") for own in idle):
         return False
     return any(_meet(key, part) for part in parts)
 

@@ -100,7 +100,7 @@ def _from_shipped(net: nn.Module, kind: Kind, params: Params) -> None:
     """Give a network the weights of the one that comes with the package, for `init: finetune` and `widen`.
 
     Raises:
-        ValueError: the parameters describe another network.
+        ValueError: the parameters describe another network; says which part or weight.
     """
     found = store.load(SHIPPED / kind)
     own, known = Architecture.of(kind, params), found.architecture
@@ -114,21 +114,40 @@ def _from_shipped(net: nn.Module, kind: Kind, params: Params) -> None:
             widen(found.net, net, found.latents.channels, params.vae.channels)
         else:
             net.load_state_dict(found.net.state_dict())
-    except RuntimeError:
+    except RuntimeError as error:
         raise ValueError(
             f"init {params.init}: the {kind} that comes with the package has another generator, adapter or kind of tuning than "
-            "params.yaml; see docs/reference.md, or set init: shipped"
+            f"params.yaml ({str(error).splitlines()[-1].strip():.200}); set what they share, or init: scratch"
         ) from None
+
+
+def _can_start(params: Params) -> None:
+    """Whether all that `init: finetune` or `widen` trains on can be: asked before the first of them is trained for hours.
+
+    Raises:
+        ValueError: as `_from_shipped`.
+    """
+    channels = params.vae.channels
+    latents = LatentStatistics([0.0] * channels, [1.0] * channels, NanoVae.factor, "")
+    kinds: tuple[Kind, ...] = ("flow", "mambajscc_psnr", "jscgc", "diffjscc")
+    for kind in kinds[params.init == "finetune" :]:
+        _from_shipped(store.build(Architecture.of(kind, params), latents), kind, params)
 
 
 def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> NanoVae:
     """The nano VAE, on random crops of the training photographs."""
     if params.init in PASSED_THROUGH:
-        return shipped_vae(params)
+        vae = shipped_vae(params)
+        if params.init in TRAINED_ON:
+            _can_start(params)
+        return vae
     device = resolve_device(params.device)
     seeded(params, "vae")
     vae = NanoVae(params.vae.channels, params.vae.width, params.vae.depth)
-    anchor = _place(_widen_vae(vae, params), device) if params.init == "widen" else None
+    anchor = None
+    if params.init == "widen":
+        anchor = _place(_widen_vae(vae, params), device)
+        _can_start(params)
     _place(vae, device)
     files, scale = split_files(photos, "train"), params.latents.min_scale
     own = params.vae
@@ -256,7 +275,13 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
         mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(1e-6)
     if params.init != "scratch":  # its prior knows latents by the statistics that it was trained with
         known = store.load(SHIPPED / "flow").latents
-        std /= params.latents.added_scale
+        if params.init == "widen":
+            std /= params.latents.added_scale
+        elif known.channels != len(mean):
+            raise ValueError(
+                f"{vae_folder}: this VAE has {len(mean)} channels, the one that comes with the package {known.channels}; run "
+                "`dvc repro`"
+            )
         mean[: known.channels], std[: known.channels] = torch.tensor(known.mean), torch.tensor(known.std)
     normalised = (latents - mean[:, None, None]) / std[:, None, None] if params.latents.normalise else latents
     statistics = LatentStatistics(mean.tolist(), std.tolist(), vae.factor, sha256(vae_folder))

@@ -161,7 +161,11 @@ def test_only_what_the_values_touch_is_trained(tmp_path: Path) -> None:
     assert chain.acts_on("jscgc", "codec.steps", "shipped") and chain.acts_on("jscgc", "jscgc.encoder_init", "shipped")
     for key in ("jscgc.encoder_init", "vae.width", "generator.train.steps"):
         assert not chain.acts_on("jscgc", key, "finetune"), key
-    assert chain.acts_on("jscgc", "jscgc.train.steps", "finetune") and chain.acts_on("jscgc", "codec.steps", "finetune")
+    assert chain.acts_on("jscgc", "jscgc.train.steps", "finetune") and chain.acts_on(
+        "diffjscc", "codec.steps", "finetune"
+    )
+    for key in ("codec.steps", "generator.depth", "jscgc.adapter.width", "link.rates"):
+        assert not chain.acts_on("jscgc", key, "finetune") and not chain.acts_on("jscgc", key, "widen"), key
     for key in ("vae.anchor_weight", "vae.added_shrink", "latents.added_scale"):
         assert [init for init in get_args(Init) if chain.acts_on("jscgc", key, init)] == ["widen"], key
     assert chain.acts_on("jscgc", "generator.train.steps", "widen")

@@ -76,19 +76,28 @@ def test_a_link_sends_the_same_symbols_and_its_receiver_sees_the_same_in_them(mo
     assert torch.allclose(*seen, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["flow", "jscgc", "diffjscc"])
+@pytest.mark.parametrize("kind", ["vae", "flow", "mambajscc_psnr", "jscgc", "diffjscc"])
 def test_everything_that_is_added_learns(models, params, kind):
-    _, net = both(models, kind)
+    if kind == "vae":
+        narrow, net = load_vae(models / "vae"), NanoVae(CHANNELS, params.vae.width, params.vae.depth)
+        widen(narrow, net, KNOWN, CHANNELS)
+    else:
+        narrow, net = both(models, kind)
+    narrow = narrow.state_dict()
     net.train()
     before = {name: value.detach().clone() for name, value in net.named_parameters() if value.requires_grad}
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     for step in range(3):  # a zero behind a zero learns one step later
         latents, generator = noise(4, CHANNELS, 8, 8, seed=step), torch.Generator().manual_seed(step)
-        arguments = (params.objective,) if kind == "flow" else (params.link, params.jscgc, params.objective)
+        arguments = {
+            "vae": (0.01,),
+            "flow": (params.objective,),
+            "mambajscc_psnr": (params.link,),
+        }.get(kind, (params.link, params.jscgc, params.objective))
         optimiser.zero_grad()
-        net.loss(latents, *arguments, generator)["loss"].backward()
+        images = latents[:, :3].repeat_interleave(2, 2).repeat_interleave(2, 3) if kind == "vae" else latents
+        net.loss(images, *arguments, generator)["loss"].backward()
         optimiser.step()
-    narrow = store.load(models / kind).net.state_dict()
     widened = [name for name in before if before[name].shape != narrow[name].shape]
     assert len(widened) >= 3
     for name in widened:
@@ -96,6 +105,41 @@ def test_everything_that_is_added_learns(models, params, kind):
         for dim in (0, 1)[: own.dim()]:
             lines = (own - old).abs().movedim(dim, 0).flatten(1) if own.dim() > 1 else (own - old).abs()[:, None]
             assert lines.sum(1).all(), f"{name}: a part along dimension {dim} has not moved"
+
+
+def test_the_anchor_is_the_squared_error_of_the_known_channels_over_their_variance(models, params):
+    known, wide = load_vae(models / "vae"), NanoVae(CHANNELS, params.vae.width, params.vae.depth)
+    widen(known, wide, KNOWN, CHANNELS)
+    photos = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def loss(weight):
+        return wide.loss(photos, 0.0, torch.Generator().manual_seed(0), anchor=known, anchor_weight=weight)
+
+    assert loss(1.0)["anchored"].item() == pytest.approx(0, abs=1e-9)
+    with torch.no_grad():
+        wide.encoder[-1].bias[1] += 0.5  # of the mean's second channel
+    variance = known.encode(photos).var()
+    found = loss(3.0)
+    assert found["anchored"].item() == pytest.approx(0.25 / KNOWN / variance.item(), rel=1e-4)
+    assert found["loss"].item() - loss(0.0)["loss"].item() == pytest.approx(3 * found["anchored"].item(), rel=1e-3)
+
+
+def test_added_channels_are_shrunk_for_a_share_of_the_photos(models, params, monkeypatch):
+    known, wide = load_vae(models / "vae"), NanoVae(CHANNELS, params.vae.width, params.vae.depth)
+    widen(known, wide, KNOWN, CHANNELS)
+    decoded, decode = [], wide.decode
+    monkeypatch.setattr(wide, "decode", lambda latents: decoded.append(latents) or decode(latents))
+    photos = torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for share in (0.0, 0.5, 1.0):
+        wide.loss(photos, 0.0, torch.Generator().manual_seed(0), anchor=known, added_shrink=share)
+    whole, some, all_ = decoded
+    for shrunk, share in ((some, 0.5), (all_, 1.0)):
+        assert torch.equal(shrunk[:, :KNOWN], whole[:, :KNOWN])
+        factors = (shrunk[:, KNOWN:] / whole[:, KNOWN:]).flatten(1)
+        assert torch.allclose(factors, factors[:, :1].expand_as(factors), atol=1e-4)  # one for a photo
+        below = (factors[:, 0] < 1 - 1e-4).float().mean().item()
+        assert below == pytest.approx(share, abs=0.2 if share < 1 else 0.0)
+    assert 0 <= factors.min() < 0.2 and 0.8 < factors.max() < 1
 
 
 def test_networks_that_differ_in_more_are_refused(models, params):
@@ -176,3 +220,23 @@ def test_a_vae_that_is_not_wider_is_refused(wider, tmp_path, changes, said):
     prepare(DataParams(source="builtin", max_photos=1), 0, tmp_path / "photos")
     with pytest.raises(ValueError, match=said):
         recipes.train_vae(other, tmp_path / "photos", tmp_path / "run", ignore)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "said"),
+    [
+        ("generator", {"widths": [64, 32]}, r"init widen: the generator .* has widths \[32, 32\]"),
+        ("encoder", {"widths": [8, 8]}, r"init widen: the encoder .* has widths \[8, 16\]"),
+        (
+            "jscgc",
+            {"tuning": "lora"},
+            r"init widen: the jscgc .* kind of tuning than params\.yaml \(.* in one of the networks",
+        ),
+    ],
+)
+def test_what_cannot_be_widened_is_refused_before_anything_is_trained(wider, tmp_path, section, changes, said):
+    other = wider.model_copy(update={section: getattr(wider, section).model_copy(update=changes)})
+    prepare(DataParams(source="builtin", max_photos=1), 0, tmp_path / "photos")
+    with pytest.raises(ValueError, match=said):
+        recipes.train_vae(other, tmp_path / "photos", tmp_path / "run", ignore)
+    assert not (tmp_path / "run").exists()
