@@ -36,9 +36,9 @@ def widen(narrow: nn.Module, wide: nn.Module, known: int, channels: int) -> None
         if not dims:
             own[name] = value
             continue
-        (dim,) = dims if len(dims) == 1 else (None,)
-        parts = None if dim is None else _parts(name, dim, value.shape[dim], known, channels, vae)
-        if dim is None or parts is None or sum(size for _, size in parts) != start.shape[dim]:
+        dim = dims[0]
+        parts = _parts(name, dim, value.shape[dim], known, channels, vae)
+        if len(dims) > 1 or sum(size for _, size in parts) != start.shape[dim]:
             raise RuntimeError(
                 f"{name} has {list(value.shape)} in one of the networks, {list(start.shape)} in the other"
             )
@@ -52,8 +52,8 @@ def widen(narrow: nn.Module, wide: nn.Module, known: int, channels: int) -> None
     wide.load_state_dict(own)
 
 
-def _parts(name: str, dim: int, size: int, known: int, channels: int, vae: bool) -> Parts | None:
-    """None: no such dimension depends on the channels."""
+def _parts(name: str, dim: int, size: int, known: int, channels: int, vae: bool) -> Parts:
+    """The parts of a dimension that depends on the channels; of another one they do not add up to what is there."""
     each = (known, channels)
     if vae and name.startswith("encoder.") and dim == 0:
         return [each, each]  # mean and log-variance
@@ -64,7 +64,7 @@ def _parts(name: str, dim: int, size: int, known: int, channels: int, vae: bool)
     if name.endswith("adapter.reading.read.weight"):
         return [*_condition(size - known, known, channels), each]
     # Shuffled pixels of a channel lie together, so that the first channels come first.
-    return None if size % known else [(size, size // known * channels)]
+    return [(size, size // known * channels)]
 
 
 def _condition(size: int, known: int, channels: int) -> Parts:
