@@ -24,7 +24,7 @@ from jscgc.generator.zimage import empty_prompt, start_from_controlnet
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.pixels import PIXELS, PixelVae
-from jscgc.methods import SHIPPED, PerceptualCodecName, PixelCodecName
+from jscgc.methods import PerceptualCodecName, PixelCodecName
 from jscgc.metrics import Trainable, pair_metric
 from jscgc.seeding import derive, stream
 from jscgc.systems import store
@@ -34,19 +34,26 @@ from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.jscgc_fast import FastJscgcNet
 from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
-from jscgc.systems.store import Architecture, Kind, Trained
+from jscgc.systems.store import Architecture
 from jscgc.training.ahead import Ahead
 from jscgc.training.loop import MetricLog, resolve_device, train
 from jscgc.training.parallel import Group, LossFunction
-from jscgc.training.widen import widen
+from jscgc.training.start import (
+    PASSED_THROUGH,
+    TRAINED_ON,
+    check_start,
+    from_shipped,
+    shipped_prior,
+    shipped_statistics,
+    shipped_vae,
+    widen_vae,
+)
 
 log_ = logging.getLogger(__name__)
 KLT_CROPS = 1000
 """Latent crops from which a codec's linear start is computed."""
 PIXEL_KLT_CROPS = 300
 """Crops of photographs, the same for a codec on pixels."""
-PASSED_THROUGH, TRAINED_ON = ("shipped", "finetune"), ("finetune", "widen")
-"""`init` with which VAE and prior stay the shipped ones; with which codec, JSCGC and DiffJSCC start from the shipped ones."""
 LPIPS, FEATURE_DISTANCE = "lpips", "feature_distance_efficientnet_lite0"
 """The distances that perceptual codecs are trained for."""
 Placed = TypeVar("Placed", bound=Tensor | nn.Module)
@@ -57,97 +64,20 @@ def seeded(params: Params, name: str) -> None:
     torch.manual_seed(derive(params.seed, name, "weights"))
 
 
-def shipped_vae(params: Params, shipped: Path = SHIPPED) -> NanoVae:
-    """The VAE that comes with the package, for `init: shipped` and `finetune`.
-
-    Raises:
-        ValueError: section vae states other sizes.
-    """
-    vae = load_vae(shipped / "vae")
-    assert isinstance(vae, NanoVae)
-    stated = {key: getattr(params.vae, key) for key in ("channels", "width", "depth")}
-    _as_shipped(params, "vae", stated, read_json(shipped / "vae" / "model.json"))
-    return vae
-
-
-def shipped_prior(params: Params, shipped: Path = SHIPPED) -> Generator:
-    """The prior that comes with the package, for `init: shipped` and `finetune`.
-
-    Raises:
-        ValueError: section generator states other sizes.
-    """
-    found = store.load(shipped / "flow")
-    _same_generator(params, found)
-    assert isinstance(found.net, Generator)
-    return found.net
-
-
-def _same_generator(params: Params, found: Trained) -> None:
-    stated = {key: getattr(params.generator, key) for key in ("backbone", "widths", "depth")}
-    _as_shipped(params, "generator", stated, vars(found.architecture.generator))
-
-
-def _as_shipped(params: Params, section: str, stated: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    for key, value in stated.items():
-        if found[key] != value:
-            raise ValueError(
-                f"init {params.init}: the {section} that comes with the package has {key} {found[key]}, params.yaml says "
-                f"{value}; set {section}.{key}: {found[key]}, or init: scratch"
-            )
-
-
-def _from_shipped(net: nn.Module, kind: Kind, params: Params) -> None:
-    """Give a network the weights of the one that comes with the package, for `init: finetune` and `widen`.
-
-    Raises:
-        ValueError: the parameters describe another network; says which part or weight.
-    """
-    found = store.load(SHIPPED / kind)
-    own, known = Architecture.of(kind, params), found.architecture
-    if kind == "flow":
-        _same_generator(params, found)
-    else:
-        _as_shipped(params, "encoder", own.encoder.model_dump(), known.encoder.model_dump())
-        _as_shipped(params, "link", {"rates": own.rates}, {"rates": known.rates})
-    try:
-        if params.init == "widen":
-            widen(found.net, net, found.latents.channels, params.vae.channels)
-        else:
-            net.load_state_dict(found.net.state_dict())
-    except RuntimeError as error:
-        raise ValueError(
-            f"init {params.init}: the {kind} that comes with the package has another generator, adapter or kind of tuning than "
-            f"params.yaml ({str(error).splitlines()[-1].strip():.200}); set what they share, or init: scratch"
-        ) from None
-
-
-def _can_start(params: Params) -> None:
-    """Whether all that `init: finetune` or `widen` trains on can be: asked before the first of them is trained for hours.
-
-    Raises:
-        ValueError: as `_from_shipped`.
-    """
-    channels = params.vae.channels
-    latents = LatentStatistics([0.0] * channels, [1.0] * channels, NanoVae.factor, "")
-    kinds: tuple[Kind, ...] = ("flow", "mambajscc_psnr", "jscgc", "diffjscc")
-    for kind in kinds[params.init == "finetune" :]:
-        _from_shipped(store.build(Architecture.of(kind, params), latents), kind, params)
-
-
 def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> NanoVae:
     """The nano VAE, on random crops of the training photographs."""
     if params.init in PASSED_THROUGH:
         vae = shipped_vae(params)
         if params.init in TRAINED_ON:
-            _can_start(params)
+            check_start(params)
         return vae
     device = resolve_device(params.device)
     seeded(params, "vae")
     vae = NanoVae(params.vae.channels, params.vae.width, params.vae.depth)
     anchor = None
     if params.init == "widen":
-        anchor = _place(_widen_vae(vae, params), device)
-        _can_start(params)
+        anchor = _place(widen_vae(vae, params), device)
+        check_start(params)
     _place(vae, device)
     files, scale = split_files(photos, "train"), params.latents.min_scale
     own = params.vae
@@ -173,25 +103,6 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
 
     _train_on_photos(vae, params, own.train, crops, folder, log, "vae", loss)
     return vae
-
-
-def _widen_vae(vae: NanoVae, params: Params) -> NanoVae:
-    """Start a VAE from the one that comes with the package, which is returned.
-
-    Raises:
-        ValueError: it has not fewer channels, or other sizes.
-    """
-    known = load_vae(SHIPPED / "vae")
-    assert isinstance(known, NanoVae)
-    sizes = read_json(SHIPPED / "vae" / "model.json")
-    _as_shipped(params, "vae", {key: getattr(params.vae, key) for key in ("width", "depth")}, sizes)
-    if vae.channels <= known.channels:
-        raise ValueError(
-            f"init widen: the vae that comes with the package has {known.channels} channels already, params.yaml says "
-            f"{vae.channels}; set vae.channels to more, or init: finetune"
-        )
-    widen(known, vae, known.channels, vae.channels)
-    return known
 
 
 def _batches(
@@ -274,7 +185,7 @@ def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -
     if params.latents.normalise and params.init not in PASSED_THROUGH:
         mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(1e-6)
     if params.init != "scratch":  # its prior knows latents by the statistics that it was trained with
-        known = store.load(SHIPPED / "flow").latents
+        known = shipped_statistics()
         if params.init == "widen":
             std /= params.latents.added_scale
         elif known.channels != len(mean):
@@ -399,7 +310,7 @@ def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -
     prior = store.build(Architecture.of("flow", params), read_statistics(latents))
     assert isinstance(prior, Generator)
     if params.init == "widen":
-        _from_shipped(prior, "flow", params)
+        from_shipped(prior, "flow", params)
     if params.generator.source == "pretrained":
         if params.generator.caption_path:
             prior.backbone.caption.features = empty_prompt(params.generator.caption_path, resolve_device(params.device))
@@ -423,7 +334,7 @@ def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog, unt
     codec = store.build(Architecture.of("mambajscc_psnr", params), read_statistics(latents))
     assert isinstance(codec, Codec)
     if params.init in TRAINED_ON:
-        _from_shipped(codec, "mambajscc_psnr", params)
+        from_shipped(codec, "mambajscc_psnr", params)
     else:
         codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
     _train_on_latents(
@@ -443,7 +354,7 @@ def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog, unt
 def _start(net: JscgcNet | DiffJsccNet, kind: Literal["jscgc", "diffjscc"], params: Params, flow: Path) -> None:
     """Generator and adapter as `params.init` says, and what of the generator learns."""
     if params.init in TRAINED_ON:
-        _from_shipped(net, kind, params)
+        from_shipped(net, kind, params)
     if params.init != "finetune":  # of a wider latent the prior knows more than the shipped receiver's generator does
         _from_prior(net, params, flow)
     set_trained(net.receiver.prior, params.jscgc.generator_learns)

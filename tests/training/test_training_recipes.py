@@ -19,7 +19,7 @@ from jscgc.methods import PIXEL, SHIPPED
 from jscgc.systems import store
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.store import Architecture
-from jscgc.training import recipes
+from jscgc.training import recipes, start
 
 
 def ignore(step, metrics) -> None:
@@ -75,7 +75,7 @@ def test_shipped_vae_and_prior_are_passed_through_with_their_statistics(nano, tm
 
 @pytest.mark.parametrize(
     ("section", "key", "value", "make"),
-    [("vae", "width", 48, recipes.shipped_vae), ("generator", "widths", [32, 32], recipes.shipped_prior)],
+    [("vae", "width", 48, start.shipped_vae), ("generator", "widths", [32, 32], start.shipped_prior)],
 )
 def test_what_ships_has_the_sizes_that_the_parameters_state(nano, section, key, value, make):
     make(nano)

@@ -12,7 +12,7 @@ from jscgc.latent.autoencoder import LatentStatistics, load_vae, save_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.systems import store
 from jscgc.systems.links import DrawnLink
-from jscgc.training import recipes
+from jscgc.training import recipes, start
 from jscgc.training.widen import widen
 
 KNOWN, CHANNELS = 4, 8
@@ -153,7 +153,7 @@ def test_networks_that_differ_in_more_are_refused(models, params):
 @pytest.fixture
 def wider(params, models, monkeypatch):
     """Parameters that widen the tiny models, as if those came with the package, by steps too small to move them."""
-    monkeypatch.setattr(recipes, "SHIPPED", models)
+    monkeypatch.setattr(start, "SHIPPED", models)
     still = {"steps": 2, "learning_rate": 1e-9, "ema_decay": 0.0}
     jscgc = params.jscgc.model_copy(
         update={"train": params.jscgc.train.model_copy(update=still), "tuning": "full", "diffjscc_steps": None}

@@ -1,0 +1,123 @@
+"""What training starts from of the models that come with the package, for every `init` but scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from jscgc.config import Params
+from jscgc.files import read_json
+from jscgc.latent.autoencoder import LatentStatistics, load_vae
+from jscgc.latent.nano_vae import NanoVae
+from jscgc.methods import SHIPPED
+from jscgc.systems import store
+from jscgc.systems.receiver import Generator
+from jscgc.systems.store import Architecture, Kind, Trained
+from jscgc.training.widen import widen
+
+PASSED_THROUGH, TRAINED_ON = ("shipped", "finetune"), ("finetune", "widen")
+"""`init` with which VAE and prior stay the shipped ones; with which codec, JSCGC and DiffJSCC start from the shipped ones."""
+
+
+def shipped_vae(params: Params, shipped: Path = SHIPPED) -> NanoVae:
+    """The VAE that comes with the package, for `init: shipped` and `finetune`.
+
+    Raises:
+        ValueError: section vae states other sizes.
+    """
+    vae = load_vae(shipped / "vae")
+    assert isinstance(vae, NanoVae)
+    stated = {key: getattr(params.vae, key) for key in ("channels", "width", "depth")}
+    _as_shipped(params, "vae", stated, read_json(shipped / "vae" / "model.json"))
+    return vae
+
+
+def shipped_prior(params: Params, shipped: Path = SHIPPED) -> Generator:
+    """The prior that comes with the package, for `init: shipped` and `finetune`.
+
+    Raises:
+        ValueError: section generator states other sizes.
+    """
+    found = store.load(shipped / "flow")
+    _same_generator(params, found)
+    assert isinstance(found.net, Generator)
+    return found.net
+
+
+def _same_generator(params: Params, found: Trained) -> None:
+    stated = {key: getattr(params.generator, key) for key in ("backbone", "widths", "depth")}
+    _as_shipped(params, "generator", stated, vars(found.architecture.generator))
+
+
+def _as_shipped(params: Params, section: str, stated: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    for key, value in stated.items():
+        if found[key] != value:
+            raise ValueError(
+                f"init {params.init}: the {section} that comes with the package has {key} {found[key]}, params.yaml says "
+                f"{value}; set {section}.{key}: {found[key]}, or init: scratch"
+            )
+
+
+def from_shipped(net: nn.Module, kind: Kind, params: Params) -> None:
+    """Give a network the weights of the one that comes with the package, for `init: finetune` and `widen`.
+
+    Raises:
+        ValueError: the parameters describe another network; says which part or weight.
+    """
+    found = store.load(SHIPPED / kind)
+    own, known = Architecture.of(kind, params), found.architecture
+    if kind == "flow":
+        _same_generator(params, found)
+    else:
+        _as_shipped(params, "encoder", own.encoder.model_dump(), known.encoder.model_dump())
+        _as_shipped(params, "link", {"rates": own.rates}, {"rates": known.rates})
+    try:
+        if params.init == "widen":
+            widen(found.net, net, found.latents.channels, params.vae.channels)
+        else:
+            net.load_state_dict(found.net.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            f"init {params.init}: the {kind} that comes with the package has another generator, adapter or kind of tuning than "
+            f"params.yaml ({str(error).splitlines()[-1].strip():.200}); set what they share, or init: scratch"
+        ) from None
+
+
+def check_start(params: Params) -> None:
+    """Whether all that `init: finetune` or `widen` trains on can be: asked before the first of them is trained for hours.
+
+    Raises:
+        ValueError: as `from_shipped`.
+    """
+    channels = params.vae.channels
+    latents = LatentStatistics([0.0] * channels, [1.0] * channels, NanoVae.factor, "")
+    kinds: tuple[Kind, ...] = ("flow", "mambajscc_psnr", "jscgc", "diffjscc")
+    for kind in kinds[params.init == "finetune" :]:
+        from_shipped(store.build(Architecture.of(kind, params), latents), kind, params)
+
+
+def shipped_statistics() -> LatentStatistics:
+    """Those of the latents that the prior which comes with the package knows."""
+    return store.load(SHIPPED / "flow").latents
+
+
+def widen_vae(vae: NanoVae, params: Params) -> NanoVae:
+    """Start a VAE from the one that comes with the package, which is returned.
+
+    Raises:
+        ValueError: it has not fewer channels, or other sizes.
+    """
+    known = load_vae(SHIPPED / "vae")
+    assert isinstance(known, NanoVae)
+    sizes = read_json(SHIPPED / "vae" / "model.json")
+    _as_shipped(params, "vae", {key: getattr(params.vae, key) for key in ("width", "depth")}, sizes)
+    if vae.channels <= known.channels:
+        raise ValueError(
+            f"init widen: the vae that comes with the package has {known.channels} channels already, params.yaml says "
+            f"{vae.channels}; set vae.channels to more, or init: finetune"
+        )
+    widen(known, vae, known.channels, vae.channels)
+    return known
