@@ -55,7 +55,7 @@ INFO = (
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("jscgc", description="Joint source-channel-generation coding of photographs.")
+    parser = options.Parser("jscgc", description="Joint source-channel-generation coding of photographs.")
     parser.add_argument("--version", action="version", version=f"jscgc {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -155,18 +155,13 @@ def _transmit(a: argparse.Namespace) -> None:
     from jscgc.data import open_photo, reduce, to_tensor
     from jscgc.evaluation.grid import pair_names
     from jscgc.metrics import pair_metric
-    from jscgc.systems.store import load_system, trained_systems
+    from jscgc.systems.store import asked_systems, load_system
     from jscgc.training.loop import resolve_device
     from jscgc.transmission import Request, conditions, send
 
     photo = to_tensor(reduce(open_photo(a.photo), a.max_side))
     device = resolve_device(a.device)
-    trained = trained_systems(a.models) if "all" in a.method else []
-    names = list(dict.fromkeys(name for asked in a.method for name in (trained if asked == "all" else [asked])))
-    if not names:
-        raise ValueError(
-            f"{a.models}: no trained models here; train with `make reproduce`, or name the place with --models"
-        )
+    names = asked_systems(a.method, a.models)
     metrics = [pair_metric(name) for name in pair_names()]
     request = Request(a.channel, a.snr_db, a.cbr, a.seed, a.samples, options.sample(a))
     arrivals: list[Arrival] = []
@@ -241,8 +236,8 @@ def _print_transmission(document: dict[str, Any]) -> None:
             text = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in chosen.items())
             lost = "; the channel decoder failed, mid-gray is shown" if row["failed"] else ""
             console.print(f"{row['method']}: {text}{lost}", markup=False)
-    for why in document["cannot_operate"].values():
-        console.print(f"cannot operate: {why}", markup=False)
+    for name, why in document["cannot_operate"].items():
+        console.print(f"{name} cannot operate: {why}", markup=False)
     console.print(f"models: {document['models']}", soft_wrap=True, markup=False)
     for name, path in document["files"].items():
         console.print(f"{name}: {path}", soft_wrap=True)

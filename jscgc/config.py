@@ -638,8 +638,12 @@ def _nodes(content: Any, known: dict[int, int]) -> int:
     return known[id(content)]
 
 
-def read_yaml(path: Path) -> Any:
-    """YAML 1.2 (so that `1e-4`, which `dvc exp run -S` may write, is a number)."""
+RELEASED_FROM = "Tongyi-MAI/Z-Image-Turbo"
+"""The hub id whose sizes the code knows: generator and VAE of the paper's profile."""
+
+
+def read_yaml(path: Path, advice: str = "") -> Any:
+    """YAML 1.2 (so that `1e-4`, which `dvc exp run -S` may write, is a number); `advice` is for one whose file is not there."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -652,7 +656,7 @@ def read_yaml(path: Path) -> Any:
             raise ParamsError(f"{path}: its aliases unfold to more than {MOST_YAML} values")
         return content
     except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; run from the project's root, or name one with --params") from None
+        raise ParamsError(f"{path}: no such file{advice}") from None
     except OSError as error:
         raise ParamsError(f"{path}: can't be read: {error.strerror}") from None
     except ParamsError:
@@ -686,11 +690,11 @@ def load_params(path: Path = Path("params.yaml"), profile: Path | None = None) -
     Raises:
         ParamsError: a file is missing, not YAML, or holds unknown keys or wrong values.
     """
-    content = read_yaml(path)
+    content = read_yaml(path, "; run from the project's root, or name one with --params")
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected a mapping of sections at the top")
     if profile is not None:
-        changes = read_yaml(profile)
+        changes = read_yaml(profile, "; profiles are files, such as pipeline/profiles/paper.yaml")
         if not isinstance(changes, dict):
             raise ParamsError(f"{profile}: expected a mapping of sections at the top")
         overlay(content, changes)

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jscgc.channel import spec
 from jscgc.methods import SHIPPED, SYSTEMS
@@ -27,6 +27,13 @@ CHANNEL_HELP = (
 
 class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
     """Descriptions as they are written, and every default."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a wrong argument, where argparse would print all of the command's first."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def number(text: str) -> float:

@@ -60,8 +60,12 @@ def _lay(file: Path, current: str) -> None:
 
 
 if __name__ == "__main__":
+    usage = "usage: python -m pipeline.profile NAME (nano, a name in pipeline/profiles, or a file *.yaml)"
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(usage)
+        sys.exit()
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m pipeline.profile NAME (nano, a name in pipeline/profiles, or a file *.yaml)")
+        sys.exit(usage)
     try:
         select(sys.argv[1])
     except ParamsError as error:

@@ -12,6 +12,8 @@ from PIL import Image
 from jscgc.channel import multipath
 from jscgc.channel.spec import NAMES
 from jscgc.cli import main
+from jscgc.methods import SHIPPED
+from jscgc.systems.store import asked_systems
 
 
 @pytest.fixture
@@ -78,6 +80,24 @@ def test_info_lists_every_channel_and_why_one_cannot_run(models, capsys, monkeyp
     assert "delay_spread_ns=100 (0..5000)" in channels["tdl_a"]["options"]
     assert main(["info", "--models", str(models)]) == 0
     assert "pip install sionna-no-rt" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nope"], ["transmit", "x.jpg", "--dry"], ["evaluate", "--images", "x", "--draws", "0"]]
+)
+def test_a_wrong_argument_is_one_line_that_names_the_help(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert caught.value.code == 2 and said.startswith("jscgc") and said.endswith("--help\n") and said.count("\n") == 1
+
+
+def test_all_are_those_that_are_trained_there(tmp_path):
+    assert set(asked_systems(["all"], SHIPPED)) == {"jscgc", "mambajscc_psnr", "diffjscc", "diffcom"}
+    assert asked_systems(["hevc_ldpc", "jscgc", "all", "hevc_ldpc"], SHIPPED)[:2] == ["hevc_ldpc", "jscgc"]
+    with pytest.raises(ValueError, match="no trained models here"):
+        asked_systems(["all"], tmp_path)
+    assert main(["evaluate", "--images", str(tmp_path), "--models", str(tmp_path)]) == 1
 
 
 def test_the_help_says_the_grammar(capsys):

@@ -44,9 +44,9 @@ def add_parser(commands: Any, formatter: Any) -> None:
     sub.add_argument(
         "--methods",
         nargs="+",
-        type=options.choice("method", SYSTEMS),
-        default=["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"],
-        help=", ".join(SYSTEMS),
+        type=options.choice("method", (*SYSTEMS, "all")),
+        default=["all"],
+        help=f"{', '.join(SYSTEMS)}; or all: every trained one",
     )
     sub.add_argument(
         "--workers", type=options.natural, default=0, help="Ray workers; 0: as many as there is room for (one per core)"
@@ -112,10 +112,12 @@ def run(arguments: argparse.Namespace) -> Evaluation:
     from jscgc.evaluation.protocol import Protocol
     from jscgc.evaluation.run import PICTURES, follow
     from jscgc.files import write_json
+    from jscgc.systems.store import asked_systems
 
     logging.getLogger("jscgc.evaluation.run").setLevel(logging.INFO)
     given = sorted(arguments.unless_given.keys() & vars(arguments).keys())
     a = argparse.Namespace(**(arguments.unless_given | vars(arguments)))
+    a.methods = asked_systems(a.methods, a.models)
     out = place(a)
     if a.pictures is not None and not a.report:
         raise ValueError("--pictures is for a report; name its folder with --report DIR")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from jscgc.config import GeneratorParams
+from jscgc.config import RELEASED_FROM, GeneratorParams
 from jscgc.flow.path import expand, preconditioning
 
 if TYPE_CHECKING:
@@ -117,11 +117,14 @@ def load_pretrained(cls: Any, params: GeneratorParams, channels: int) -> Any:
     path, subfolder = params.pretrained_path, params.pretrained_subfolder or None
     if torch.get_default_device().type == "meta":
         try:
-            net = cls.from_config(cls.load_config(path, subfolder=subfolder))
+            # The released model's sizes are the class's own: nobody need be asked for them.
+            known = path == RELEASED_FROM
+            net = cls.from_config(cls.load_config(path, subfolder=subfolder, local_files_only=known))
         except (OSError, ValueError):
-            log.warning(
-                "generator.pretrained_path %r can't be reached: %s's released sizes are taken", path, cls.__name__
-            )
+            if not known:
+                log.warning(
+                    "generator.pretrained_path %r can't be reached: %s's released sizes are taken", path, cls.__name__
+                )
             net = cls()
         return _fitting(net.to(getattr(torch, params.dtype)), path, channels)
     try:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jscgc.channel.accounting import GRID
-from jscgc.config import Depth, Section, VaeParams, Width, complaints
+from jscgc.config import RELEASED_FROM, Depth, Section, VaeParams, Width, complaints
 from jscgc.files import atomic, read_json, save_tensors, sha256, write_json
 from jscgc.latent.nano_vae import NanoVae
 
@@ -93,16 +93,20 @@ def architecture(params: VaeParams) -> NanoVae | DiffusersVae:
     import diffusers
 
     cls = getattr(diffusers, params.pretrained_class)
+    known = params.pretrained_path == RELEASED_FROM
     try:
-        config = cls.load_config(params.pretrained_path, subfolder=params.pretrained_subfolder or None)
+        config = cls.load_config(
+            params.pretrained_path, subfolder=params.pretrained_subfolder or None, local_files_only=known
+        )
     except (OSError, ValueError):
         if params.pretrained_class != "AutoencoderKL":
             raise ValueError(
                 f"vae.pretrained_path {params.pretrained_path!r}: its config.json can't be reached"
             ) from None
-        log.warning(
-            "vae.pretrained_path %r can't be reached: the sizes of Z-Image's VAE are taken", params.pretrained_path
-        )
+        if not known:
+            log.warning(
+                "vae.pretrained_path %r can't be reached: the sizes of Z-Image's VAE are taken", params.pretrained_path
+            )
         config = RELEASED
     return DiffusersVae(cls.from_config(config).to(getattr(torch, params.dtype)))
 

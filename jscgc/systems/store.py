@@ -7,7 +7,7 @@ checksum, and the weights lie there once.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -258,6 +258,21 @@ def _built(architecture: Architecture, latents: LatentStatistics, folder: Path) 
 def trained_systems(models: Path) -> list[str]:
     """Names of the systems that lie trained in a folder of models."""
     return [name for name in SYSTEMS if (models / name / "model.json").exists()]
+
+
+def asked_systems(asked: Sequence[str], models: Path) -> list[str]:
+    """Names as a user gives them, each once; `all` stands for every trained one.
+
+    Raises:
+        ValueError: nothing is left, because nothing is trained.
+    """
+    trained = trained_systems(models) if "all" in asked else []
+    names = list(dict.fromkeys(name for one in asked for name in (trained if one == "all" else [one])))
+    if not names:
+        raise ValueError(
+            f"{models}: no trained models here; train with `make reproduce`, or name the place with --models"
+        )
+    return names
 
 
 def load_system(
