@@ -22,7 +22,7 @@ what is new only. Retrained weights, another photo or changed code are other job
 
   jscgc evaluate --images kodak/ --methods jscgc diffjscc --snr-db -5 0 5 10 --cbr 8/768 --out results.csv
   jscgc evaluate --images kodak/ --methods jscgc diffjscc --report kodak_report/     # with pictures, a page and a PDF
-  jscgc evaluate --images kodak/ --methods deepjscc --protocol results.protocol.json --out others.csv
+  jscgc evaluate --images kodak/ --methods diffcom --protocol results.protocol.json --out others.csv
 """
 DRAWS = 5
 """Channel draws unless told otherwise: with fewer, the interval says little about the channel."""
