@@ -14,7 +14,7 @@ class Windows:
     """Squares of `side` positions that cover a map of height x width; where they do not fit evenly, they overlap.
 
     Scans stay within one: a scan along a whole photograph carries states that no training crop ever built up, which cost
-    a decibel (docs/reference.md).
+    a decibel (docs/findings.md).
     """
 
     height: int
