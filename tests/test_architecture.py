@@ -105,12 +105,11 @@ ALLOWED = {
         "report",
         "transmission",
     },
-    "cli": {
+    "cli": {"__version__", "options", "bench", "commands", "demo", "evaluation", "metrics", "report", "sweep"},
+    "commands": {
         *BASE,
         "__version__",
         "options",
-        "bench",
-        "demo",
         "methods",
         "channel",
         "classical",
@@ -123,7 +122,6 @@ ALLOWED = {
         "evaluation",
         "plan",
         "report",
-        "sweep",
         "theory",
     },
 }
@@ -158,11 +156,14 @@ ONLY = {
     ("sweep", "systems"): {"store"},
     ("sweep", "training"): {"loop", "recipes"},
     ("sweep", "cluster"): {"tune"},
-    ("cli", "classical"): {"codecs"},
+    ("commands", "classical"): {"codecs"},
     ("evaluation", "training"): {"loop"},
     ("report", "evaluation"): {"statistics", "bd_rate"},
     ("options", "channel"): {"spec"},
-    ("cli", "evaluation"): {"command", "grid"},
+    ("cli", "evaluation"): {"command"},
+    ("cli", "metrics"): {"weights_command"},
+    ("cli", "report"): {"command"},
+    ("commands", "evaluation"): {"command", "grid"},
     ("report", "data"): {"images"},
 }
 # What of others is one module's affair.

@@ -198,14 +198,14 @@ def test_wrong_sampling_options_are_one_line(picture, models, capsys, arguments,
 
 def test_the_defaults_are_those_of_the_committed_parameters():
     """What `jscgc transmit` does untold is what the report of `make reproduce` shows."""
-    from jscgc.cli import _parser
+    from jscgc.cli import build_parser
     from jscgc.config import Params, read_yaml
     from jscgc.options import sample
 
     root = Path(__file__).parents[1]
     kept = root / ".jscgc" / "params.nano.yaml"
     committed = Params.model_validate(read_yaml(kept if kept.exists() else root / "params.yaml"))
-    assert sample(_parser().parse_args(["transmit", "photo.jpg"])) == committed.sample
+    assert sample(build_parser().parse_args(["transmit", "photo.jpg"])) == committed.sample
 
 
 def test_the_theory_is_told_and_a_miss_is_status_one(capsys, monkeypatch):

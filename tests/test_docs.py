@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jscgc.cli import _parser
+from jscgc.cli import build_parser
 from jscgc.config import read_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +62,7 @@ def test_commands_are_there(page, words, capsys):
     match words:
         case ["jscgc", *arguments] if arguments:
             try:
-                _parser().parse_args(arguments)
+                build_parser().parse_args(arguments)
             except SystemExit as end:
                 pytest.fail(f"{page}: {' '.join(words)}: {capsys.readouterr().err}") if end.code else None
         case ["make", *rest]:

@@ -1,0 +1,100 @@
+"""`jscgc info`: what is trained and what can run here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from jscgc import __version__, options
+from jscgc.channel import spec
+from jscgc.commands import command, emit
+from jscgc.methods import CLASSICAL, SYSTEMS
+
+DESCRIPTION = (
+    "What is trained, which channels and metrics can run and why the others can't, which devices and kernels are used."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add `info` to the command line."""
+    options.add_models(command(commands, "info", "what is trained and what can run here", DESCRIPTION))
+
+
+def _lacks(method: str, models: Path, sionna: str | None) -> str | None:
+    """What a method needs and has not; None if it can run."""
+    if method in CLASSICAL:
+        return sionna if method.endswith("_ldpc") else None
+    return None if (models / method / "model.json").exists() else "not trained here"
+
+
+def run(a: argparse.Namespace) -> None:
+    """Print what is trained and what can run here."""
+    import torch
+
+    from jscgc.channel.multipath import missing
+    from jscgc.encoder.scan import implementation
+    from jscgc.files import read_json
+    from jscgc.metrics import available
+    from jscgc.training.loop import resolve_device
+
+    device = resolve_device("auto")
+    scan, why = implementation(device)
+    models = []
+    for folder in sorted(p.parent for p in a.models.glob("*/model.json")):
+        description = read_json(folder / "model.json")
+        rates = description.get("architecture", {}).get("rates")
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+        models.append(
+            {"name": folder.name, "folder": str(folder), "mb": round(size, 1), "cbr": [f"{r}/768" for r in rates or []]}
+        )
+    document: dict[str, Any] = {
+        "version": __version__,
+        "torch": torch.__version__,
+        "device": str(device),
+        "scan": {"implementation": scan, "why": why},
+        "models": models,
+        "methods": [{"name": name, "missing": _lacks(name, a.models, missing())} for name in SYSTEMS],
+        "channels": [
+            {
+                "name": name,
+                "options": spec.describe(name),
+                "missing": missing() if spec.parse_channel(name).multipath else None,
+            }
+            for name in spec.NAMES
+        ],
+        "channel_options": spec.meanings(),
+        "metrics": [
+            {"name": name, "available": missing is None, "missing": missing} for name, missing in available().items()
+        ],
+    }
+    if a.json:
+        emit(document)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"jscgc {__version__}, torch {torch.__version__}, device {device}")
+    console.print(f"scan: {scan} ({why})", markup=False)
+    if models:
+        table = Table("trained model", "MB", "CBR", "folder")
+        for model in models:
+            table.add_row(model["name"], f"{model['mb']:g}", " ".join(model["cbr"]), model["folder"])
+        console.print(table)
+    else:
+        console.print(f"no trained models in {a.models}: `make reproduce` trains them")
+    table = Table("method", "can run")
+    for method in document["methods"]:
+        table.add_row(method["name"], f"no: {method['missing']}" if method["missing"] else "yes")
+    console.print(table)
+    table = Table("channel", "options with defaults and ranges", "available")
+    for channel in document["channels"]:
+        table.add_row(channel["name"], channel["options"], f"no: {channel['missing']}" if channel["missing"] else "yes")
+    console.print(table)
+    for option, meaning in document["channel_options"].items():
+        console.print(f"  {option}: {meaning}", markup=False)
+    table = Table("metric", "available")
+    for metric in document["metrics"]:
+        table.add_row(metric["name"], "yes" if metric["available"] else f"no: {metric['missing']}")
+    console.print(table)

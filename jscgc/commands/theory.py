@@ -1,0 +1,44 @@
+"""`jscgc theory`: the mathematics, checked through the code that trains and samples."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from jscgc.commands import command, emit
+
+DESCRIPTION = """\
+Gaussian sources, linear encoders, AWGN: what is known in closed form beside what the code that trains and samples measures, in
+about half a minute. Status 1 if a statement does not hold.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `theory` to the command line."""
+    command(commands, "theory", "check the theory through the code", DESCRIPTION)
+
+
+def run(a: argparse.Namespace) -> None:
+    """Check and print.
+
+    Raises:
+        ValueError: a statement does not hold.
+    """
+    from jscgc import theory
+
+    found = theory.run()
+    missed = [row["check"] for row in found["rows"] if not row["ok"]]
+    if a.json:
+        emit(found)
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("statement", "theory", "measured", "tolerance", "holds")
+        for row in found["rows"]:
+            sign = "≤ " if row["kind"] == "at most" else ""
+            numbers = [f"{sign}{row['expected']:.5g}", f"{row['measured']:.5g}", f"{row['tolerance']:.2g}"]
+            table.add_row(row["check"], *numbers, "yes" if row["ok"] else "NO")
+        Console().print(table)
+    if missed:
+        raise ValueError(f"{len(missed)} of {len(found['rows'])} statements do not hold: {'; '.join(missed)}")

@@ -1,0 +1,159 @@
+"""`jscgc transmit`: one photo through one or several methods. Heavy imports wait until it runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jscgc import options
+from jscgc.channel import spec
+from jscgc.commands import command, emit
+from jscgc.methods import SYSTEMS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from jscgc.transmission import Arrival, Request
+
+DESCRIPTION = """\
+Send a photo through a noisy channel and save what is received.
+
+  jscgc transmit photo.jpg --snr-db 5 --cbr 8/768
+  jscgc transmit photo.jpg --channel rayleigh_fast --method all --out received/
+  jscgc transmit photo.jpg --method jscgc hevc_ldpc    # beside HEVC with 5G's channel code
+  jscgc transmit photo.jpg --samples 8                 # what do the samples agree on, and what is made up?
+  jscgc transmit photo.jpg --channel tdl_c:delay_spread_ns=300,csi=lmmse
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `transmit` to the command line."""
+    sub = command(commands, "transmit", "send one photo through the channel", DESCRIPTION)
+    options.add_models(sub)
+    sub.add_argument("photo", type=Path, help="jpg, png, webp, ...; any size")
+    sub.add_argument("--snr-db", type=options.snr_db, default=5.0, help="average signal-to-noise ratio in decibels")
+    sub.add_argument("--channel", type=options.channel, default="awgn", help=options.CHANNEL_HELP)
+    sub.add_argument("--cbr", default="8/768", help="channel uses per source dimension, such as 2/768")
+    sub.add_argument(
+        "--method",
+        nargs="+",
+        type=options.choice("method", (*SYSTEMS, "all")),
+        default=["jscgc"],
+        help=f"{', '.join(SYSTEMS)}; or all: every trained one",
+    )
+    sub.add_argument(
+        "--max-side",
+        type=options.natural,
+        default=0,
+        help="first reduce the photo to this longer side in pixels; 0: keep",
+    )
+    sub.add_argument("--out", type=Path, default=Path("received"), metavar="DIR", help="where pictures and metrics go")
+    sub.add_argument(
+        "--samples",
+        type=options.count,
+        default=1,
+        metavar="N",
+        help="draw N images for the one received signal; from 2 also their mean and the uncertainty map",
+    )
+    options.add_sampling(sub)
+
+
+def run(a: argparse.Namespace) -> None:
+    """Send, save the pictures and numbers, and print the latter.
+
+    Raises:
+        ValueError: no such photo, model, channel or CBR; nothing that was asked for can operate.
+        OSError: pictures can't be written.
+    """
+    from jscgc.classical.codecs import CannotOperate
+    from jscgc.data import open_photo, reduce, to_tensor
+    from jscgc.evaluation.grid import pair_names
+    from jscgc.metrics import pair_metric
+    from jscgc.systems.store import asked_systems, load_system
+    from jscgc.training.loop import resolve_device
+    from jscgc.transmission import Request, conditions, send
+
+    photo = to_tensor(reduce(open_photo(a.photo), a.max_side))
+    device = resolve_device(a.device)
+    names = asked_systems(a.method, a.models)
+    metrics = [pair_metric(name) for name in pair_names()]
+    request = Request(a.channel, a.snr_db, a.cbr, a.seed, a.samples, options.sample(a))
+    arrivals: list[Arrival] = []
+    cannot: dict[str, str] = {}
+    for name in names:
+        system = load_system(name, a.models, device)
+        try:
+            arrivals.append(send(system, photo, a.photo.name, request, metrics, device))
+        except CannotOperate as error:
+            if len(names) == 1:
+                raise
+            cannot[name] = str(error)
+    if not arrivals:
+        raise ValueError("; ".join(cannot.values()))
+    common = conditions(str(a.photo), photo, request) | {"models": str(a.models)}
+    files = _save(a.out, a.photo.stem, photo, arrivals, request, common)
+    rows = [arrival.row for arrival in arrivals]
+    document = {**common, "results": rows, "cannot_operate": cannot, "files": files}
+    if a.json:
+        emit(document)
+    else:
+        _print(document)
+
+
+def _save(
+    out: Path, stem: str, photo: Tensor, arrivals: Sequence[Arrival], request: Request, common: dict[str, Any]
+) -> dict[str, str]:
+    """Received pictures, a labelled side by side, and the numbers; of several samples also their mean and what differs."""
+    from jscgc.data import save_png, to_photo
+    from jscgc.files import write_json
+    from jscgc.transmission import comparison, pictures
+
+    tag = f"{stem}_{spec.file_name(request.channel)}_{request.snr_db:g}dB_{request.cbr.replace('/', '-')}"
+    found = {name: picture for arrival in arrivals for name, picture in pictures(arrival).items()}
+    files = {name: str(out / f"{tag}_{name}.png") for name in found}
+    for name, picture in found.items():
+        save_png(picture, Path(files[name]))
+    rows = [arrival.row for arrival in arrivals]
+    files["side_by_side"] = str(out / f"{tag}_side_by_side.png")
+    save_png(comparison(to_photo(photo), found, rows, request), Path(files["side_by_side"]))
+    files["metrics"] = str(out / f"{tag}.json")
+    write_json(Path(files["metrics"]), {**common, "results": rows})
+    return files
+
+
+def _print(document: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from jscgc.metrics import info
+
+    rows = document["results"]
+    first = rows[0]
+    console = Console()
+    console.print(
+        f"{document['photo']}  {document['width']}x{document['height']}, {document['channel']}, SNR "
+        f"{document['snr_db']:g} dB, k = {first['k']} channel uses ({first['data_symbols']} data symbols, overhead "
+        f"{first['overhead']}) for n = {first['n']}: CBR {first['cbr_exact']:.5f}"
+    )
+    table = Table("metric", *[row["method"] for row in rows])
+    for name in first["metrics"]:
+        arrow = "↑" if info(name).direction == "higher" else "↓"
+        table.add_row(f"{name} {arrow}", *[f"{row['metrics'][name]:.4g}" for row in rows])
+        if any("samples" in row for row in rows):
+            means = [f"{row['mean_metrics'][name]:.4g}" if "samples" in row else "" for row in rows]
+            table.add_row(f"  of the samples' mean {arrow}", *means)
+    for name in ("nfe", "encode_ms", "decode_ms"):
+        table.add_row(name, *[f"{row[name]:g}" for row in rows])
+    console.print(table)
+    for row in rows:
+        if chosen := row.get("format"):
+            text = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in chosen.items())
+            lost = "; the channel decoder failed, mid-gray is shown" if row["failed"] else ""
+            console.print(f"{row['method']}: {text}{lost}", markup=False)
+    for name, why in document["cannot_operate"].items():
+        console.print(f"{name} cannot operate: {why}", markup=False)
+    console.print(f"models: {document['models']}", soft_wrap=True, markup=False)
+    for name, path in document["files"].items():
+        console.print(f"{name}: {path}", soft_wrap=True)
