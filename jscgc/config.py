@@ -78,6 +78,7 @@ class TrainParams(Section):
     """Batches whose gradients are averaged in a step (accumulation); the number of workers that share them must divide it."""
     learning_rate: Annotated[float, Field(gt=0)]
     warmup_steps: Annotated[int, Field(ge=0)] = 100
+    """The learning rate rises over so many, at most a tenth of `steps`, and falls along a cosine from there."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest global gradient norm."""
@@ -204,7 +205,7 @@ class EncoderParams(Section):
 
 
 class LinkParams(Section):
-    """What training transmits over: drawn anew for every image."""
+    """What training transmits over: SNR and rate are drawn anew for every image, the channel for every batch."""
 
     channels: Annotated[list[ChannelName], Field(min_length=1)]
     snr_db: tuple[float, float]
@@ -288,11 +289,12 @@ class JscgcParams(Section):
     codec_rate: Annotated[float, Field(gt=0)] = 1.0
     """Factor of the learning rate for encoder and Refiner where they start from the codec's."""
     condition_dropout: Annotated[float, Field(ge=0, lt=1)]
-    """Share of images whose condition is dropped, so that the unconditional field stays available."""
+    """Share of images whose condition is dropped: they train the unconditional field, by which guidance, the control without
+    symbols and the estimate of I(X; Y_hat) need to be right. Where the generator learns and this is 0, they are not."""
     perception_weight: Annotated[float, Field(ge=0)]
     """Multiplier of the unconditional term (condition dropped) beside the conditional one: the Lagrangian of (2)."""
     warm_start: WarmStart | None = None
-    """A link to train on first, as the paper does: a high rate."""
+    """A link to train on first, as the paper does: a high rate. JSCGC's only: DiffJSCC's codec is frozen as `link` trained it."""
     train: TrainParams
     diffjscc_steps: Positive | None = None
     """Training steps of DiffJSCC's receiver; null: as many as JSCGC's. They are cheaper: an equal time takes more of them."""
@@ -301,6 +303,10 @@ class JscgcParams(Section):
     def _term_is_seen(self) -> JscgcParams:
         if self.perception_weight and not self.condition_dropout:
             raise ValueError("perception_weight needs a condition_dropout above 0: its term is the dropped images'")
+        if self.condition_dropout and not self.perception_weight:
+            raise ValueError(
+                "condition_dropout needs a perception_weight above 0: the dropped images' term counts by it"
+            )
         return self
 
     @property

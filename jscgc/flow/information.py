@@ -23,7 +23,7 @@ LAMBDA = 7.0
 
 @dataclass(frozen=True)
 class Information:
-    """nats: estimate for each image, float [B]. density: its integrand at `log_snr` (lambda), float [B, points]."""
+    """nats: estimate for each image, float [B]. density: its integrand at `log_snr` (lambda), both float [B, points]."""
 
     nats: Tensor
     density: Tensor
@@ -47,22 +47,26 @@ def mutual_information(
     Args:
         conditional, unconditional: nu(x_t, t, y) and nu(x_t, t).
         x0: the data that y belongs to, [B,...] of unit variance.
-        generator: draws the noise, anew at every point.
-        points: of the trapezoidal rule over lambda in [-7, 7], two calls of each field; 50 are enough for 1% of 0.5 ln(1/c)
-            down to c = 0.001.
+        generator: draws the noise, anew at every point, and first where each image's points lie.
+        points: of the integral over lambda in [-7, 7], two calls of each field. They are equally spaced, and each image's are
+            shifted by a random share of the spacing, so that the mean over images is right however few they are. The integrand
+            of a value changes within about 1: with fixed points and a spacing of 2.8 (six of them) the sum would miss a third
+            of it. 50 are within 1% for every image.
 
     Raises:
-        ValueError: fewer than two points.
+        ValueError: no point.
     """
-    if points < 2:
-        raise ValueError(f"points must be at least 2, got {points}")
-    log_snr = torch.linspace(-LAMBDA, LAMBDA, points, dtype=torch.float64)
+    if points < 1:
+        raise ValueError(f"points must be at least 1, got {points}")
+    width = 2 * LAMBDA / points
+    shift = torch.rand(len(x0), 1, generator=generator, dtype=torch.float64)
+    log_snr = -LAMBDA + width * (torch.arange(points, dtype=torch.float64) + shift)
     parts = []
-    for value in log_snr.tolist():
-        tau = 1 / (1 + math.exp(-value))
-        t = torch.full((len(x0),), 1 - tau, dtype=x0.dtype, device=x0.device)
+    for tau in torch.sigmoid(log_snr).unbind(1):
+        t = (1 - tau).to(x0)
         noise = torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0)
         x_t = interpolate(x0, noise, t)
-        parts.append(tau**2 * (conditional(x_t, t) - unconditional(x_t, t)).square().flatten(1).sum(1).double().cpu())
+        gap = (conditional(x_t, t) - unconditional(x_t, t)).square().flatten(1).sum(1)
+        parts.append(tau**2 * gap.double().cpu())
     density = torch.stack(parts, dim=1)
-    return Information(torch.trapezoid(density, log_snr, dim=1), density, log_snr)
+    return Information(width * density.sum(1), density, log_snr)

@@ -54,7 +54,7 @@ def save_paper(
     figures = paper_figures(summary)
     save_figures(figures, reports / "figures")
     save_tables(summary, reports / "tables")
-    told = verdict(headline, cells)
+    told = verdict(headline, cells, summary.get("paired") or [])
     readings = semantic_readings(cells, summary["rows"])
     facts = f"profile {profile}, commit {commit or 'not stated'}"
     # matplotlib stamps a date unless told not to.

@@ -29,7 +29,7 @@ PAIRED = (
     *("difference", "low", "high", "p", "note"),
 )
 BD_RATE = (
-    *("metric", "channel", "snr_db", "method", "steps", "other", "other_steps", "rates", "cbr_saved_percent"),
+    *("metric", "channel", "snr_db", "method", "steps", "other", "other_steps", "rates", "images", "cbr_saved_percent"),
     *("low", "high", "overlap", "reason"),
 )
 USABLE = 0.95
@@ -132,9 +132,9 @@ def bd_rate(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
 
     A row per channel, SNR, metric with a value per photograph, and pair of ours and another. cbr_saved_percent: positive where
     ours needs less; low, high: 95 % bootstrap interval over photographs and draws, resampled together for both methods and all
-    CBRs. rates: the fewer of both methods' measured CBRs; two make a line, four are usual. overlap: share of the range of values
-    of either that both have. reason: why a number is missing. CBRs are the exact ones, padding and pilots included, where results
-    have them.
+    CBRs. images: photographs. rates: the fewer of both methods' measured CBRs; two make a line, four are usual. overlap: share of
+    the range of values of either that both have. reason: why a number is missing. CBRs are the exact ones, padding and pilots
+    included, where results have them.
     """
     curves: dict[_Place, dict[tuple[str, int], dict[float, pd.DataFrame]]] = {}
     for c, cell in cells.items():
@@ -177,6 +177,7 @@ def _saved(metric: str, ours: Mapping[float, pd.DataFrame], other: Mapping[float
         rising = all((np.diff(part) > 0).all() for part in (points[:split], points[split:]))
         return {"rates": rates, "overlap": 0.0, "reason": "no overlap" if rising else "not better with every rate"}
     row = {"rates": rates, "cbr_saved_percent": 100 * float(found.share), "overlap": float(found.overlap)}
+    row["images"] = values.shape[1]
     weights = resampling_weights(*values.shape[1:], DRAWS).reshape(DRAWS, -1)
     resampled = weights @ oriented.reshape(len(oriented), -1).T
     shares = cbr_saved(grid[0], resampled[:, :split], grid[1], resampled[:, split:]).share

@@ -21,8 +21,13 @@ from jscgc.report.published import anchors, published_plots
 from jscgc.report.published import legend as published_legend
 from jscgc.report.series import Style, series_names, series_styles
 from jscgc.report.summary import matrices, summarise
-from jscgc.report.verdict import verdict
+from jscgc.report.verdict import ENOUGH, verdict
 
+_OVER = {
+    "draws": "over the channel draws, not over the choice of photographs",
+    "images and draws": "over photographs, by the jackknife, and channel draws",
+}
+"""What a set metric's interval covers (`summary`'s interval_over), in words."""
 _EXACT = ("snr_db", "cbr")
 """Numbers that selectors compare as text."""
 
@@ -129,9 +134,10 @@ def _context(reports: Path, table: pd.DataFrame, summary: Mapping[str, Any]) -> 
         "summary": summary,
         "rows": rows,
         "headline": headline,
-        "verdict": verdict(headline, cells),
+        "verdict": verdict(headline, cells, summary.get("paired") or []),
         "photos_used": _photos_used(main, headline),
         "ideal": sorted({r["method"] for r in main if r["method"].endswith("_capacity")}),
+        "enough": ENOUGH,
         "comparisons": _comparisons(summary, headline),
         "axes": _axes(main),
         "legend_entries": [(label, styles[key]) for key, label in names.items()],
@@ -219,7 +225,13 @@ def _comparisons(summary: Mapping[str, Any], headline: Headline | None) -> dict[
     labels = {m: results.method_label(m) for m in sorted(methods)}
     lower = [m for m in results.order_metrics(r["metric"] for r in paired) if _arrow(m) == ARROWS["lower"]]
     return {
-        "data": {"paired": _compact(paired), "bd_rate": _compact(saved), "labels": labels, "lower": lower},
+        "data": {
+            "paired": _compact(paired),
+            "bd_rate": _compact(saved),
+            "labels": labels,
+            "lower": lower,
+            "enough": ENOUGH,
+        },
         "paired": paired,
         "paired_metrics": results.order_metrics(r["metric"] for r in paired),
         "bd_rate": saved,
@@ -258,12 +270,14 @@ def _metric_guide(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What each measured metric means, and which registered ones these results lack."""
     measured = results.order_metrics(r["metric"] for r in rows)
     infos = [metrics.info(name) for name in measured]
+    over = {r["interval_over"] for r in rows if any(info.scope == "set" and info.name == r["metric"] for info in infos)}
     return {
         "measured": [
             {"info": info, "arrow": ARROWS[info.direction], "standin": results.is_standin(info.name)} for info in infos
         ],
         "absent": [results.metric_label(name) for name in metrics.names() if name not in measured],
         "sets": any(info.scope == "set" for info in infos),
+        "over": " or ".join(_OVER[found] for found in sorted(over)),
     }
 
 

@@ -233,17 +233,22 @@ def _verdict(
     mine = changes[ours]
     if not mine.semantics.low > 0:
         return f"{claim} is not seen here for {mine.label}: its meaning is not clearly lost."
-    if not mine.realism.low > 0:
-        return f"{claim} is seen here for {mine.label}."
+    if not mine.realism.high > 0:
+        return f"{claim} is seen here for {mine.label}: it loses meaning and no realism."
     if other is not None:
         a, b = losses[other]["realism"].align(losses[ours]["realism"], join="inner")
         spared = _interval(a - b)
         if spared.low > 0:
-            return (
-                f"{claim} is seen in part: {mine.label} loses realism too, but less than {changes[other].label}, "
-                f"by {signed(spared)}."
-            )
-    return f"{claim} is not seen here for {mine.label}: its realism is clearly lost as well."
+            less = f"less of it than {changes[other].label}, by {signed(spared)}"
+            if mine.realism.low > 0:
+                return f"{claim} is seen in part: {mine.label} loses realism too, but {less}."
+            return f"{claim} is seen here for {mine.label}: its realism is not clearly lost, and {less}."
+    if mine.realism.low > 0:
+        return f"{claim} is not seen here for {mine.label}: its realism is clearly lost as well."
+    return (
+        f"{claim} is not contradicted here for {mine.label}, nor shown: its realism is not clearly lost, but may be, by up to "
+        f"{_sign(mine.realism.high).removeprefix('+')}."
+    )
 
 
 def _levels(

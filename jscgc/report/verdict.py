@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +16,9 @@ from jscgc.report.semantics import semantic_axes
 
 TWO_STAGE = "diffjscc"
 """The opponent of the paper's claim: the same generator behind a codec that was trained for reconstruction."""
+ENOUGH = 6
+"""Photographs from which a sign test can be below 0.05 at all: 2 / 2^6 is, 2 / 2^5 is not. Bootstrap intervals of fewer exclude
+zero far too often."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,17 @@ class Duel:
     gain: Interval
     share: tuple[float, float, float] | None
     """The gain and its interval as a share of the other's mean; None where that is zero."""
+    p: float | None
+    """Of the paired comparisons (`comparison.paired`); None for a set metric."""
+    photographs: int
 
     @property
     def word(self) -> str:
-        """`better`, `worse` or `unclear`: clear only if the interval of the paired difference excludes zero."""
+        """`better`, `worse` or `unclear`: clear only if the interval of the paired difference excludes zero, p is below 0.05
+        where there is one, and the photographs are so many that it could be.
+        """
+        if self.photographs < ENOUGH or (self.p is not None and self.p >= 0.05):
+            return "unclear"
         return "better" if self.gain.low > 0 else "worse" if self.gain.high < 0 else "unclear"
 
     @property
@@ -83,11 +94,18 @@ _QUESTIONS = {
 }
 
 
-def verdict(headline: Headline | None, cells: Mapping[Condition, pd.DataFrame]) -> Verdict | None:
-    """Who wins at the headline's condition; None without one."""
+def verdict(
+    headline: Headline | None, cells: Mapping[Condition, pd.DataFrame], paired: Sequence[Mapping[str, Any]]
+) -> Verdict | None:
+    """Who wins at the headline's condition; None without one. `paired` are the summary's comparisons, for their p."""
     if headline is None:
         return None
-    duels = _duels(headline, cells)
+    chances = {
+        (r["metric"], r["other"]): r["p"]
+        for r in sorted(paired, key=lambda r: (r["steps"], r["other_steps"]))
+        if (r["method"], r["channel"], r["snr_db"], r["cbr"]) == (OURS, headline.channel, headline.snr_db, headline.cbr)
+    }
+    duels = _duels(headline, cells, chances)
     scores = [
         Score(other, *([d.metric for d in found if d.word == word] for word in ("better", "unclear", "worse")))
         for other in headline.methods
@@ -107,7 +125,9 @@ def _key_metrics(headline: Headline) -> dict[str, str]:
     return {_QUESTIONS[axis]: metrics[0] for axis, metrics in found.items() if metrics}
 
 
-def _duels(headline: Headline, cells: Mapping[Condition, pd.DataFrame]) -> dict[tuple[str, str], Duel]:
+def _duels(
+    headline: Headline, cells: Mapping[Condition, pd.DataFrame], chances: Mapping[tuple[str, str], float | None]
+) -> dict[tuple[str, str], Duel]:
     """(metric, other) -> duel, for every metric and method that have values at the headline's condition."""
     place = (headline.channel, headline.snr_db, headline.cbr)
     here: dict[tuple[str, str], pd.DataFrame] = {}
@@ -122,10 +142,13 @@ def _duels(headline: Headline, cells: Mapping[Condition, pd.DataFrame]) -> dict[
         for method, mean in means.items():
             if method == OURS or mean is None or means.get(OURS) is None:
                 continue
-            gain = advantage(here[OURS, row.metric], here[method, row.metric], info)
+            ours, other = here[OURS, row.metric], here[method, row.metric]
+            gain = advantage(ours, other, info)
             if gain.count:
                 share = (gain.mean / abs(mean), gain.low / abs(mean), gain.high / abs(mean)) if mean else None
-                found[row.metric, method] = Duel(row.metric, method, gain, share)
+                photographs = len(ours.index.intersection(other.index))
+                p = chances.get((row.metric, method))
+                found[row.metric, method] = Duel(row.metric, method, gain, share, p, photographs)
     return found
 
 

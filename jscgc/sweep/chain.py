@@ -38,7 +38,7 @@ STAGES = {
     "vae": Stage((), ("seed", "precision", "init", "vae", "latents.min_scale")),
     "latents": Stage(("vae",), ("seed", "init", "latents")),
     "flow": Stage(("latents",), ("seed", "precision", "init", "objective", "generator")),
-    "mambajscc_psnr": Stage(("latents",), ("seed", "precision", "encoder", "link", "codec")),
+    "mambajscc_psnr": Stage(("latents",), ("seed", "precision", "encoder", "link", "jscgc.warm_start", "codec")),
     "diffjscc": Stage(("latents", "flow", "mambajscc_psnr"), ("seed", *RECEIVER)),
     "jscgc": Stage(("latents", "flow", "mambajscc_psnr"), ("seed", *RECEIVER)),
     "jscgc_fast": Stage(("latents", "jscgc"), ("seed", "precision", "link", "few_step")),

@@ -512,13 +512,21 @@ def _train_receiver(
     name: str,
     until: int | None,
 ) -> None:
-    own, warm = params.jscgc, params.jscgc.warm_start
+    own = params.jscgc
+    # JSCGC's only: at rates that the frozen codec has not learnt, DiffJSCC would see noise.
+    warm = own.warm_start if name == "jscgc" else None
     train_params = own.train
     if name == "diffjscc" and own.diffjscc_steps:
         train_params = own.train.model_copy(update={"steps": own.diffjscc_steps})
     if own.tuning in ("frozen", "adapter_only") and own.condition_dropout:
         log_.warning(
             "condition_dropout has no effect but to waste images: with tuning %s the prior learns nothing", own.tuning
+        )
+    if own.tuning in ("full", "receiver", "lora") and not own.condition_dropout:
+        log_.warning(
+            "without condition_dropout the generator (tuning %s) forgets the unconditional field: guidance other than 1, the "
+            "control without symbols and information_points mean nothing",
+            own.tuning,
         )
 
     def loss(x: Tensor, generator: torch.Generator, step: int) -> dict[str, Tensor]:

@@ -51,10 +51,11 @@ def test_no_two_methods_look_alike_and_a_method_always_looks_the_same() -> None:
     assert all(s.glyph and s.dasharray for s in found.values())
 
 
-def semantic_table(falls: dict[str, tuple[float, float, float]]) -> pd.DataFrame:
-    """method -> how much PSNR, cosine and realism (Fréchet, upwards) it loses from 10 to 0 dB; 4 photographs, 3 draws."""
+def semantic_table(falls: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+    """method -> how much PSNR, cosine and realism (Fréchet, upwards) it loses from 10 to 0 dB, and how far the last is from
+    photograph to photograph; 4 photographs, 3 draws."""
     rows = []
-    for method, losses in falls.items():
+    for method, (*losses, uncertain) in ((m, (*fall, 0.0)[:4]) for m, fall in falls.items()):
         for low, snr_db in enumerate((10.0, 0.0)):
             for seed in range(3):
                 place = (method, "awgn", snr_db, 8 / 768, 2, seed)
@@ -62,7 +63,8 @@ def semantic_table(falls: dict[str, tuple[float, float, float]]) -> pd.DataFrame
                 for i in range(4):
                     rows.append((*place, f"i{i}", "psnr", 20 + i - low * losses[0] + wobble))
                     rows.append((*place, f"i{i}", COSINE, 0.6 + 0.01 * i - low * losses[1] + wobble))
-                    rows.append((*place, f"*-i{i}", FID, 5 + 0.1 * i + low * losses[2] + wobble * (-1) ** i))
+                    lost = losses[2] + uncertain * (-1) ** i / 3
+                    rows.append((*place, f"*-i{i}", FID, 5 + 0.1 * i + low * lost + wobble * (-1) ** i))
                 rows.append((*place, "*", FID, 5.15 + low * losses[2]))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -70,16 +72,20 @@ def semantic_table(falls: dict[str, tuple[float, float, float]]) -> pd.DataFrame
 @pytest.mark.parametrize(
     ("ours", "other", "said"),
     [
-        ((3, 0.2, 0.0), (3, 0.2, 2.0), "is seen here for JSCGC."),
+        (
+            (3, 0.2, 0.1, 0.5),
+            (3, 0.2, 2.0),
+            "is seen here for JSCGC: its realism is not clearly lost, and less of it than MambaJSCC",
+        ),
+        ((3, 0.2, -1.0), (3, 0.2, -2.0), "is seen here for JSCGC: it loses meaning and no realism."),
+        ((3, 0.2, 0.1, 0.5), (3, 0.2, 0.1, 0.5), "is not contradicted here for JSCGC, nor shown"),
         ((3, 0.2, 1.0), (3, 0.2, 3.0), "is seen in part"),
         ((3, 0.2, 3.0), (3, 0.2, 1.0), "its realism is clearly lost as well"),
         ((3, 0.0, 2.0), (3, 0.2, 2.0), "its meaning is not clearly lost"),
         ((3, -0.1, -1.0), (3, 0.2, 2.0), "its meaning is not clearly lost"),
     ],
 )
-def test_the_verdict_on_semantics_goes_every_way(
-    ours: tuple[float, float, float], other: tuple[float, float, float], said: str
-) -> None:
+def test_the_verdict_on_semantics_goes_every_way(ours: tuple[float, ...], other: tuple[float, ...], said: str) -> None:
     table = semantic_table({"jscgc": ours, "mambajscc_psnr": other})
     (reading,) = semantic_readings(matrices(table), summarise(table)["rows"])
     assert said in reading.text[0]
@@ -122,7 +128,8 @@ def test_who_wins_is_told_every_way(gain: float, start: str, word: str) -> None:
         for seed in range(2)
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    told = verdict(headline_table(summarise(table)), matrices(table))
+    summary = summarise(table)
+    told = verdict(headline_table(summary), matrices(table), summary["paired"])
     assert told is not None and told.sentence.startswith(start)
     (line,) = told.lines
     assert line.against_two_stage is not None and line.against_two_stage.word == word
@@ -134,6 +141,40 @@ def test_who_wins_is_told_every_way(gain: float, start: str, word: str) -> None:
         f"{100 * expected / wide['diffjscc'].mean():+.1f} %"
     )
     assert told.leader.count(method_label("diffjscc" if gain < 0 or expected < 0 else "jscgc"))
+
+
+@pytest.mark.parametrize(("photographs", "seeds", "word"), [(5, 3, "unclear"), (6, 3, "better")])
+def test_few_photographs_make_nothing_clear(photographs: int, seeds: int, word: str) -> None:
+    """However far apart: the signs of five photographs can't be below 5% by chance, two-sided."""
+    rows = [
+        (method, "awgn", 0.0, 8 / 768, 2, seed, f"i{i}", "psnr", 20 + i + ahead)
+        for method, ahead in (("jscgc", 5.0), ("diffjscc", 0.0))
+        for i in range(photographs)
+        for seed in range(seeds)
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    summary = summarise(table)
+    told = verdict(headline_table(summary), matrices(table), summary["paired"])
+    assert told is not None and told.lines[0].against_two_stage is not None
+    duel = told.lines[0].against_two_stage
+    assert duel.gain.low > 0 and duel.word == word and duel.photographs == photographs
+    assert duel.p == pytest.approx(2 ** (1 - photographs))
+
+
+def test_a_comparison_that_others_explain_is_not_clear() -> None:
+    """Its own interval excludes zero; among as many comparisons as there are its p does not stay below 5%."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for condition in range(40):
+        for i in range(8):
+            noise = rng.normal(0.0, 1.0)
+            gain = 0.9 if condition == 0 else 0.0
+            for method, ahead in (("jscgc", gain + noise), ("diffjscc", 0.0)):
+                rows.append((method, "awgn", float(condition), 8 / 768, 2, 0, f"i{i}", "psnr", 20 + i + ahead))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    summary = summarise(table)
+    excluding = [r for r in summary["paired"] if r["low"] > 0 or r["high"] < 0]
+    assert len(excluding) > 2 and all(r["p"] > 0.05 for r in excluding if r["snr_db"])
 
 
 def test_published_values_are_those_of_the_source_and_never_on_our_axes() -> None:
