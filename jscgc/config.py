@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from jscgc.channel.spec import canonical, parse_channel
-from jscgc.methods import CODECS, PIXEL_START, PixelCodecName, SystemName
+from jscgc.methods import CLASSICAL, CODECS, PIXEL_START, PixelCodecName, SystemName
 
 ChannelName = Annotated[str, AfterValidator(canonical)]
 """A channel with its options, `NAME:key=value,...`, kept as its canonical text."""
@@ -548,6 +548,9 @@ class Params(Section):
         for name in self.evaluate.methods:
             if name in CODECS and name not in self.baselines.codecs:
                 raise ValueError(f"evaluate.methods: {name} is not trained; list it in section baselines")
+        untrained = sorted(set(self.evaluate.rates) - set(self.link.rates))
+        if untrained and not set(self.evaluate.methods) <= set(CLASSICAL):
+            raise ValueError(f"evaluate.rates: {untrained} are not trained; link.rates are {self.link.rates}")
         return self
 
     @model_validator(mode="after")

@@ -342,3 +342,20 @@ def test_any_multiple_of_the_workers_will_do(tmp_path):
     with path.open("w") as file:
         YAML(typ="safe", pure=True).dump(content, file)
     assert load_params(path).jscgc.train.parts == 8
+
+
+def test_what_is_evaluated_must_be_trained():
+    content = read_yaml(COMMITTED)
+    content["link"]["rates"], content["evaluate"]["rates"] = [8], [2, 8]
+    with pytest.raises(ValidationError, match=r"evaluate.rates: \[2\] are not trained; link.rates are \[8\]"):
+        Params.model_validate(content)
+    content["evaluate"]["methods"] = ["hevc_capacity"]
+    Params.model_validate(content)
+
+
+@pytest.mark.parametrize(("dropout", "weight"), [(0.1, 0.0), (0.0, 0.1)])
+def test_dropped_conditions_and_their_weight_belong_together(dropout, weight):
+    content = read_yaml(COMMITTED)
+    content["jscgc"] |= {"condition_dropout": dropout, "perception_weight": weight}
+    with pytest.raises(ValidationError, match="above 0"):
+        Params.model_validate(content)
