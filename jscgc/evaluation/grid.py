@@ -209,12 +209,15 @@ class Worker:
         if isinstance(system, SeparatedSystem):
             scores |= {CANNOT_OPERATE: 0.0, DECODING_FAILED: float(reception.failed)}
             scores |= {key: float(value) for key, value in reception.details.items() if key in SIZES}
+        features = self._features(received)
+        if features:
+            scores["patches"] = float(min(map(len, features.values())))
         if rate := reception.information:
             scores |= {"information_bits": rate.bits, "capacity_bits": rate.capacity_bits}
             scores |= {"information_bits_per_use": rate.bits_per_use, "information_efficiency": rate.efficiency}
         return JobResult(
             scores,
-            self._features(received),
+            features,
             _png(received) if job.picture else b"",
             reception.steps,
             reception.encode_ms,

@@ -270,6 +270,7 @@ def _metric_guide(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What each measured metric means, and which registered ones these results lack."""
     measured = results.order_metrics(r["metric"] for r in rows)
     infos = [metrics.info(name) for name in measured]
+    counts = [round(r["mean"] * r["images"]) for r in rows if r["metric"] == "patches" and r["mean"] is not None]
     over = {r["interval_over"] for r in rows if any(info.scope == "set" and info.name == r["metric"] for info in infos)}
     return {
         "measured": [
@@ -278,6 +279,7 @@ def _metric_guide(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "absent": [results.metric_label(name) for name in metrics.names() if name not in measured],
         "sets": any(info.scope == "set" for info in infos),
         "over": " or ".join(_OVER[found] for found in sorted(over)),
+        "patches": max(counts, default=0),
     }
 
 

@@ -60,7 +60,7 @@ def test_a_worker_scores_means_and_estimates_information(models, tmp_path):
     scores = worker.run(one).scores
     assert scores["capacity_bits"] == pytest.approx(4 * 4 * 5 * np.log2(1 + 10**0.5))
     assert scores["information_efficiency"] == pytest.approx(scores["information_bits"] / scores["capacity_bits"])
-    assert scores["information_bits"] > 0
+    assert scores["information_bits"] > 0 and scores["patches"] == 1
     assert worker.run(one).scores == scores
     dial = worker.run(replace(one, dial=(1, 4), information_points=0))
     assert dial.scores == {}
