@@ -303,10 +303,6 @@ class JscgcParams(Section):
     def _term_is_seen(self) -> JscgcParams:
         if self.perception_weight and not self.condition_dropout:
             raise ValueError("perception_weight needs a condition_dropout above 0: its term is the dropped images'")
-        if self.condition_dropout and not self.perception_weight:
-            raise ValueError(
-                "condition_dropout needs a perception_weight above 0: the dropped images' term counts by it"
-            )
         return self
 
     @property
@@ -548,10 +544,21 @@ class Params(Section):
         for name in self.evaluate.methods:
             if name in CODECS and name not in self.baselines.codecs:
                 raise ValueError(f"evaluate.methods: {name} is not trained; list it in section baselines")
+        return self
+
+    def check(self) -> None:
+        """What the pipeline must not start with, although each section is valid and models may exist that were trained so.
+
+        Raises:
+            ValueError: section evaluate asks for rates that are not trained; conditions are dropped to no purpose.
+        """
         untrained = sorted(set(self.evaluate.rates) - set(self.link.rates))
         if untrained and not set(self.evaluate.methods) <= set(CLASSICAL):
             raise ValueError(f"evaluate.rates: {untrained} are not trained; link.rates are {self.link.rates}")
-        return self
+        if self.jscgc.condition_dropout and not self.jscgc.perception_weight:
+            raise ValueError(
+                "jscgc.condition_dropout needs a perception_weight above 0, by which dropped images count: set both, or neither"
+            )
 
     @model_validator(mode="after")
     def _workers_share_parts(self) -> Params:

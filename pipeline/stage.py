@@ -131,6 +131,7 @@ def stage(name: str) -> Iterator[Stage]:
     start = time.perf_counter()
     try:
         params = load_params()
+        params.check()
         with tracking.stage_run(name, params=params.model_dump(mode="json"), tags=_tags(params), root=ROOT) as run:
             running = Stage(name, params, run)
             yield running

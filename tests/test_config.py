@@ -346,16 +346,19 @@ def test_any_multiple_of_the_workers_will_do(tmp_path):
 
 def test_what_is_evaluated_must_be_trained():
     content = read_yaml(COMMITTED)
+    Params.model_validate(content).check()
     content["link"]["rates"], content["evaluate"]["rates"] = [8], [2, 8]
-    with pytest.raises(ValidationError, match=r"evaluate.rates: \[2\] are not trained; link.rates are \[8\]"):
-        Params.model_validate(content)
+    with pytest.raises(ValueError, match=r"evaluate.rates: \[2\] are not trained; link.rates are \[8\]"):
+        Params.model_validate(content).check()
     content["evaluate"]["methods"] = ["hevc_capacity"]
-    Params.model_validate(content)
+    Params.model_validate(content).check()
 
 
-@pytest.mark.parametrize(("dropout", "weight"), [(0.1, 0.0), (0.0, 0.1)])
-def test_dropped_conditions_and_their_weight_belong_together(dropout, weight):
+def test_conditions_are_not_dropped_to_no_purpose():
     content = read_yaml(COMMITTED)
-    content["jscgc"] |= {"condition_dropout": dropout, "perception_weight": weight}
-    with pytest.raises(ValidationError, match="above 0"):
+    content["jscgc"] |= {"condition_dropout": 0.1, "perception_weight": 0.0}
+    with pytest.raises(ValueError, match="needs a perception_weight above 0"):
+        Params.model_validate(content).check()
+    content["jscgc"] |= {"condition_dropout": 0.0, "perception_weight": 0.1}
+    with pytest.raises(ValidationError, match="needs a condition_dropout above 0"):
         Params.model_validate(content)

@@ -1,4 +1,4 @@
-"""What README and docs say exists: files, headings, and every command of their examples."""
+"""What README and docs say exists: files, headings, and every command of their examples (blocks marked sh)."""
 
 from __future__ import annotations
 

@@ -116,16 +116,16 @@ def load_pretrained(cls: Any, params: GeneratorParams, channels: int) -> Any:
 
     path, subfolder = params.pretrained_path, params.pretrained_subfolder or None
     if torch.get_default_device().type == "meta":
-        try:
-            # The released model's sizes are the class's own: nobody need be asked for them.
-            known = path == RELEASED_FROM
-            net = cls.from_config(cls.load_config(path, subfolder=subfolder, local_files_only=known))
-        except (OSError, ValueError):
-            if not known:
+        if path == RELEASED_FROM:
+            net = cls()  # the class's own sizes: nobody need be asked for them
+        else:
+            try:
+                net = cls.from_config(cls.load_config(path, subfolder=subfolder))
+            except (OSError, ValueError):
                 log.warning(
                     "generator.pretrained_path %r can't be reached: %s's released sizes are taken", path, cls.__name__
                 )
-            net = cls()
+                net = cls()
         return _fitting(net.to(getattr(torch, params.dtype)), path, channels)
     try:
         net = cls.from_pretrained(

@@ -93,21 +93,17 @@ def architecture(params: VaeParams) -> NanoVae | DiffusersVae:
     import diffusers
 
     cls = getattr(diffusers, params.pretrained_class)
-    known = params.pretrained_path == RELEASED_FROM
-    try:
-        config = cls.load_config(
-            params.pretrained_path, subfolder=params.pretrained_subfolder or None, local_files_only=known
-        )
-    except (OSError, ValueError):
-        if params.pretrained_class != "AutoencoderKL":
-            raise ValueError(
-                f"vae.pretrained_path {params.pretrained_path!r}: its config.json can't be reached"
-            ) from None
-        if not known:
-            log.warning(
-                "vae.pretrained_path %r can't be reached: the sizes of Z-Image's VAE are taken", params.pretrained_path
-            )
+    path, released = params.pretrained_path, params.pretrained_class == "AutoencoderKL"
+    if released and path == RELEASED_FROM:
         config = RELEASED
+    else:
+        try:
+            config = cls.load_config(path, subfolder=params.pretrained_subfolder or None)
+        except (OSError, ValueError):
+            if not released:
+                raise ValueError(f"vae.pretrained_path {path!r}: its config.json can't be reached") from None
+            log.warning("vae.pretrained_path %r can't be reached: the sizes of Z-Image's VAE are taken", path)
+            config = RELEASED
     return DiffusersVae(cls.from_config(config).to(getattr(torch, params.dtype)))
 
 

@@ -17,6 +17,10 @@ from jscgc.report.results import CONTROLS, FEW, OURS, REFERENCE, Condition, is_a
 Cells = Mapping[Condition, pd.DataFrame]
 Intervals = Mapping[Condition, Interval]
 
+ENOUGH = 6
+"""Photographs from which a sign test can be below 0.05 at all: 2 / 2^6 is, 2 / 2^5 is not. Bootstrap intervals of fewer exclude
+zero far too often."""
+
 
 def monotonic(cells: Cells, intervals: Intervals) -> dict[str, Any]:
     """From the lowest to the highest SNR, does every step improve or stay equal within its intervals?

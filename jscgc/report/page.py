@@ -14,6 +14,7 @@ from jscgc import metrics
 from jscgc.files import atomic, read_json
 from jscgc.information import TRUSTED_EFFICIENCY
 from jscgc.report import figures, results, semantics, theory
+from jscgc.report.checks import ENOUGH
 from jscgc.report.gallery import gallery
 from jscgc.report.headline import ARROWS, Headline, headline_table
 from jscgc.report.latency import latency_plots, latency_rows
@@ -21,7 +22,7 @@ from jscgc.report.published import anchors, published_plots
 from jscgc.report.published import legend as published_legend
 from jscgc.report.series import Style, series_names, series_styles
 from jscgc.report.summary import matrices, summarise
-from jscgc.report.verdict import ENOUGH, verdict
+from jscgc.report.verdict import verdict
 
 _OVER = {
     "draws": "over the channel draws, not over the choice of photographs",

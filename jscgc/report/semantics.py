@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from jscgc.evaluation.statistics import Interval, hierarchical_interval
+from jscgc.report.checks import ENOUGH
 from jscgc.report.results import (
     OURS,
     Condition,
@@ -183,6 +184,8 @@ def _reading(
     other = next((key for key in losses if key[0] == RECONSTRUCTS), None)
     place = f"{channel_label(channel)}, CBR {cbr_label(cbr)}"
     text = [_verdict(losses, ours, other, changes) if ours is not None else ""]
+    if ours is not None and (count := len(losses[ours]["semantics"])) < ENOUGH:
+        text[0] += f" That is what {count} photograph{'s' * (count > 1)} show; fewer than {ENOUGH} can't make it sure."
     text.append(
         f"What is lost from {_db(high_db)} to {_db(low_db)}, {place} (95% intervals; a negative loss is a gain):"
     )

@@ -9,16 +9,13 @@ from typing import Any
 import pandas as pd
 
 from jscgc.evaluation.statistics import Interval
-from jscgc.report.checks import advantage
+from jscgc.report.checks import ENOUGH, advantage
 from jscgc.report.headline import Headline, HeadlineRow
 from jscgc.report.results import OURS, Condition, method_label, metric_info
 from jscgc.report.semantics import semantic_axes
 
 TWO_STAGE = "diffjscc"
 """The opponent of the paper's claim: the same generator behind a codec that was trained for reconstruction."""
-ENOUGH = 6
-"""Photographs from which a sign test can be below 0.05 at all: 2 / 2^6 is, 2 / 2^5 is not. Bootstrap intervals of fewer exclude
-zero far too often."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,13 @@ def verdict(
         if (found := [d for d in duels.values() if d.other == other])
     ]
     lines = [_line(headline, question, metric, duels) for question, metric in _key_metrics(headline).items()]
-    return Verdict(_sentence(headline, scores), _leader(headline), [line for line in lines if line], scores)
+    fewest = min((d.photographs for d in duels.values()), default=ENOUGH)
+    sentence = _sentence(headline, scores) if fewest >= ENOUGH else f"{_count(fewest)} too few to tell who wins."
+    return Verdict(sentence, _leader(headline), [line for line in lines if line], scores)
+
+
+def _count(photographs: int) -> str:
+    return "One photograph is" if photographs == 1 else f"{photographs} photographs are"
 
 
 def _key_metrics(headline: Headline) -> dict[str, str]:
@@ -190,7 +193,7 @@ def _sentence(headline: Headline, scores: list[Score]) -> str:
         )
     other, total = method_label(score.other), len(score.better + score.unclear + score.worse)
     if not score.better and not score.worse:
-        return f"No clear winner: on none of {total} metrics do JSCGC and {other} differ by more than chance."
+        return f"No clear winner: none of {total} metrics shows a clear difference between JSCGC and {other}."
     if score.better and not score.worse:
         start = f"JSCGC wins against {other}"
     elif score.worse and not score.better:

@@ -51,6 +51,9 @@ COMPARISONS = [
      "steps": 2, "other": "diffcom", "other_steps": 4, "won": 0.75, "images": 8, "difference": -0.4, "low": -0.7,
      "high": -0.1, "p": 0.21, "note": None},
     {"metric": "feature_distance_efficientnet_lite0", "channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768, "method": "jscgc",
+     "steps": 2, "other": "mambajscc_psnr", "other_steps": 0, "won": 1.0, "images": 5, "difference": -0.4, "low": -0.5,
+     "high": -0.3, "p": 0.01, "note": None},
+    {"metric": "feature_distance_efficientnet_lite0", "channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768, "method": "jscgc",
      "steps": 2, "other": "hevc_ldpc", "other_steps": 0, "won": None, "images": 0, "difference": None, "low": None,
      "high": None, "p": None, "note": "hevc_ldpc cannot operate"},
 ]  # fmt: skip
@@ -283,11 +286,12 @@ def test_a_picture_opens_beside_its_original_and_goes_to_the_slider(browser: Any
 def test_comparisons_follow_their_selectors(browser: Any, built: Path) -> None:
     with opened(browser, built) as tab:
         show(tab.locator("#comparisons"))
-        better, perhaps, failed = tab.locator("#paired tbody tr").all_inner_texts()
+        better, perhaps, few, failed = tab.locator("#paired tbody tr").all_inner_texts()
         # A lower feature distance is better, so a clearly negative difference is.
         assert re.search(r"DiffJSCC\s+100 % of 8\s+−0.4\s+\[−0.5, −0.3\]\s+0.0078\s+clearly better", better)
         # The interval alone does not make it so.
         assert re.search(r"DiffCom\s+75 % of 8\s+−0.4\s+\[−0.7, −0.1\]\s+0.21\s+no clear difference", perhaps)
+        assert "100 % of 5" in few and few.rstrip().endswith("no clear difference")
         assert "HEVC + 5G LDPC" in failed and "cannot operate" in failed
         assert "no overlap" in tab.inner_text("#bd_rate tbody")
         tab.select_option('[data-compare="bd_rate"] select[data-pick="snr_db"]', "-5.0")

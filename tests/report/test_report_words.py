@@ -173,8 +173,31 @@ def test_a_comparison_that_others_explain_is_not_clear() -> None:
                 rows.append((method, "awgn", float(condition), 8 / 768, 2, 0, f"i{i}", "psnr", 20 + i + ahead))
     table = pd.DataFrame(rows, columns=COLUMNS)
     summary = summarise(table)
-    excluding = [r for r in summary["paired"] if r["low"] > 0 or r["high"] < 0]
-    assert len(excluding) > 2 and all(r["p"] > 0.05 for r in excluding if r["snr_db"])
+    excluding = [r for r in summary["paired"] if r["low"] > 0]
+    assert len(excluding) > 1 and all(r["p"] > 0.05 for r in excluding if r["snr_db"])
+    for snr_db in (r["snr_db"] for r in excluding if r["snr_db"]):
+        here = table[table["snr_db"] == snr_db]
+        told = verdict(headline_table(summarise(here)), matrices(here), summary["paired"])
+        assert told is not None and told.lines[0].against_two_stage is not None
+        duel = told.lines[0].against_two_stage
+        assert duel.gain.low > 0 and duel.p is not None and duel.p > 0.05 and duel.word == "unclear"
+
+
+@pytest.mark.parametrize(("photographs", "word"), [(5, "unclear"), (6, "better")])
+def test_a_set_metric_has_no_p_and_needs_as_many_photographs(photographs: int, word: str) -> None:
+    rows = []
+    for method, distance in (("jscgc", 3.0), ("diffjscc", 5.0)):
+        place = (method, "awgn", 0.0, 8 / 768, 2, 0)
+        rows.append((*place, "*", FID, distance))
+        rows += [(*place, f"*-i{i}", FID, distance + 0.01 * i) for i in range(photographs)]
+        rows += [(*place, f"i{i}", "psnr", 20.0 + i) for i in range(photographs)]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    summary = summarise(table)
+    told = verdict(headline_table(summary), matrices(table), summary["paired"])
+    assert told is not None
+    (duel,) = (line.against_two_stage for line in told.lines if line.row.metric == FID)
+    assert duel is not None and duel.p is None and duel.gain.low > 0 and duel.word == word
+    assert ("too few to tell" in told.sentence) == (photographs < 6)
 
 
 def test_published_values_are_those_of_the_source_and_never_on_our_axes() -> None:

@@ -17,6 +17,7 @@ from jscgc.latent.autoencoder import load_vae, save_vae
 from jscgc.latent.pixels import PIXELS
 from jscgc.methods import PIXEL, SHIPPED
 from jscgc.systems import store
+from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.store import Architecture
 from jscgc.training import recipes, start
@@ -267,6 +268,23 @@ def test_a_warm_start_trains_on_its_link_first(params, latents, trained, tmp_pat
     good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [4]})
     train_jscgc(params, latents, trained, tmp_path, warm_start=WarmStart(share=0.5, link=good))
     assert seen == [good] * 3 + [params.link] * 3
+
+
+def test_a_warm_start_is_not_diffjscc_s(params, latents, trained, tmp_path, monkeypatch):
+    """Its frozen codec has not learnt that link."""
+    seen = []
+    loss = DiffJsccNet.loss
+
+    def spy(self, x, link, *arguments):
+        seen.append(link)
+        return loss(self, x, link, *arguments)
+
+    monkeypatch.setattr(DiffJsccNet, "loss", spy)
+    good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [4]})
+    own = params.jscgc.model_copy(update={"warm_start": WarmStart(share=0.5, link=good)})
+    changed = params.model_copy(update={"jscgc": own})
+    recipes.train_diffjscc(changed, latents, trained / "flow", trained / "codec", tmp_path, ignore)
+    assert len(seen) > 1 and all(link == params.link for link in seen)
 
 
 def test_a_warm_start_at_a_rate_beyond_the_link_has_its_planes_and_unit_power(params, latents, tmp_path):
