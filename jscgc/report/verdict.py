@@ -109,13 +109,19 @@ def verdict(
         if (found := [d for d in duels.values() if d.other == other])
     ]
     lines = [_line(headline, question, metric, duels) for question, metric in _key_metrics(headline).items()]
-    fewest = min((d.photographs for d in duels.values()), default=ENOUGH)
-    sentence = _sentence(headline, scores) if fewest >= ENOUGH else f"{_count(fewest)} too few to tell who wins."
+    few = min((d.photographs for d in duels.values()), default=ENOUGH) < ENOUGH
+    sentence = _too_few(list(duels.values())) if few else _sentence(headline, scores)
     return Verdict(sentence, _leader(headline), [line for line in lines if line], scores)
 
 
-def _count(photographs: int) -> str:
-    return "One photograph is" if photographs == 1 else f"{photographs} photographs are"
+def _too_few(duels: Sequence[Duel]) -> str:
+    """What can be said with fewer photographs than ENOUGH: whose means are the better ones."""
+    photographs = min(d.photographs for d in duels)
+    other = TWO_STAGE if any(d.other == TWO_STAGE for d in duels) else duels[0].other
+    gains = [d.gain.mean for d in duels if d.other == other]
+    count = "One photograph is" if photographs == 1 else f"{photographs} photographs are"
+    ahead = f"JSCGC is ahead of {method_label(other)} on {sum(g > 0 for g in gains)} of {len(gains)} metrics"
+    return f"{count} too few to tell who wins; by their means {ahead}."
 
 
 def _key_metrics(headline: Headline) -> dict[str, str]:
