@@ -133,6 +133,13 @@ def add_models(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--models", type=Path, default=models_folder(), metavar="DIR", help=text)
 
 
+def add_methods(sub: argparse.ArgumentParser, flag: str, default: list[str]) -> None:
+    """Methods by name; `systems.store.asked_systems` knows which `all` are."""
+    kind = choice("method", (*SYSTEMS, "all"))
+    text = f"{', '.join(SYSTEMS)}; or all: every trained one"
+    sub.add_argument(flag, nargs="+", type=kind, default=default, help=text)
+
+
 def add_sampling(sub: argparse.ArgumentParser) -> None:
     """The sampler's options, seed and device."""
     # argparse takes `-5:2` for an option unless it looks like a negative number to it.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from jscgc import options
 from jscgc.channel import spec
 from jscgc.commands import command, emit
-from jscgc.methods import SYSTEMS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,13 +35,7 @@ def add_parser(commands: Any) -> None:
     sub.add_argument("--snr-db", type=options.snr_db, default=5.0, help="average signal-to-noise ratio in decibels")
     sub.add_argument("--channel", type=options.channel, default="awgn", help=options.CHANNEL_HELP)
     sub.add_argument("--cbr", default="8/768", help="channel uses per source dimension, such as 2/768")
-    sub.add_argument(
-        "--method",
-        nargs="+",
-        type=options.choice("method", (*SYSTEMS, "all")),
-        default=["jscgc"],
-        help=f"{', '.join(SYSTEMS)}; or all: every trained one",
-    )
+    options.add_methods(sub, "--method", ["jscgc"])
     sub.add_argument(
         "--max-side",
         type=options.natural,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jscgc import options
-from jscgc.methods import SYSTEMS
 
 if TYPE_CHECKING:
     from jscgc.evaluation.protocol import Protocol
@@ -41,13 +40,7 @@ def add_parser(commands: Any, formatter: Any) -> None:
     sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
     options.add_models(sub)
     sub.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="photos, searched recursively")
-    sub.add_argument(
-        "--methods",
-        nargs="+",
-        type=options.choice("method", (*SYSTEMS, "all")),
-        default=["all"],
-        help=f"{', '.join(SYSTEMS)}; or all: every trained one",
-    )
+    options.add_methods(sub, "--methods", ["all"])
     sub.add_argument(
         "--workers", type=options.natural, default=0, help="Ray workers; 0: as many as there is room for (one per core)"
     )

@@ -256,35 +256,26 @@ def test_bfloat16_computes_in_it_and_keeps_weights_in_float32(params, latents, t
         assert torch.allclose(value, state(full)[name], atol=0.02), name
 
 
-def test_a_warm_start_trains_on_its_link_first(params, latents, trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("recipe", "net"),
+    [(recipes.train_jscgc, JscgcNet), (recipes.train_diffjscc, DiffJsccNet)],
+    ids=["jscgc", "diffjscc"],
+)
+def test_a_warm_start_trains_jscgc_on_its_link_first(params, latents, trained, tmp_path, monkeypatch, recipe, net):
+    """DiffJSCC not: its frozen codec has not learnt that link."""
     seen = []
-    loss = JscgcNet.loss
+    loss = net.loss
 
     def spy(self, x, link, *arguments):
         seen.append(link)
         return loss(self, x, link, *arguments)
 
-    monkeypatch.setattr(JscgcNet, "loss", spy)
-    good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [4]})
-    train_jscgc(params, latents, trained, tmp_path, warm_start=WarmStart(share=0.5, link=good))
-    assert seen == [good] * 3 + [params.link] * 3
-
-
-def test_a_warm_start_is_not_diffjscc_s(params, latents, trained, tmp_path, monkeypatch):
-    """Its frozen codec has not learnt that link."""
-    seen = []
-    loss = DiffJsccNet.loss
-
-    def spy(self, x, link, *arguments):
-        seen.append(link)
-        return loss(self, x, link, *arguments)
-
-    monkeypatch.setattr(DiffJsccNet, "loss", spy)
+    monkeypatch.setattr(net, "loss", spy)
     good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [4]})
     own = params.jscgc.model_copy(update={"warm_start": WarmStart(share=0.5, link=good)})
     changed = params.model_copy(update={"jscgc": own})
-    recipes.train_diffjscc(changed, latents, trained / "flow", trained / "codec", tmp_path, ignore)
-    assert len(seen) > 1 and all(link == params.link for link in seen)
+    recipe(changed, latents, trained / "flow", trained / "codec", tmp_path, ignore)
+    assert seen == ([good] * 3 if net is JscgcNet else [params.link] * 3) + [params.link] * 3
 
 
 def test_a_warm_start_at_a_rate_beyond_the_link_has_its_planes_and_unit_power(params, latents, tmp_path):
