@@ -88,6 +88,14 @@ class TrainParams(Section):
     log_every: Positive = 10
 
 
+class CodecParams(TrainParams):
+    """Training of the reconstruction codec (mambajscc_psnr)."""
+
+    loss: Literal["squared_error", "decibels"] = "squared_error"
+    """decibels: every image's squared error over what its link permits. The worst links, whose errors are the largest, have
+    nearly all the say otherwise."""
+
+
 class VaeParams(Section):
     """The image autoencoder: our nano VAE, or any diffusers VAE (frozen)."""
 
@@ -530,8 +538,7 @@ class Params(Section):
     generator: GeneratorParams
     encoder: EncoderParams
     link: LinkParams
-    codec: TrainParams
-    """Training of the reconstruction codec (mambajscc_psnr)."""
+    codec: CodecParams
     jscgc: JscgcParams
     few_step: FewStepParams
     sample: SampleParams

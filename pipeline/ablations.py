@@ -33,7 +33,7 @@ from jscgc.files import atomic, sha256
 from jscgc.options import natural
 from jscgc.systems import store
 from jscgc.training.curve import Curve
-from jscgc.training.recipes import read_statistics, train_diffjscc, train_jscgc
+from jscgc.training.recipes import read_statistics, train_codec, train_diffjscc, train_jscgc
 from pipeline.stage import LATENTS, MODELS, PHOTOS
 
 FILE = Path("pipeline/ablations.yaml")
@@ -51,6 +51,8 @@ class Variant:
     sample: SampleParams
     snr_db: tuple[float, ...]
     """Evaluated at."""
+    own_codec: bool = False
+    """It starts from a codec trained for it, not from the stage's: its `codec` parameters are others."""
 
 
 def variants(content: Mapping[str, Any], params: Params) -> Iterator[Variant]:
@@ -68,7 +70,7 @@ def variants(content: Mapping[str, Any], params: Params) -> Iterator[Variant]:
         if method not in ("jscgc", "diffjscc"):
             raise ParamsError(f"{FILE}: {name}: method must be jscgc or diffjscc, not {method!r}")
         changed = _changed(params, name, content["common"], changes)
-        yield Variant(name, method, changed, changed.sample, tuple(grid))
+        yield Variant(name, method, changed, changed.sample, tuple(grid), changed.codec != params.codec)
         if name == BASE:
             for sampler, settings in content["samplers"].items():
                 sample = _changed(changed, sampler, {"sample": settings}).sample
@@ -85,9 +87,28 @@ def _changed(params: Params, name: str, *changes: Mapping[str, Any]) -> Params:
         raise ParamsError(f"{FILE}: {name}: {' '.join(str(error).split())}") from None
 
 
+def _codec(params: Params) -> tuple[Path, float]:
+    """The folder of the codec that `params` describe, and the seconds that its training took; none is trained twice."""
+    relevant = dict.fromkeys(("init", "seed", "device", "precision", "encoder", "link", "codec", "distributed"), True)
+    own = params.model_dump(mode="json", include=relevant | {"jscgc": {"warm_start"}})
+    place = PLACE / f"codec-{digest(own, sha256(LATENTS))}"
+    done, run = place / "mambajscc_psnr", place / "run"
+    if not done.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        net = train_codec(params, LATENTS, run, Curve(run).append)
+        with atomic(place / "seconds") as temporary:
+            temporary.write_text(f"{time.perf_counter() - started:.1f}\n")
+        store.save(done, store.Architecture.of("mambajscc_psnr", params), read_statistics(LATENTS), net)
+        shutil.rmtree(run)
+    return done, float((place / "seconds").read_text())
+
+
 def train(variant: Variant) -> tuple[Path, float]:
-    """The folder of models that holds the variant's, and the seconds that training took; nothing is trained twice."""
-    flow, codec = MODELS / "flow", MODELS / "mambajscc_psnr"
+    """The folder of models that holds the variant's, and the seconds that training took, that of a codec of its own included;
+    nothing is trained twice."""
+    flow = MODELS / "flow"
+    codec, before = _codec(variant.params) if variant.own_codec else (MODELS / "mambajscc_psnr", 0.0)
     parts = [variant.params.model_dump(mode="json", exclude={"evaluate", "sample", "profile"}), variant.method]
     key = digest(*parts, [sha256(path) for path in (LATENTS, flow, codec)])
     place = PLACE / key
@@ -113,7 +134,7 @@ def train(variant: Variant) -> tuple[Path, float]:
         architecture = store.Architecture.of(variant.method, variant.params)  # type: ignore[arg-type]
         store.save(done, architecture, read_statistics(LATENTS), net)
         shutil.rmtree(run)
-    return place / "models", float((place / "seconds").read_text())
+    return place / "models", before + float((place / "seconds").read_text())
 
 
 def evaluate(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from ruamel.yaml import YAML
 
 from jscgc.config import ParamsError, load_params
@@ -16,10 +17,16 @@ from jscgc.data import prepare
 from jscgc.evaluation.ablation import compare
 from jscgc.evaluation.headline import HEADLINE
 from jscgc.files import read_json, sha256
+from jscgc.systems import store
 from pipeline import ablations
 
 ROOT = Path(__file__).parents[1]
 METRIC = "psnr"
+CODEC = {"codec": {"steps": 3}}
+LONGER = {
+    "frozen, longer": {"jscgc": {"tuning": "receiver"}, **CODEC},
+    "two stages, longer": {"method": "diffjscc", **CODEC},
+}
 
 
 def test_every_variant_of_the_file_fits_and_differs_from_the_base():
@@ -85,7 +92,12 @@ def project(params, models, latent_cache, tmp_path, monkeypatch):
         "common": {"jscgc": {"tuning": "full"}},
         "evaluate": {"channels": ["awgn"], "snr_db": [0, 5, 10], "rates": [2], "seeds": 1, "patch": 64},
         "photos": 1,
-        "variants": {"frozen": {"jscgc": {"tuning": "frozen"}}, "joint": {}, "two stages": {"method": "diffjscc"}},
+        "variants": {
+            "frozen": {"jscgc": {"tuning": "frozen"}},
+            "joint": {},
+            "two stages": {"method": "diffjscc"},
+            **LONGER,
+        },
         "samplers": {"3 steps": {"steps": 3}},
     }
     (tmp_path / "pipeline").mkdir()
@@ -102,21 +114,34 @@ def run(monkeypatch, *arguments: str) -> pd.DataFrame:
 
 def test_variants_are_trained_once_and_end_in_one_table(project, monkeypatch):
     found = run(monkeypatch)
-    assert list(found["variant"].unique()) == ["joint", "3 steps", "frozen", "two stages"]
+    assert list(found["variant"].unique()) == ["joint", "3 steps", *sorted(["frozen", "two stages", *LONGER])]
     assert set(found["metric"]) == set(HEADLINE)
     assert set(found.loc[found["variant"] == "3 steps", "snr_db"]) == {5.0}
     assert set(found.loc[found["variant"] == "frozen", "snr_db"]) == {0.0, 5.0, 10.0}
     frozen = found[(found["variant"] == "frozen") & (found["metric"] == METRIC)].set_index("snr_db")["mean"]
     joint = found[(found["variant"] == "joint") & (found["metric"] == METRIC)].set_index("snr_db")["mean"]
     assert (frozen != joint).all()
+    # Both start from one codec of their own, which has three steps and not the stage's number.
+    (own,) = (project / ".jscgc/ablations").glob("codec-*/mambajscc_psnr")
+    assert sha256(own) != sha256(project / "data/models/mambajscc_psnr")
+    codec = store.load(own).net.state_dict()
+    encoders = [
+        {n.removeprefix(prefix): v for n, v in store.load(folder).net.state_dict().items() if n.startswith(prefix)}
+        for method, prefix in (("jscgc", "encoder."), ("diffjscc", "codec.encoder."))
+        for folder in (project / ".jscgc/ablations").glob(f"*/models/{method}")
+    ]
+    own_encoder = {n.removeprefix("encoder."): v for n, v in codec.items() if n.startswith("encoder.")}
+    assert sum(all(torch.equal(e[n], v) for n, v in own_encoder.items()) for e in encoders) == len(LONGER)
 
     def never(*arguments, **options):
         raise AssertionError("trained a second time")
 
     monkeypatch.setattr(ablations, "train_jscgc", never)
     monkeypatch.setattr(ablations, "train_diffjscc", never)
-    again = run(monkeypatch, "--only", "frozen")
-    pd.testing.assert_frame_equal(again, found[found["variant"].isin(["joint", "frozen"])].reset_index(drop=True))
+    monkeypatch.setattr(ablations, "train_codec", never)
+    again = run(monkeypatch, "--only", "frozen", "frozen, longer")
+    kept = found[found["variant"].isin(["joint", "frozen", "frozen, longer"])]
+    pd.testing.assert_frame_equal(again, kept.reset_index(drop=True))
 
 
 def test_what_is_missing_is_named(project, monkeypatch):

@@ -337,6 +337,7 @@ def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog, unt
         from_shipped(codec, "mambajscc_psnr", params)
     else:
         codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
+    loss = codec.loss_in_decibels if params.codec.loss == "decibels" else codec.loss
     _train_on_latents(
         codec,
         params,
@@ -345,7 +346,7 @@ def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog, unt
         folder,
         log,
         "mambajscc_psnr",
-        lambda x, g, step: codec.loss(x, params.link, g),
+        lambda x, g, step: loss(x, params.link, g),
         until=until,
     )
     return codec

@@ -95,7 +95,13 @@ def finetune(nano, tmp_path_factory):
     own = nano.jscgc
     training = own.train.model_copy(update={"steps": 2, "batch_size": 2, "learning_rate": 1e-9, "ema_decay": 0.0})
     update = {"tuning": "full", "condition_dropout": 0.1, "train": training, "diffjscc_steps": None}
-    params = nano.model_copy(update={"init": "finetune", "codec": training, "jscgc": own.model_copy(update=update)})
+    params = nano.model_copy(
+        update={
+            "init": "finetune",
+            "codec": nano.codec.model_copy(update=dict(training)),
+            "jscgc": own.model_copy(update=update),
+        }
+    )
     prepare(DataParams(source="builtin", max_photos=1), 0, place / "photos")
     save_vae(place / "vae", params.vae, recipes.train_vae(params, place / "photos", place / "run", ignore))
     statistics = recipes.extract_latents(params, place / "photos", place / "vae", place / "latents")
@@ -205,6 +211,16 @@ def test_a_recipe_is_repeatable_and_the_seed_matters(params, latents, tmp_path):
     other = recipes.train_codec(params.model_copy(update={"seed": 4}), latents, tmp_path / "c", ignore)
     assert same(state(first), state(again))
     assert not same(state(first), state(other))
+
+
+def test_the_codec_learns_by_the_loss_that_is_asked_for(params, latents, tmp_path):
+    logged: dict[str, set[str]] = {"squared_error": set(), "decibels": set()}
+    found = {}
+    for loss, keys in logged.items():
+        own = params.model_copy(update={"codec": params.codec.model_copy(update={"loss": loss})})
+        found[loss] = recipes.train_codec(own, latents, tmp_path / loss, lambda step, m, keys=keys: keys.update(m))
+    assert "error" not in logged["squared_error"] and "error" in logged["decibels"]
+    assert not same(*map(state, found.values()))
 
 
 def test_a_killed_recipe_resumes_exactly(params, latents, trained, tmp_path):
