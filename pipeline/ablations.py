@@ -152,7 +152,7 @@ def evaluate(
         }
     )
     protocol = Protocol.of(photos, params, variant.sample, seed=variant.params.seed)
-    out = PLACE / "results.csv"
+    out = PLACE / f"results-{os.getpid()}.csv"  # several of these may run at once
     found = follow(
         protocol,
         models,

@@ -18,6 +18,7 @@ Measurements in one run, taking turns, medians of pairs.
   jscgc bench transmit --steps 8       where the time of a transmission goes, for three sizes of photo
   jscgc bench train                    training steps beside this machine's matrix products
   jscgc bench velocity --images val/   how well the velocity is learnt, time by time, and whether noise gets through
+  jscgc bench ceiling --images val/    what the VAE alone leaves, beside the methods: metrics, and detail by size
   jscgc bench evaluate                 a part of the grid as a bare loop, and on Ray with one worker and two
   jscgc bench rates --snr-db 0 10      one model for every SNR and rate beside models trained for one (minutes each)
   jscgc bench published --images kodak HEVC with an ideal code and with 5G's, beside published figures (15 minutes)
@@ -28,7 +29,7 @@ def add_parser(commands: Any, formatter: Any) -> None:
     """Add `bench` and its benchmarks to the command line."""
     bench = commands.add_parser(
         "bench",
-        help="measure scan, encoder, transmission, training, velocity, rates, separation",
+        help="measure scan, encoder, transmission, training, velocity, the VAE's ceiling, rates, separation",
         description=DESCRIPTION,
         formatter_class=formatter,
     )
@@ -83,6 +84,15 @@ def add_parser(commands: Any, formatter: Any) -> None:
     velocity.add_argument("--crop", type=_side, default=256, help="side of the crop from each centre, pixels")
     velocity.add_argument("--seed", type=_whole, default=0, help="of channel and noise")
 
+    ceiling = kind("ceiling", "the VAE alone, which no receiver of its latents can exceed, beside methods")
+    options.add_models(ceiling)
+    ceiling.add_argument("--images", nargs="+", type=Path, required=True, metavar="FOLDER", help="photographs")
+    ceiling.add_argument("--methods", nargs="+", default=["jscgc", "diffjscc"], metavar="METHOD", help="on latents")
+    ceiling.add_argument("--channel", type=options.channel, default="awgn", help="to send over")
+    ceiling.add_argument("--snr-db", nargs="+", type=options.snr_db, default=[5.0], help="decibels")
+    ceiling.add_argument("--cbr", nargs="+", default=["2/768", "8/768"], help="such as 2/768 8/768")
+    options.add_sampling(ceiling)
+
     grid = kind("evaluate", "a part of the evaluation grid as a bare loop, and on Ray with one worker and more")
     options.add_models(grid)
     grid.add_argument("--methods", nargs="+", default=["mambajscc_psnr", "jscgc", "diffjscc"], metavar="METHOD")
@@ -136,6 +146,7 @@ def run(arguments: argparse.Namespace) -> None:
         "transmit": _transmit,
         "train": _train,
         "velocity": _velocity,
+        "ceiling": _ceiling,
         "evaluate": _evaluate,
         "rates": _rates,
         "published": _published,
@@ -290,6 +301,26 @@ def _velocity(a: argparse.Namespace) -> Any:
     rows = bench_velocity(systems, photos.to(device), links, a.times, a.seed)
     measured = {"photographs": len(photos), "crop": a.crop, "seed": a.seed, "machine": _machine()}
     return "velocity", rows, lambda _: measured
+
+
+def _ceiling(a: argparse.Namespace) -> Any:
+    from jscgc.bench.ceiling import bench_ceiling
+    from jscgc.channel.accounting import parse_rate
+    from jscgc.data.images import find_photos, open_photo, to_tensor
+    from jscgc.systems.base import Link
+    from jscgc.systems.store import load_system
+    from jscgc.training.loop import resolve_device
+
+    device = resolve_device(a.device)
+    systems = {name: load_system(name, a.models, device) for name in dict.fromkeys(a.methods)}
+    common = tuple(set.intersection(*(set(system.rates) for system in systems.values())))
+    links = [Link(a.channel, snr, parse_rate(cbr, common)) for cbr in a.cbr for snr in a.snr_db]
+    paths = find_photos(a.images)
+    distinct = len({path.name for path in paths}) == len(paths)
+    photos = {path.name if distinct else str(path): to_tensor(open_photo(path)).to(device) for path in paths}
+    rows = bench_ceiling(systems, photos, links, options.sample(a), a.seed)
+    measured = {"photographs": len(photos), "seed": a.seed, "machine": _machine() | {"device": str(device)}}
+    return "ceiling", rows, lambda _: measured
 
 
 def _evaluate(a: argparse.Namespace) -> Any:
