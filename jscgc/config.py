@@ -96,6 +96,20 @@ class CodecParams(TrainParams):
     nearly all the say otherwise."""
 
 
+class SharpenParams(Section):
+    """Training of the nano VAE's decoder alone, against a discriminator; the encoder, and so all latents, stay as they are."""
+
+    adversarial_weight: Annotated[float, Field(gt=0)]
+    """Of what the discriminator takes for decoded, beside the error of the pixels."""
+    perceptual_weight: Annotated[float, Field(ge=0)] = 0.05
+    """Weight of the deep-feature distance (EfficientNet-Lite0)."""
+    width: Width = 48
+    """Features of the discriminator's first layer."""
+    discriminator_rate: Annotated[float, Field(gt=0)] = 2.0
+    """Factor of the learning rate for the discriminator."""
+    train: TrainParams
+
+
 class VaeParams(Section):
     """The image autoencoder: our nano VAE, or any diffusers VAE (frozen)."""
 
@@ -124,6 +138,8 @@ class VaeParams(Section):
     colour: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of training crops whose colours are varied."""
     train: TrainParams
+    sharpen: SharpenParams | None = None
+    """After `train`; null: not. What is there already, such as the package's, is sharpened by `python -m pipeline.sharpen`."""
 
 
 class LatentParams(Section):

@@ -24,6 +24,7 @@ from jscgc.generator.zimage import empty_prompt, start_from_controlnet
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.pixels import PIXELS, PixelVae
+from jscgc.latent.sharpen import Sharpening
 from jscgc.methods import PerceptualCodecName, PixelCodecName
 from jscgc.metrics import Trainable, pair_metric
 from jscgc.seeding import derive, stream
@@ -102,7 +103,42 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
         return scalars
 
     _train_on_photos(vae, params, own.train, crops, folder, log, "vae", loss)
-    return vae
+    if own.sharpen is None:
+        return vae
+    return sharpen(params, photos, vae, folder / "sharpen", lambda step, m: log(own.train.steps + step, m))
+
+
+def sharpen(params: Params, photos: Path, vae: NanoVae, folder: Path, log: MetricLog) -> NanoVae:
+    """A trained VAE with its decoder trained on against a discriminator; latents stay what they are.
+
+    Raises:
+        ValueError: params.vae.sharpen is not set.
+    """
+    own = params.vae.sharpen
+    if own is None:
+        raise ValueError("vae.sharpen is not set; say there how the decoder is to be trained on")
+    device = resolve_device(params.device)
+    seeded(params, "sharpen")
+    net = _place(Sharpening(vae, own.width), device)
+    crops = CropSampler(
+        split_files(photos, "train"),
+        params.vae.crop,
+        params.latents.min_scale,
+        scenes(photos),
+        colour=params.vae.colour,
+    )
+    batches = _batches(crops, own.train, params.seed, "sharpen", device)
+    perceive = _distance(FEATURE_DISTANCE, device).loss if own.perceptual_weight else None
+
+    def loss(draw: int) -> dict[str, Tensor]:
+        images = _place(batches(draw), device)
+        generator = stream(params.seed, "sharpen", draw)
+        return net.loss(images, generator, own.adversarial_weight, perceive, own.perceptual_weight)
+
+    _train_on_photos(
+        net, params, own.train, crops, folder, log, "sharpen", loss, {"discriminator": own.discriminator_rate}
+    )
+    return net.vae.eval()
 
 
 def _batches(
@@ -127,6 +163,7 @@ def _train_on_photos(
     log: MetricLog,
     name: str,
     loss: LossFunction,
+    scales: Mapping[str, float] | None = None,
 ) -> None:
     train(
         net,
@@ -135,6 +172,7 @@ def _train_on_photos(
         folder,
         log,
         name,
+        scales,
         precision=params.precision,
         inputs=lambda draw: crops.chosen(train_params.batch_size, params.seed, name, draw),
         strategy=params.distributed.strategy,

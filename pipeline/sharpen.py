@@ -1,0 +1,60 @@
+"""Train the decoder of models that are there on, against a discriminator (`vae.sharpen`); nothing else of them changes.
+
+    make profile PROFILE=sharpen
+    dvc repro prepare
+    python -m pipeline.sharpen --models jscgc/pretrained
+
+The encoder is held, so latents stay what they were: prior, codecs and receivers in the folder go on as they are, and only their
+record of the VAE that they belong to is renewed. Interrupted, it goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from safetensors import safe_open
+
+from jscgc.config import VaeParams
+from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.latent.autoencoder import load_vae, save_vae
+from jscgc.latent.nano_vae import NanoVae
+from jscgc.training.recipes import sharpen
+from pipeline.stage import MODELS, PHOTOS, stage
+
+
+def renew(models: Path, params: VaeParams, vae: NanoVae) -> None:
+    """Put `vae` in the place of the folder's, in the same precision, and have the models beside it know it; all or nothing."""
+    before = sha256(models / "vae")
+    with safe_open(models / "vae" / "weights.safetensors", framework="pt") as file:
+        precision = file.get_tensor(next(iter(file.keys()))).dtype
+    sizes = {key: read_json(models / "vae" / "model.json")[key] for key in ("channels", "width", "depth")}
+    with atomic(models) as temporary:
+        shutil.copytree(models, temporary)
+        save_vae(temporary / "vae", params.model_copy(update=sizes), vae.to(precision))
+        after = sha256(temporary / "vae")
+        for description in temporary.glob("*/model.json"):
+            content = read_json(description)
+            if (content.get("latents") or {}).get("vae_sha256") == before:
+                content["latents"]["vae_sha256"] = after
+                write_json(description, content)
+
+
+def main() -> None:
+    """Train, then renew the folder."""
+    parser = argparse.ArgumentParser("python -m pipeline.sharpen", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--models", type=Path, default=MODELS, metavar="FOLDER", help="whose VAE is trained on, in place"
+    )
+    models = parser.parse_args().models
+    with stage("sharpen") as running:
+        vae = load_vae(models / "vae")
+        if not isinstance(vae, NanoVae):
+            raise ValueError(f"{models / 'vae'}: a pretrained VAE is not ours to train")
+        with running.training(PHOTOS / "manifest.json", models / "vae") as train:
+            renew(models, running.params.vae, train(sharpen, PHOTOS, vae))
+
+
+if __name__ == "__main__":
+    main()
