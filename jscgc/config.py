@@ -589,6 +589,8 @@ class Params(Section):
         trained = {"codec": self.codec, "jscgc.train": self.jscgc.train}
         if self.init in ("scratch", "widen"):
             trained |= {"vae.train": self.vae.train, "generator.train": self.generator.train}
+        if self.vae.sharpen:
+            trained["vae.sharpen.train"] = self.vae.sharpen.train
         if own.pixels.codecs:
             trained["baselines.pixels.train"] = own.pixels.train
         if own.perceptual.latents or own.perceptual.pixels:
