@@ -31,6 +31,7 @@ from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.run import Evaluation, follow
 from jscgc.files import atomic, sha256
 from jscgc.options import natural
+from jscgc.sweep.chain import values
 from jscgc.systems import store
 from jscgc.training.curve import Curve
 from jscgc.training.recipes import read_statistics, train_codec, train_diffjscc, train_jscgc
@@ -89,9 +90,7 @@ def _changed(params: Params, name: str, *changes: Mapping[str, Any]) -> Params:
 
 def _codec(params: Params) -> tuple[Path, float]:
     """The folder of the codec that `params` describe, and the seconds that its training took; none is trained twice."""
-    relevant = dict.fromkeys(("init", "seed", "device", "precision", "encoder", "link", "codec", "distributed"), True)
-    own = params.model_dump(mode="json", include=relevant | {"jscgc": {"warm_start"}})
-    place = PLACE / f"codec-{digest(own, sha256(LATENTS))}"
+    place = PLACE / f"codec-{digest(values('mambajscc_psnr', params), sha256(LATENTS))}"
     done, run = place / "mambajscc_psnr", place / "run"
     if not done.exists():
         run.mkdir(parents=True, exist_ok=True)

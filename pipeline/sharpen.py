@@ -16,23 +16,21 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from jscgc.config import VaeParams
 from jscgc.files import atomic, read_json, sha256, write_json
-from jscgc.latent.autoencoder import load_vae, save_vae
+from jscgc.latent.autoencoder import load_vae, save_weights
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.training.recipes import sharpen
 from pipeline.stage import MODELS, PHOTOS, stage
 
 
-def renew(models: Path, params: VaeParams, vae: NanoVae) -> None:
+def renew(models: Path, vae: NanoVae) -> None:
     """Put `vae` in the place of the folder's, in the same precision, and have the models beside it know it; all or nothing."""
     before = sha256(models / "vae")
     with safe_open(models / "vae" / "weights.safetensors", framework="pt") as file:
         precision = file.get_tensor(next(iter(file.keys()))).dtype
-    sizes = {key: read_json(models / "vae" / "model.json")[key] for key in ("channels", "width", "depth")}
     with atomic(models) as temporary:
         shutil.copytree(models, temporary)
-        save_vae(temporary / "vae", params.model_copy(update=sizes), vae.to(precision))
+        save_weights(vae.to(precision), temporary / "vae" / "weights.safetensors")
         after = sha256(temporary / "vae")
         for description in temporary.glob("*/model.json"):
             content = read_json(description)
@@ -53,7 +51,7 @@ def main() -> None:
         if not isinstance(vae, NanoVae):
             raise ValueError(f"{models / 'vae'}: a pretrained VAE is not ours to train")
         with running.training(PHOTOS / "manifest.json", models / "vae") as train:
-            renew(models, running.params.vae, train(sharpen, PHOTOS, vae))
+            renew(models, train(sharpen, PHOTOS, vae))
 
 
 if __name__ == "__main__":

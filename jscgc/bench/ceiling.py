@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from jscgc.bench.velocity import grain
 from jscgc.config import SampleParams
 from jscgc.evaluation.headline import HEADLINE
 from jscgc.latent.pixels import PixelVae
@@ -92,9 +93,7 @@ def _measured(photos: Mapping[str, Tensor], received: Mapping[str, Tensor]) -> d
 
 def _fine(images: Tensor) -> Tensor:
     """Of [N,3,s,s]: [N]."""
-    luma = images.mean(1, keepdim=True)
-    means = F.avg_pool2d(luma, 3, stride=1, padding=1, count_include_pad=False)
-    return (luma - means).square().mean((1, 2, 3))
+    return grain(images.mean(1, keepdim=True)).mean((1, 2))
 
 
 def _coarse(images: Tensor) -> Tensor:

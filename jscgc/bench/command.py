@@ -281,20 +281,26 @@ def _train(a: argparse.Namespace) -> Any:
     return f"training steps, profile {params.profile}", rows, lambda _: {"machine": _machine() | {"device": device}}
 
 
+def _on_air(a: argparse.Namespace, device: Any) -> tuple[dict[str, Any], list[Any]]:
+    """The methods asked for, and every CBR with every SNR as links that all of them can send."""
+    from jscgc.channel.accounting import parse_rate
+    from jscgc.systems.base import Link
+    from jscgc.systems.store import load_system
+
+    systems = {name: load_system(name, a.models, device) for name in dict.fromkeys(a.methods)}
+    common = tuple(set.intersection(*(set(system.rates) for system in systems.values())))
+    return systems, [Link(a.channel, snr, parse_rate(cbr, common)) for cbr in a.cbr for snr in a.snr_db]
+
+
 def _velocity(a: argparse.Namespace) -> Any:
     import torch
 
     from jscgc.bench.velocity import bench_velocity
-    from jscgc.channel.accounting import parse_rate
     from jscgc.data.crops import centre_crop
     from jscgc.data.images import find_photos, open_photo, to_tensor
-    from jscgc.systems.base import Link
-    from jscgc.systems.store import load_system
 
     device = _machine()["device"]
-    systems = {name: load_system(name, a.models, device) for name in dict.fromkeys(a.methods)}
-    common = tuple(set.intersection(*(set(system.rates) for system in systems.values())))
-    links = [Link(a.channel, snr, parse_rate(cbr, common)) for cbr in a.cbr for snr in a.snr_db]
+    systems, links = _on_air(a, device)
     photos = torch.stack(
         [to_tensor(centre_crop(open_photo(path), a.crop, str(path))) for path in find_photos(a.images)]
     )
@@ -305,16 +311,11 @@ def _velocity(a: argparse.Namespace) -> Any:
 
 def _ceiling(a: argparse.Namespace) -> Any:
     from jscgc.bench.ceiling import bench_ceiling
-    from jscgc.channel.accounting import parse_rate
     from jscgc.data.images import find_photos, open_photo, to_tensor
-    from jscgc.systems.base import Link
-    from jscgc.systems.store import load_system
     from jscgc.training.loop import resolve_device
 
     device = resolve_device(a.device)
-    systems = {name: load_system(name, a.models, device) for name in dict.fromkeys(a.methods)}
-    common = tuple(set.intersection(*(set(system.rates) for system in systems.values())))
-    links = [Link(a.channel, snr, parse_rate(cbr, common)) for cbr in a.cbr for snr in a.snr_db]
+    systems, links = _on_air(a, device)
     paths = find_photos(a.images)
     distinct = len({path.name for path in paths}) == len(paths)
     photos = {path.name if distinct else str(path): to_tensor(open_photo(path)).to(device) for path in paths}

@@ -75,7 +75,7 @@ def bench_velocity(
                     "t": time,
                     "error": errors.mean().item(),
                     "smooth_error": errors[smooth].mean().item(),
-                    "smooth_grain": (_grain(estimate)[smooth].mean() / _grain(x0)[smooth].mean()).item(),
+                    "smooth_grain": (grain(estimate)[smooth].mean() / grain(x0)[smooth].mean()).item(),
                 }
 
 
@@ -85,7 +85,8 @@ def _smooth(x: Tensor) -> Tensor:
     return variance <= variance.flatten().quantile(0.25)
 
 
-def _grain(x: Tensor) -> Tensor:
+def grain(x: Tensor) -> Tensor:
+    """Of [B,C,h,w]: squared difference from the mean of 3x3 positions around (at a border fewer), averaged over C; [B,h,w]."""
     return (x - _mean(x, 3)).square().mean(1)
 
 

@@ -69,6 +69,10 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
     """The nano VAE, on random crops of the training photographs."""
     if params.init in PASSED_THROUGH:
         vae = shipped_vae(params)
+        if params.vae.sharpen:
+            log_.warning(
+                "vae.sharpen: the VAE is passed through as it is; `python -m pipeline.sharpen` sharpens what is there"
+            )
         if params.init in TRAINED_ON:
             check_start(params)
         return vae

@@ -41,12 +41,9 @@ def test_energies_are_those_of_the_detail_that_is_left() -> None:
 
 
 def test_the_vae_alone_and_methods_as_they_are_elsewhere(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models: Path, noise_photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for i in range(2):
-        pixels = np.random.default_rng(i).integers(0, 256, (70, 90, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    arguments = ["bench", "ceiling", "--json", "--models", str(models), "--images", str(tmp_path), "--steps", "2"]
+    arguments = ["bench", "ceiling", "--json", "--models", str(models), "--images", str(noise_photos), "--steps", "2"]
     arguments += ["--methods", "jscgc", "mambajscc_psnr", "--snr-db", "5", "--cbr", "2/768", "4/768"]
     assert main(arguments) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
@@ -54,7 +51,7 @@ def test_the_vae_alone_and_methods_as_they_are_elsewhere(
         (VAE, None),
         *((method, cbr) for method in ("jscgc", "mambajscc_psnr") for cbr in ("2/768", "4/768")),
     ]
-    photos = {path.name: to_tensor(open_photo(path)) for path in sorted(tmp_path.iterdir())}
+    photos = {path.name: to_tensor(open_photo(path)) for path in sorted(noise_photos.iterdir())}
     psnr = pair_metric("psnr")
     vae, found = load_vae(models / "vae"), []
     for photo in photos.values():

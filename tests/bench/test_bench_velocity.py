@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from jscgc.bench.velocity import _grain, _smooth, bench_velocity
+from jscgc.bench.velocity import _smooth, bench_velocity, grain
 from jscgc.cli import main
 from jscgc.systems.base import LatentSystem, Link
 from jscgc.systems.jscgc import JscgcNet
@@ -66,16 +65,13 @@ def test_smooth_places_are_the_quarter_of_least_variance() -> None:
     assert found.float().mean() == pytest.approx(0.25, abs=0.01)
     assert not found[..., 6:].any()  # from there on the other half is in sight
     flat = torch.full((1, 1, 8, 8), 3.0)
-    assert _grain(flat).abs().max() < 1e-10  # at the borders, too
+    assert grain(flat).abs().max() < 1e-10  # at the borders, too
 
 
 def test_methods_meet_the_same_noise_and_what_is_asked_for_is_in_the_rows(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models: Path, noise_photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for i in range(2):
-        pixels = np.random.default_rng(i).integers(0, 256, (70, 90, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    arguments = ["bench", "velocity", "--json", "--models", str(models), "--images", str(tmp_path), "--crop", "64"]
+    arguments = ["bench", "velocity", "--json", "--models", str(models), "--images", str(noise_photos), "--crop", "64"]
     arguments += ["--snr-db", "-5", "15", "--cbr", "4/768", "--times", "1", "0.5"]
     assert main(arguments) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]

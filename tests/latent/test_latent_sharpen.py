@@ -135,14 +135,14 @@ def test_a_new_vae_is_trained_and_then_sharpened(sharpening, tmp_path: Path):
 
 
 @torch.no_grad()
-def test_models_go_on_with_the_new_decoder(models: Path, params, tmp_path: Path):
+def test_models_go_on_with_the_new_decoder(models: Path, tmp_path: Path):
     folder = tmp_path / "models"
     shutil.copytree(models, folder)
     vae = load_vae(folder / "vae")
     assert isinstance(vae, NanoVae)
     for p in vae.decoder.parameters():
         p.mul_(1.1)
-    renew(folder, params.vae, copy.deepcopy(vae))
+    renew(folder, copy.deepcopy(vae))
     assert {v.dtype for v in load_file(folder / "vae/weights.safetensors").values()} == {torch.float32}
     x, snr = photos(1, 64), torch.tensor([5.0])
     learned = 0
@@ -155,10 +155,10 @@ def test_models_go_on_with_the_new_decoder(models: Path, params, tmp_path: Path)
     found = load_system("jscgc", folder)
     assert isinstance(found, LatentSystem)
     torch.testing.assert_close(found.space.vae.decode(vae.encode(x)), vae.decode(vae.encode(x)))
-    renew(folder, params.vae, vae.half())
+    renew(folder, vae.half())
     assert {v.dtype for v in load_file(folder / "vae/weights.safetensors").values()} == {torch.float32}
     shutil.rmtree(folder / "vae")
     before = sha256(folder)
     with pytest.raises(OSError, match="vae"):
-        renew(folder, params.vae, vae)
+        renew(folder, vae)
     assert not list(tmp_path.glob(".models*")) and sha256(folder) == before
