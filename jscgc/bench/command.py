@@ -408,14 +408,27 @@ def _print(title: str, rows: Iterable[dict[str, Any]], found: dict[str, Any]) ->
     from rich.console import Console
     from rich.table import Table
 
-    shown = list(rows)
-    table = Table(title=title, title_justify="left")
-    for name in shown[0] if shown else ():
-        table.add_column(name, overflow="fold")
-    for row in shown:
-        table.add_row(*_cells(row))
-    console = Console()
-    console.print(table)
+    shown, console = list(rows), Console()
+    lines = [list(shown[0]), *(list(_cells(row)) for row in shown)] if shown else [[]]
+
+    def table(lines: Iterable[Iterable[str]]) -> Table:
+        made = Table(title=title, title_justify="left")
+        names, *others = lines
+        for name in names:
+            made.add_column(name, overflow="fold")
+        for cells in others:
+            made.add_row(*cells)
+        return made
+
+    def width(made: Table) -> int:
+        return console.measure(made, options=console.options.update(width=10_000)).maximum
+
+    made = table(lines)
+    if (
+        shown and width(made) > console.width
+    ):  # few rows of many columns are turned: no name is folded into ten lines then
+        made = min(made, table(zip(*lines, strict=True)), key=width)
+    console.print(made)
     for key, value in found.items():
         console.print(f"{key}: {value}", markup=False)
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from jscgc.bench.ceiling import VAE, _measured
+from jscgc.bench.command import _print
 from jscgc.cli import main
 from jscgc.config import SampleParams
 from jscgc.data.images import open_photo, to_tensor
@@ -75,3 +76,13 @@ def test_what_has_no_vae_is_one_line(
     assert main([*arguments, "--methods", "jscgc", method]) == 1
     error = capsys.readouterr().err
     assert f"{method} has no VAE" in error and error.count("\n") == 1
+
+
+def test_few_rows_of_many_columns_are_shown_on_their_side(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    wide = {f"a_metric_with_a_long_name_{i}": i / 8 for i in range(6)}
+    _print("wide", [wide, wide], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(name in line for line in lines) for name in wide)  # whole, each on a line of its own
+    _print("long", [{"name": "x", "value": i} for i in range(30)], {})
+    assert len(capsys.readouterr().out.splitlines()) > 30
