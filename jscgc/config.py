@@ -24,10 +24,16 @@ from pydantic import (
 )
 
 from jscgc.channel.spec import canonical, parse_channel
-from jscgc.methods import CLASSICAL, CODECS, PIXEL_START, PixelCodecName, SystemName
+from jscgc.methods import CLASSICAL, CODECS, PIXEL_START, LatentName, PixelCodecName, SystemName
 
 ChannelName = Annotated[str, AfterValidator(canonical)]
 """A channel with its options, `NAME:key=value,...`, kept as its canonical text."""
+
+
+def _each_once(names: list[Any]) -> list[Any]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"a name is there twice: {names}")
+    return names
 
 
 def _distinct(channels: list[str]) -> list[str]:
@@ -101,8 +107,13 @@ class SharpenParams(Section):
 
     adversarial_weight: Annotated[float, Field(gt=0)]
     """Of what the discriminator takes for decoded, beside the error of the pixels."""
-    perceptual_weight: Annotated[float, Field(ge=0)] = 0.05
+    perceptual_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of the deep-feature distance (EfficientNet-Lite0)."""
+    receivers: Annotated[list[LatentName], AfterValidator(_each_once)] = []
+    """Trained methods that take turns: latents as they arrive through one of them, over section `link` and sampled as `sample`
+    says; empty: the VAE's own latents only."""
+    received_share: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Of a batch, what comes from `receivers`, if there are any."""
     width: Width = 48
     """Features of the discriminator's first layer."""
     discriminator_rate: Annotated[float, Field(gt=0)] = 2.0
@@ -261,12 +272,6 @@ def _distinct_layers(layers: list[int]) -> list[int]:
     if len(set(layers)) < len(layers):
         raise ValueError(f"a layer is there twice: {layers}")
     return layers
-
-
-def _each_once(names: list[Any]) -> list[Any]:
-    if len(set(names)) < len(names):
-        raise ValueError(f"a name is there twice: {names}")
-    return names
 
 
 class AdapterParams(Section):

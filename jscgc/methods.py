@@ -32,7 +32,9 @@ ClassicalName = Literal[
     "jpeg_ldpc",
 ]
 """An image codec, and an ideal channel code or 5G's: nothing to train."""
-SystemName = Literal["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", "diffcom"] | CodecName | ClassicalName
+LatentName = Literal["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", "diffcom"]
+"""What works on a VAE's latents and was not trained through its decoder."""
+SystemName = LatentName | CodecName | ClassicalName
 
 SYSTEMS: tuple[SystemName, ...] = names_of(SystemName)
 CODECS: tuple[CodecName, ...] = names_of(CodecName)

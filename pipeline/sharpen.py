@@ -50,8 +50,9 @@ def main() -> None:
         vae = load_vae(models / "vae")
         if not isinstance(vae, NanoVae):
             raise ValueError(f"{models / 'vae'}: a pretrained VAE is not ours to train")
-        with running.training(PHOTOS / "manifest.json", models / "vae") as train:
-            renew(models, train(sharpen, PHOTOS, vae))
+        receivers = running.params.vae.sharpen.receivers if running.params.vae.sharpen else []
+        with running.training(PHOTOS / "manifest.json", *(models / name for name in ("vae", *receivers))) as train:
+            renew(models, train(sharpen, PHOTOS, vae, models))
 
 
 if __name__ == "__main__":

@@ -307,4 +307,8 @@ class LatentSpace(nn.Module):
 
     def decode(self, latents: Tensor, height: int, width: int) -> Tensor:
         """Normalised latents -> photos [B,3,height,width], the padding cropped away."""
-        return self.vae.decode(latents * self.std + self.mean)[..., :height, :width]
+        return self.vae.decode(self.own(latents))[..., :height, :width]
+
+    def own(self, latents: Tensor) -> Tensor:
+        """Normalised latents -> the VAE's own."""
+        return latents * self.std + self.mean

@@ -16,28 +16,40 @@ from torch.nn import functional as F
 
 from jscgc.latent.nano_vae import NanoVae
 
-GROUPS = 8
+
+class BoundedConv2d(nn.Conv2d):
+    """A convolution whose weights, as a matrix of outputs by inputs, are divided by their largest singular value.
+
+    Spectral normalisation (Miyato et al., ICLR 2018) bounds how steep a discriminator is. The value is computed here and not
+    carried on from step to step as torch's `spectral_norm` does: all state is in the weights, which checkpoints hold, so that a
+    resumed run goes on exactly.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):  # half precision is too coarse for eigenvectors
+            matrix = self.weight.flatten(1)
+            with torch.no_grad():  # the derivative of the largest singular value is that of |u^T W| with u held
+                u = torch.linalg.eigh(matrix @ matrix.T).eigenvectors[:, -1]
+            largest = (u @ matrix).norm()
+        return self._conv_forward(input, self.weight / largest, self.bias)
 
 
 class PatchDiscriminator(nn.Module):
     """Photos [B,3,H,W] in [0,1] -> how real each place looks, [B,1,H/4,W/4], by the 28x28 pixels around it.
 
-    It is shown the differences of pixels from their 3x3 means, too: detail is what it is for. (Its normalisation also knows how
-    strong features are in the whole crop.)
+    It is shown the differences of pixels from their 3x3 means, too: detail is what it is for.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(6, width, 4, stride=2, padding=1),
+            BoundedConv2d(6, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
-            nn.GroupNorm(GROUPS, 2 * width),
+            BoundedConv2d(width, 2 * width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
-            nn.GroupNorm(GROUPS, 4 * width),
+            BoundedConv2d(2 * width, 4 * width, 3, padding=1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(4 * width, 1, 3, padding=1),
+            BoundedConv2d(4 * width, 1, 3, padding=1),
         )
 
     def forward(self, photos: Tensor) -> Tensor:
@@ -68,6 +80,7 @@ class Sharpening(nn.Module):
         adversarial_weight: float,
         perceive: Callable[[Tensor, Tensor], Tensor] | None = None,
         perceptual_weight: float = 0.0,
+        received: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The decoder's L1 + L2, hinge loss and distance of features, plus the discriminator's hinge loss.
 
@@ -79,15 +92,18 @@ class Sharpening(nn.Module):
             generator: of the posterior's sample, on the CPU.
             adversarial_weight: of the decoder's hinge loss.
             perceive: (photos, decoded) -> distances [B], differentiable in the second; added `perceptual_weight` times.
+            received: latents [N,C,H/8,W/8], N <= B, of the first N photos as they arrived somewhere, in place of the VAE's own.
 
         Returns:
             loss; l1; psnr_db; adversarial: the decoder's hinge loss; discriminator: its own, 2 where it can tell nothing;
             perceived, if there is `perceive`.
         """
         with torch.no_grad():
-            mean, logvar = self.vae.posterior(photos)
-            latents = mean + torch.exp(logvar / 2) * torch.randn(mean.shape, generator=generator).to(mean)
-        decoded = self.vae.decode(latents)
+            parts = [] if received is None else [received]
+            if len(rest := photos[sum(map(len, parts)) :]):
+                mean, logvar = self.vae.posterior(rest)
+                parts.append(mean + torch.exp(logvar / 2) * torch.randn(mean.shape, generator=generator).to(mean))
+        decoded = self.vae.decode(torch.cat(parts))
         constants = {name: p.detach() for name, p in self.discriminator.named_parameters()}
         adversarial = -functional_call(self.discriminator, constants, (decoded,)).mean()
         own = F.relu(1 - self.discriminator(photos)).mean() + F.relu(1 + self.discriminator(decoded.detach())).mean()

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import Received, equalise
-from jscgc.config import LinkParams
+from jscgc.config import LinkParams, SampleParams
 from jscgc.encoder.symbols import sent
+from jscgc.systems.base import LatentSystem, Sampling
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,18 @@ def draw_link(params: LinkParams, batch: int, generator: torch.Generator, device
     low, high = params.snr_db
     snr_db = low + (high - low) * torch.rand(batch, generator=generator)
     return DrawnLink(params.channels[channel], snr_db.to(device), rates.to(device))
+
+
+@torch.no_grad()
+def arrived(
+    system: LatentSystem, photos: Tensor, params: LinkParams, sample: SampleParams, generator: torch.Generator
+) -> Tensor:
+    """The VAE's latents [B,C,h,w] as the receiver has them, of photos [B,3,H,W] over a drawn link of one rate.
+
+    Raises:
+        ValueError: the system was not trained for that rate.
+    """
+    link = draw_link(params, len(photos), generator, photos.device)
+    symbols = system.encode(photos, link.snr_db, int(link.rates[0]))
+    received = equalise(get_channel(link.channel)(symbols, link.snr_db, generator))
+    return system.space.own(system.codec.restore(received, Sampling(sample, generator)).x0)

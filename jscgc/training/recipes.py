@@ -29,10 +29,12 @@ from jscgc.methods import PerceptualCodecName, PixelCodecName
 from jscgc.metrics import Trainable, pair_metric
 from jscgc.seeding import derive, stream
 from jscgc.systems import store
+from jscgc.systems.base import LatentSystem
 from jscgc.systems.diffcom import DiffComNet
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.jscgc_fast import FastJscgcNet
+from jscgc.systems.links import arrived
 from jscgc.systems.mambajscc import Codec
 from jscgc.systems.receiver import Generator
 from jscgc.systems.store import Architecture
@@ -76,6 +78,11 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
         if params.init in TRAINED_ON:
             check_start(params)
         return vae
+    if params.vae.sharpen and params.vae.sharpen.receivers:
+        raise ValueError(
+            "vae.sharpen.receivers are trained after the VAE; leave them empty here, and sharpen with them at the end by "
+            "`python -m pipeline.sharpen`"
+        )
     device = resolve_device(params.device)
     seeded(params, "vae")
     vae = NanoVae(params.vae.channels, params.vae.width, params.vae.depth)
@@ -109,14 +116,17 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
     _train_on_photos(vae, params, own.train, crops, folder, log, "vae", loss)
     if own.sharpen is None:
         return vae
-    return sharpen(params, photos, vae, folder / "sharpen", lambda step, m: log(own.train.steps + step, m))
+    return sharpen(params, photos, vae, None, folder / "sharpen", lambda step, m: log(own.train.steps + step, m))
 
 
-def sharpen(params: Params, photos: Path, vae: NanoVae, folder: Path, log: MetricLog) -> NanoVae:
+def sharpen(params: Params, photos: Path, vae: NanoVae, models: Path | None, folder: Path, log: MetricLog) -> NanoVae:
     """A trained VAE with its decoder trained on against a discriminator; latents stay what they are.
 
+    Args:
+        models: where `receivers` are, if there are any.
+
     Raises:
-        ValueError: params.vae.sharpen is not set.
+        ValueError: params.vae.sharpen is not set; a receiver is not trained, or not for a rate of section link.
     """
     own = params.vae.sharpen
     if own is None:
@@ -133,11 +143,17 @@ def sharpen(params: Params, photos: Path, vae: NanoVae, folder: Path, log: Metri
     )
     batches = _batches(crops, own.train, params.seed, "sharpen", device)
     perceive = _distance(FEATURE_DISTANCE, device).loss if own.perceptual_weight else None
+    receivers = [store.load_system(name, models, device) for name in own.receivers] if models else []
+    few = max(1, round(own.received_share * own.train.batch_size))
 
     def loss(draw: int) -> dict[str, Tensor]:
         images = _place(batches(draw), device)
-        generator = stream(params.seed, "sharpen", draw)
-        return net.loss(images, generator, own.adversarial_weight, perceive, own.perceptual_weight)
+        generator, received = stream(params.seed, "sharpen", draw), None
+        if receivers:
+            system = receivers[draw % len(receivers)]
+            assert isinstance(system, LatentSystem)
+            received = arrived(system, images[:few], params.link, params.sample, generator)
+        return net.loss(images, generator, own.adversarial_weight, perceive, own.perceptual_weight, received)
 
     _train_on_photos(
         net, params, own.train, crops, folder, log, "sharpen", loss, {"discriminator": own.discriminator_rate}

@@ -17,8 +17,9 @@ from jscgc.data import prepare
 from jscgc.files import sha256
 from jscgc.latent.autoencoder import load_vae
 from jscgc.latent.nano_vae import NanoVae
-from jscgc.latent.sharpen import PatchDiscriminator, Sharpening
-from jscgc.systems.base import LatentSystem
+from jscgc.latent.sharpen import BoundedConv2d, PatchDiscriminator, Sharpening
+from jscgc.systems.base import LatentSystem, Link, transmit
+from jscgc.systems.links import arrived
 from jscgc.systems.store import load_system, trained_systems
 from jscgc.training import recipes
 from pipeline.sharpen import renew
@@ -64,12 +65,35 @@ def test_each_learns_from_its_own_part(net: Sharpening):
             torch.testing.assert_close(found[prefix + name], gradient, msg=prefix + name)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_arrived_takes_the_place_of_the_vaes_own(net: Sharpening, count: int):
+    arrived, seen = torch.randn(count, 4, 4, 4), []
+    net.vae.decoder.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    net.loss(photos(), draw(), 0.3)
+    net.loss(photos(), draw(), 0.3, received=arrived)
+    assert seen[0].shape == seen[1].shape and torch.equal(seen[1][:count], arrived)
+    mean, logvar = (part[count:] for part in net.vae.posterior(photos()))
+    own = mean + torch.exp(logvar / 2) * torch.randn(mean.shape, generator=draw()) if count < 2 else mean
+    torch.testing.assert_close(seen[1][count:], own)
+
+
+def test_weights_are_bounded_as_torch_bounds_them():
+    torch.manual_seed(0)
+    own = BoundedConv2d(6, 8, 4, stride=2, padding=1)
+    theirs = torch.nn.Conv2d(6, 8, 4, stride=2, padding=1)
+    theirs.load_state_dict(own.state_dict())
+    theirs = torch.nn.utils.parametrizations.spectral_norm(theirs.double(), n_power_iterations=200)
+    own, x = own.double(), torch.randn(2, 6, 16, 16).double()
+    torch.testing.assert_close(own(x), theirs(x))
+    own(x).square().sum().backward()
+    theirs(x).square().sum().backward()
+    torch.testing.assert_close(own.weight.grad, theirs.parametrizations.weight.original.grad)
+
+
 def test_a_place_is_judged_by_the_pixels_around_it():
     torch.manual_seed(0)
     critic = PatchDiscriminator(8)
-    for module in critic.modules():  # which knows of the whole crop
-        if isinstance(module, torch.nn.GroupNorm):
-            module.forward = lambda x: x  # type: ignore[method-assign]
     x = photos(1, 64).requires_grad_()
     judged = critic(x)
     assert judged.shape == (1, 1, 16, 16)
@@ -113,14 +137,52 @@ def test_the_recipe_moves_the_decoder_alone(sharpening, models: Path, tmp_path: 
     before = load_vae(models / "vae")
     assert isinstance(before, NanoVae)
     after = recipes.sharpen(
-        params, place, copy.deepcopy(before), tmp_path / "run", lambda s, m: logged.update({s: dict(m)})
+        params, place, copy.deepcopy(before), None, tmp_path / "run", lambda s, m: logged.update({s: dict(m)})
     )
     assert same(before.encoder, after.encoder) and not same(before.decoder, after.decoder)
     assert list(logged) == [1, 2, 3, 4] and {"adversarial", "discriminator", "perceived"} <= set(logged[1])
     with pytest.raises(ValueError, match=r"vae\.sharpen is not set"):
         recipes.sharpen(
-            load_params(Path(__file__).parents[2] / "params.yaml"), place, before, tmp_path / "no", lambda s, m: None
+            load_params(Path(__file__).parents[2] / "params.yaml"),
+            place,
+            before,
+            None,
+            tmp_path / "no",
+            lambda s, m: None,
         )
+
+
+def test_receivers_take_turns(sharpening, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    params, place = sharpening
+    own = params.vae.sharpen.model_copy(update={"receivers": ["diffjscc", "mambajscc_psnr"], "received_share": 0.5})
+    params = params.model_copy(update={"vae": params.vae.model_copy(update={"sharpen": own})})
+    asked: list[tuple[str, int]] = []
+
+    def watched(system, photos, *others):
+        latents = arrived(system, photos, *others)
+        assert latents.shape == system.space.vae.encode(photos).shape
+        asked.append((system.name, len(photos)))
+        return latents
+
+    monkeypatch.setattr(recipes, "arrived", watched)
+    vae = load_vae(models / "vae")
+    assert isinstance(vae, NanoVae)
+    recipes.sharpen(params, place, vae, models, tmp_path / "run", lambda s, m: None)
+    assert asked == [("diffjscc", 1), ("mambajscc_psnr", 1)] * 2
+    with pytest.raises(ValueError, match="receivers are trained after the VAE"):
+        recipes.train_vae(params.model_copy(update={"init": "scratch"}), place, tmp_path / "no", lambda s, m: None)
+
+
+def test_latents_arrive_as_transmit_decodes_them(models: Path):
+    """Without noise to speak of, one photograph: the same but for the draws."""
+    params = load_params(Path(__file__).parents[2] / "params.yaml")
+    link = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (60.0, 60.0), "rates": [60]})
+    system = load_system("mambajscc_psnr", models)
+    assert isinstance(system, LatentSystem)
+    x = photos(1, 64)
+    found = system.space.vae.decode(arrived(system, x, link, params.sample, draw()))
+    sent = transmit(system, x[0], Link("awgn", 60.0, 60), sample=params.sample, seed=0)
+    torch.testing.assert_close(found[0].clamp(0, 1), sent.photo, atol=0.02, rtol=0)
 
 
 def test_a_new_vae_is_trained_and_then_sharpened(sharpening, tmp_path: Path):
