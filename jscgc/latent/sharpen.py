@@ -31,7 +31,8 @@ class BoundedConv2d(nn.Conv2d):
             with torch.no_grad():  # the derivative of the largest singular value is that of |u^T W| with u held
                 u = torch.linalg.eigh(matrix @ matrix.T).eigenvectors[:, -1]
             largest = (u @ matrix).norm()
-        return self._conv_forward(input, self.weight / largest, self.bias)
+        convolved: Tensor = self._conv_forward(input, self.weight / largest, self.bias)
+        return convolved
 
 
 class PatchDiscriminator(nn.Module):

@@ -174,11 +174,11 @@ def test_receivers_take_turns(sharpening, models: Path, tmp_path: Path, monkeypa
         recipes.train_vae(params.model_copy(update={"init": "scratch"}), place, tmp_path / "no", lambda s, m: None)
 
 
-def test_latents_arrive_as_transmit_decodes_them(models: Path):
+def test_latents_arrive_as_transmit_decodes_them():
     """Without noise to speak of, one photograph: the same but for the draws."""
     params = load_params(Path(__file__).parents[2] / "params.yaml")
     link = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (60.0, 60.0), "rates": [60]})
-    system = load_system("mambajscc_psnr", models)
+    system = load_system("mambajscc_psnr")
     assert isinstance(system, LatentSystem)
     x = photos(1, 64)
     found = system.space.vae.decode(arrived(system, x, link, params.sample, draw()))
