@@ -4,8 +4,9 @@
     dvc repro prepare
     python -m pipeline.sharpen --models jscgc/pretrained
 
-The encoder is held, so latents stay what they were: prior, codecs and receivers in the folder go on as they are, and only their
-record of the VAE that they belong to is renewed. Interrupted, it goes on from its last checkpoint.
+Latents as `vae.sharpen.receivers` of the folder receive them are decoded in training, too. The encoder is held, so latents stay
+what they were: prior, codecs and receivers in the folder go on as they are, and only their record of the VAE they belong to is
+renewed. Interrupted, it goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from safetensors import safe_open
 from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.latent.autoencoder import load_vae, save_weights
 from jscgc.latent.nano_vae import NanoVae
+from jscgc.systems.store import load
 from jscgc.training.recipes import sharpen
 from pipeline.stage import MODELS, PHOTOS, stage
 
@@ -51,6 +53,8 @@ def main() -> None:
         if not isinstance(vae, NanoVae):
             raise ValueError(f"{models / 'vae'}: a pretrained VAE is not ours to train")
         receivers = running.params.vae.sharpen.receivers if running.params.vae.sharpen else []
+        for name in receivers:
+            load(models / name)  # says what is missing before anything is hashed
         with running.training(PHOTOS / "manifest.json", *(models / name for name in ("vae", *receivers))) as train:
             renew(models, train(sharpen, PHOTOS, vae, models))
 
