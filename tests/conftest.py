@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +26,9 @@ from jscgc.latent.pixels import PIXELS
 from jscgc.methods import CLASSICAL, SYSTEMS
 from jscgc.systems import store
 from jscgc.systems.store import Architecture
+
+# In a script's background Ctrl-C is ignored, and so it would be in all that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=25)
 settings.load_profile("repeatable")
