@@ -424,9 +424,8 @@ def _print(title: str, rows: Iterable[dict[str, Any]], found: dict[str, Any]) ->
         return console.measure(made, options=console.options.update(width=10_000)).maximum
 
     made = table(lines)
-    if (
-        shown and width(made) > console.width
-    ):  # few rows of many columns are turned: no name is folded into ten lines then
+    if shown and width(made) > console.width:
+        # Few rows of many columns are turned: no name is folded into ten lines then.
         made = min(made, table(zip(*lines, strict=True)), key=width)
     console.print(made)
     for key, value in found.items():

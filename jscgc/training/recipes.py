@@ -143,6 +143,7 @@ def sharpen(params: Params, photos: Path, vae: NanoVae, models: Path | None, fol
     )
     batches = _batches(crops, own.train, params.seed, "sharpen", device)
     perceive = _distance(FEATURE_DISTANCE, device).loss if own.perceptual_weight else None
+    assert models or not own.receivers
     receivers = [store.load_system(name, models, device) for name in own.receivers] if models else []
     few = max(1, round(own.received_share * own.train.batch_size))
 
