@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from jscgc.files import read_json, write_json
 from jscgc.tracking.registry import RegistryAway, register
-from jscgc.tracking.spool import EXPERIMENT, clean, locked, parse, reason, say, spool_folder, stamp
+from jscgc.tracking.spool import EXPERIMENT, clean, locked, parse, reason, records_of, say, spool_folder, stamp
 from jscgc.tracking.store import Store
 
 REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
@@ -77,9 +77,8 @@ def deliver(store: Store, spool: Path, *, live: bool) -> None:
 def _deliver_before(store: Store, spool: Path) -> None:
     """Deliver what the same run recorded before it was interrupted, so that its last word is the last."""
     same, _, started = spool.stem.rpartition("-")
-    for earlier in sorted(spool.parent.glob(f"{same}-*.jsonl")):
-        name, _, when = earlier.stem.rpartition("-")
-        if name == same and when.isdigit() and int(when) < int(started):
+    for when, earlier in records_of(spool.parent, same).items():
+        if when < int(started):
             with locked(earlier) as there:
                 if there:
                     deliver(store, earlier, live=False)

@@ -19,7 +19,7 @@ from jscgc.files import sha256
 from jscgc.tracking import delivery
 from jscgc.tracking.processes import process_tags, reproduction
 from jscgc.tracking.registry import RegistryAway, Score, registered_name
-from jscgc.tracking.spool import flat, now_ms, reason, say, spool_folder, stamp
+from jscgc.tracking.spool import flat, new_record, now_ms, reason, say, spool_folder, stamp
 from jscgc.tracking.store import Store, failures
 
 UPLOAD_EVERY_S = 30.0
@@ -162,9 +162,7 @@ def stage_run(stage: str, *, params: Mapping[str, Any], tags: Mapping[str, str],
         "id": uuid.uuid4().hex, "stage": stage, "params": flat(params), "tags": dict(tags), "start_ms": start_ms,
         "owner": process_tags(), "reproduction": reproduction(),
     }  # fmt: skip
-    run = StageRun(
-        spool_folder(root) / f"{re.sub(r'[^A-Za-z0-9_.@]', '_', stage)}-{os.getpid()}-{start_ms}.jsonl", header, root
-    )
+    run = StageRun(new_record(root, f"{re.sub(r'[^A-Za-z0-9_.@]', '_', stage)}-{os.getpid()}"), header, root)
     status, error_text = "FINISHED", ""
     try:
         yield run
@@ -191,7 +189,7 @@ def resumable_run(
         "id": identity, "stage": name, "params": flat(params), "tags": dict(tags), "start_ms": start_ms,
         "owner": process_tags(), "reproduction": None, "under": under, "again": True,
     }  # fmt: skip
-    return StageRun(spool_folder(root) / f"{identity}-{start_ms}.jsonl", header, root)
+    return StageRun(new_record(root, identity), header, root)
 
 
 def replay(root: Path) -> int:

@@ -20,6 +20,26 @@ def spool_folder(root: Path) -> Path:
     return root / ".jscgc" / "spool"
 
 
+def records_of(folder: Path, stem: str) -> dict[int, Path]:
+    """The records `<stem>-<time>.jsonl` that wait in a folder, by their time, oldest first."""
+    found = {}
+    for path in folder.glob(f"{stem}-*.jsonl"):
+        name, _, when = path.stem.rpartition("-")
+        if name == stem and when.isdigit():
+            found[int(when)] = path
+    return dict(sorted(found.items()))
+
+
+def new_record(root: Path, stem: str) -> Path:
+    """Where a record that begins now is written: with a time after every one of the same stem that still waits.
+
+    They are delivered in the order of their times, so that two of the same millisecond, or a clock that was set back, must
+    not give an older time or the same file.
+    """
+    folder = spool_folder(root)
+    return folder / f"{stem}-{max(now_ms(), *(when + 1 for when in records_of(folder, stem)), 0)}.jsonl"
+
+
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock on a file; without waiting, yield whether it was free (and is still there)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from jscgc import tracking
 from jscgc.sweep.journal import Journal
 from jscgc.sweep.records import Records
 from jscgc.tracking import run as running
+from jscgc.tracking import spool
 
 VALUES = {"jscgc.train.learning_rate": 0.001}
 DEAD_SERVER = "http://127.0.0.1:9"
@@ -85,19 +87,28 @@ def test_an_interrupted_trial_is_marked_and_goes_on_in_the_same_run(root: Path, 
     assert parent.data.metrics["best_score"] == 0.25 and parent.data.params == {"space.trials": "2"}
 
 
+@pytest.mark.parametrize("clock", [None, 0, -3_600_000], ids=["runs", "stands_still", "set_back_an_hour"])
 def test_what_a_dead_server_did_not_take_arrives_later_in_order(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clock: int | None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupted and finished while the server is away: the last word is finished, whichever spool is delivered first."""
+    """Interrupted and finished while the server is away: the last word is finished, whichever spool is delivered first.
+
+    Args:
+        clock: milliseconds between two looks at it; None: the real one.
+    """
+    sweep = f"two{'_' if clock is None else abs(clock)}"
+    if clock is not None:
+        times = itertools.count(1_800_000_000_000, clock)
+        monkeypatch.setattr(spool, "now_ms", lambda: next(times))
     journal = Journal(tmp_path / "j.jsonl")
-    trial = journal.proposed("two", 0, VALUES)
+    trial = journal.proposed(sweep, 0, VALUES)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD_SERVER)
     monkeypatch.setattr(running, "FINISH_S", 20.0)
     monkeypatch.setattr(running.StageRun, "_upload", lambda self: False)  # as if nobody answered, without the waiting
-    records = opened(root, "two")
+    records = opened(root, sweep)
     records.open(trial, VALUES)
     records.close("KILLED", "interrupted", [trial])
-    records = opened(root, "two")
+    records = opened(root, sweep)
     records.open(trial, VALUES)
     trial.scores[0] = {"score": 0.5, "steps": 3.0, "at": 1e9}
     records.scored(trial, 0)
@@ -106,13 +117,13 @@ def test_what_a_dead_server_did_not_take_arrives_later_in_order(
     records.ended(trial)
     records.close("FINISHED", "", [])
     monkeypatch.undo()
-    assert len(list((root / ".jscgc" / "spool").glob("*two*.jsonl"))) == 4
+    assert len(list((root / ".jscgc" / "spool").glob(f"{sweep}*.jsonl"))) == 4
     # The newest of the trial first: it sees to the older ones itself.
-    newest = max((root / ".jscgc" / "spool").glob(f"two-{trial.name}-*.jsonl"))
+    newest = max((root / ".jscgc" / "spool").glob(f"{sweep}-{trial.name}-*.jsonl"))
     delivery, store = running.delivery, running.Store(root)
     delivery.deliver(store, newest, live=False)
     tracking.replay(root)
-    parent, children = runs(root, "two")
+    parent, children = runs(root, sweep)
     assert (parent.info.status, children[trial.name].info.status) == ("FINISHED", "FAILED")
-    assert children[trial.name].data.tags["jscgc.error"] == "loss nan" and parent.info.run_name == "sweep two"
+    assert children[trial.name].data.tags["jscgc.error"] == "loss nan" and parent.info.run_name == f"sweep {sweep}"
     assert not list((root / ".jscgc" / "spool").iterdir())
