@@ -237,5 +237,7 @@ def _run(
     else:
         recipe = recipes.train_jscgc if stage == "jscgc" else recipes.train_diffjscc
         net = recipe(params, latents, needs["flow"], needs["mambajscc_psnr"], run, metrics, until)
-    architecture = store.Architecture.of(stage, params)  # type: ignore[arg-type]
+    architecture = (
+        recipes.prior_architecture(params) if stage == "flow" else store.Architecture.of(stage, params)  # type: ignore[arg-type]
+    )
     store.save(done, architecture, recipes.read_statistics(latents), net)

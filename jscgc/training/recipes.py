@@ -25,7 +25,7 @@ from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, load_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.pixels import PIXELS, PixelVae
 from jscgc.latent.sharpen import Sharpening
-from jscgc.methods import PerceptualCodecName, PixelCodecName
+from jscgc.methods import SHIPPED, PerceptualCodecName, PixelCodecName
 from jscgc.metrics import Trainable, pair_metric
 from jscgc.seeding import derive, stream
 from jscgc.systems import store
@@ -385,6 +385,14 @@ def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -
         lambda x, g, step: prior.loss(x, params.objective, g),
     )
     return prior
+
+
+def prior_architecture(params: Params) -> Architecture:
+    """What the prior's model.json says: of one that is passed through how it was trained, not how params.yaml would have."""
+    stated = Architecture.of("flow", params)
+    if params.init not in PASSED_THROUGH:
+        return stated
+    return stated.model_copy(update={"generator": store.load(SHIPPED / "flow").architecture.generator})
 
 
 def train_codec(params: Params, latents: Path, folder: Path, log: MetricLog, until: int | None = None) -> Codec:

@@ -72,6 +72,12 @@ def test_shipped_vae_and_prior_are_passed_through_with_their_statistics(nano, tm
     assert statistics.vae_sha256 == sha256(tmp_path / "vae")
     prior = recipes.pretrain_flow(nano, tmp_path / "latents", tmp_path / "run", ignore)
     assert same(state(prior), state(known.net))
+    said = recipes.prior_architecture(nano).generator
+    assert said == known.architecture.generator and said.train != nano.generator.train, (
+        "how the shipped one was trained"
+    )
+    afresh = nano.model_copy(update={"init": "scratch"})
+    assert recipes.prior_architecture(afresh) == Architecture.of("flow", afresh)
 
 
 @pytest.mark.parametrize(
