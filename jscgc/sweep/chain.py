@@ -227,9 +227,10 @@ def _run(
         recipes.extract_latents(params, photos, needs["vae"], done)
         return
     latents = needs["latents"]
+    architecture = store.Architecture.of(stage, params)  # type: ignore[arg-type]
     net: Any
     if stage == "flow":
-        net = recipes.pretrain_flow(params, latents, run, metrics)
+        net, architecture = recipes.pretrain_flow(params, latents, run, metrics), recipes.prior_architecture(params)
     elif stage == "mambajscc_psnr":
         net = recipes.train_codec(params, latents, run, metrics, until)
     elif stage == "jscgc_fast":
@@ -237,7 +238,4 @@ def _run(
     else:
         recipe = recipes.train_jscgc if stage == "jscgc" else recipes.train_diffjscc
         net = recipe(params, latents, needs["flow"], needs["mambajscc_psnr"], run, metrics, until)
-    architecture = (
-        recipes.prior_architecture(params) if stage == "flow" else store.Architecture.of(stage, params)  # type: ignore[arg-type]
-    )
     store.save(done, architecture, recipes.read_statistics(latents), net)

@@ -37,7 +37,7 @@ def new_record(root: Path, stem: str) -> Path:
     not give an older time or the same file.
     """
     folder = spool_folder(root)
-    return folder / f"{stem}-{max(now_ms(), *(when + 1 for when in records_of(folder, stem)), 0)}.jsonl"
+    return folder / f"{stem}-{max([now_ms(), *(when + 1 for when in records_of(folder, stem))])}.jsonl"
 
 
 @contextmanager
