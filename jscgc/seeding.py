@@ -28,6 +28,6 @@ def stream(seed: int, *names: Name, device: str | torch.device = "cpu") -> torch
     """
     import torch
 
-    generator = torch.Generator(device=device)
-    generator.manual_seed(derive(seed, *names))
-    return generator
+    rng = torch.Generator(device=device)
+    rng.manual_seed(derive(seed, *names))
+    return rng

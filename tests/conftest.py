@@ -109,11 +109,11 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def fill(net: Module) -> Module:
     """Give layers that start at zero (residual heads, output layers) small random weights, so that they act."""
-    generator = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in net.parameters():
             if not parameter.any():
-                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=rng))
     return net
 
 

@@ -166,11 +166,11 @@ def block_error(scheme: Mcs, snr_db: float, trials: int) -> float:
         ValueError: a block arrives wrong with its checksum right.
     """
     block = transport_block(scheme, one_block(scheme))
-    generator = stream(0, "waterfall", scheme.order, round(1024 * scheme.code_rate), f"{snr_db:.3f}")
+    rng = stream(0, "waterfall", scheme.order, round(1024 * scheme.code_rate), f"{snr_db:.3f}")
     channel, lost = get_channel("awgn"), 0
     for _ in range(trials):
-        file = bytes(torch.randint(256, (block.payload_bits // 8,), generator=generator).tolist())
-        received = equalise(channel(block.encode(file)[None], torch.tensor([snr_db]), generator))
+        file = bytes(torch.randint(256, (block.payload_bits // 8,), generator=rng).tolist())
+        received = equalise(channel(block.encode(file)[None], torch.tensor([snr_db]), rng))
         arrived = block.decode(received.estimate[0], received.reliability[0])
         if arrived is not None and arrived != file:
             raise ValueError(f"{scheme}: a wrong block passed its checksum at {snr_db:g} dB")

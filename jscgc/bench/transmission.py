@@ -75,10 +75,10 @@ def _once(
 
     height, width = photo.shape[-2:]
     snr_db = torch.tensor([link.snr_db], device=photo.device)
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     latents = timed("vae_encode", lambda: system.space.encode(photo))
     symbols = timed("encode", lambda: system.codec.symbols(latents, snr_db, link.rate))
-    received = timed("channel", lambda: equalise(channel(symbols, snr_db, generator)))
-    samples = timed("sample", lambda: system.codec.restore(received, Sampling(sample, generator)))
+    received = timed("channel", lambda: equalise(channel(symbols, snr_db, rng)))
+    samples = timed("sample", lambda: system.codec.restore(received, Sampling(sample, rng)))
     timed("vae_decode", lambda: system.space.decode(samples.x0, height, width))
     return spent, samples.nfe

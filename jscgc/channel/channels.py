@@ -46,7 +46,7 @@ class ChannelOutput:
 class Channel(Protocol):
     """A channel, and the channel uses it needs beside the data."""
 
-    def __call__(self, symbols: Tensor, snr_db: Tensor, generator: torch.Generator) -> ChannelOutput:
+    def __call__(self, symbols: Tensor, snr_db: Tensor, rng: torch.Generator) -> ChannelOutput:
         """Symbols complex [B,...] of unit power and average SNR float [B] -> what the receiver has.
 
         Raises:
@@ -59,22 +59,22 @@ class Channel(Protocol):
         ...
 
 
-def _add_noise(faded: Tensor, noise_var: Tensor, generator: torch.Generator) -> Tensor:
+def _add_noise(faded: Tensor, noise_var: Tensor, rng: torch.Generator) -> Tensor:
     deviation = per_image(noise_var.sqrt(), faded.ndim)
-    return faded + deviation * complex_normal(faded.shape, generator, faded)
+    return faded + deviation * complex_normal(faded.shape, rng, faded)
 
 
-def _fading(spec: ChannelSpec, shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
+def _fading(spec: ChannelSpec, shape: tuple[int, ...], rng: torch.Generator, like: Tensor) -> Tensor:
     """h of mean power 1, complex `shape` = [B,...].
 
     Rayleigh: CN(0,1). Rician: sqrt(K/(K+1)) e^{j phi} + sqrt(1/(K+1)) CN(0,1); the phase phi of the line of sight is
     uniform and the same for all symbols of an image (a phase that was known would let it be received without CSI).
     """
-    scattered = complex_normal(shape, generator, like)
+    scattered = complex_normal(shape, rng, like)
     if not spec.name.startswith("rician"):
         return scattered
     k = 10 ** (spec.k_db / 10)
-    phase = 2 * math.pi * torch.rand(shape[0], generator=generator).to(like.device)
+    phase = 2 * math.pi * torch.rand(shape[0], generator=rng).to(like.device)
     sight = per_image(torch.polar(torch.ones_like(phase), phase), len(shape))
     return math.sqrt(k / (k + 1)) * sight + math.sqrt(1 / (k + 1)) * scattered
 
@@ -93,11 +93,11 @@ class Awgn:
     def __init__(self, spec: ChannelSpec) -> None:
         self._spec = spec
 
-    def __call__(self, symbols: Tensor, snr_db: Tensor, generator: torch.Generator) -> ChannelOutput:
+    def __call__(self, symbols: Tensor, snr_db: Tensor, rng: torch.Generator) -> ChannelOutput:
         check_snr(snr_db, len(symbols))
         noise_var = noise_variance(snr_db)
         gain = torch.ones([len(symbols)] + [1] * (symbols.ndim - 1), dtype=symbols.dtype, device=symbols.device)
-        return _known(_add_noise(gain * symbols, noise_var, generator), gain, noise_var, self._spec)
+        return _known(_add_noise(gain * symbols, noise_var, rng), gain, noise_var, self._spec)
 
     def overhead(self, data: int) -> int:
         return 0
@@ -109,11 +109,11 @@ class FastFading:
     def __init__(self, spec: ChannelSpec) -> None:
         self._spec = spec
 
-    def __call__(self, symbols: Tensor, snr_db: Tensor, generator: torch.Generator) -> ChannelOutput:
+    def __call__(self, symbols: Tensor, snr_db: Tensor, rng: torch.Generator) -> ChannelOutput:
         check_snr(snr_db, len(symbols))
         noise_var = noise_variance(snr_db)
-        gain = _fading(self._spec, symbols.shape, generator, symbols)
-        return _known(_add_noise(gain * symbols, noise_var, generator), gain, noise_var, self._spec)
+        gain = _fading(self._spec, symbols.shape, rng, symbols)
+        return _known(_add_noise(gain * symbols, noise_var, rng), gain, noise_var, self._spec)
 
     def overhead(self, data: int) -> int:
         return 0
@@ -130,14 +130,14 @@ class BlockFading:
     def __init__(self, spec: ChannelSpec) -> None:
         self._spec = spec
 
-    def __call__(self, symbols: Tensor, snr_db: Tensor, generator: torch.Generator) -> ChannelOutput:
+    def __call__(self, symbols: Tensor, snr_db: Tensor, rng: torch.Generator) -> ChannelOutput:
         check_snr(snr_db, len(symbols))
         noise_var = noise_variance(snr_db)
-        gain = _fading(self._spec, (len(symbols), *[1] * (symbols.ndim - 1)), generator, symbols)
-        received = _add_noise(gain * symbols, noise_var, generator)
+        gain = _fading(self._spec, (len(symbols), *[1] * (symbols.ndim - 1)), rng, symbols)
+        received = _add_noise(gain * symbols, noise_var, rng)
         if not self._spec.estimated:
             return _known(received, gain, noise_var, self._spec)
-        pilots = _add_noise(gain.reshape(-1, 1).expand(-1, self._spec.pilots), noise_var, generator)
+        pilots = _add_noise(gain.reshape(-1, 1).expand(-1, self._spec.pilots), noise_var, rng)
         estimate = pilots.mean(1)
         believed = believed_noise_var(noise_var, self._spec.snr_offset_db, lambda: pilot_noise_var(pilots, estimate))
         error_var = believed / self._spec.pilots

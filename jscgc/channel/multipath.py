@@ -77,11 +77,11 @@ class Multipath:
     def overhead(self, data: int) -> int:
         return self._grid.overhead(data)
 
-    def __call__(self, symbols: Tensor, snr_db: Tensor, generator: torch.Generator) -> ChannelOutput:
+    def __call__(self, symbols: Tensor, snr_db: Tensor, rng: torch.Generator) -> ChannelOutput:
         check_snr(snr_db, len(symbols))
         noise_var = noise_variance(snr_db)
-        h = self._responses(len(symbols), self._grid.slots(symbols[0].numel()), generator)
-        noise = noise_var.sqrt().cpu().reshape(-1, 1, 1, 1) * complex_normal(h.shape, generator, h)
+        h = self._responses(len(symbols), self._grid.slots(symbols[0].numel()), rng)
+        noise = noise_var.sqrt().cpu().reshape(-1, 1, 1, 1) * complex_normal(h.shape, rng, h)
 
         def data(grid: Tensor) -> Tensor:
             return self._grid.data_elements(grid.expand(h.shape), symbols.shape).to(symbols.device)
@@ -112,15 +112,15 @@ class Multipath:
         spread = (first - second).abs().square().flatten(1).mean(1) / 2
         return spread - self._ageing if self._spec.csi == "lmmse" else spread
 
-    def _responses(self, batch: int, slots: int, generator: torch.Generator) -> Tensor:
+    def _responses(self, batch: int, slots: int, rng: torch.Generator) -> Tensor:
         """h on all resource elements, complex [B, slots, 14, S] on the CPU."""
-        seed = int(torch.randint(2**63 - 1, (), generator=generator))
+        seed = int(torch.randint(2**63 - 1, (), generator=rng))
         paths, delays = self._paths(batch, slots * SLOT, seed)
         h = torch.einsum("bpt,pf->btf", paths, self._phasors(delays).to(paths.dtype))
         if self._spec.name.startswith("cdl"):
             # sionna's line of sight of CDL-D and E has phase 0 in every draw, a CSI that no receiver has: as for Rician,
             # the phase is uniform per image.
-            phase = 2 * math.pi * torch.rand(batch, generator=generator)
+            phase = 2 * math.pi * torch.rand(batch, generator=rng)
             h = h * torch.polar(torch.ones_like(phase), phase)[:, None, None]
         return h.reshape(batch, slots, SLOT, self._grid.subcarriers)
 

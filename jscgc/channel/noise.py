@@ -15,9 +15,9 @@ BLIND_SNR_DB = (-10.0, 25.0)
 """A receiver that estimates the SNR believes nothing outside this range, in dB."""
 
 
-def complex_normal(shape: torch.Size | tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
+def complex_normal(shape: torch.Size | tuple[int, ...], rng: torch.Generator, like: Tensor) -> Tensor:
     """CN(0,1): variance 1/2 on each real axis. Drawn on the CPU: the same numbers whatever the device."""
-    real = torch.randn((*shape, 2), generator=generator) / math.sqrt(2)
+    real = torch.randn((*shape, 2), generator=rng) / math.sqrt(2)
     return torch.view_as_complex(real).to(like.device)
 
 

@@ -25,21 +25,21 @@ def teacher_step(teacher: VelocityField, x: Tensor, start: Tensor, end: Tensor, 
 
 
 def distillation_loss(
-    student: VelocityField, teacher: VelocityField, x0: Tensor, generator: torch.Generator, grid: Grid, substeps: int
+    student: VelocityField, teacher: VelocityField, x0: Tensor, rng: torch.Generator, grid: Grid, substeps: int
 ) -> Tensor:
     """Mean squared difference between the student's velocity and the teacher's mean velocity over an interval of the grid.
 
     Args:
         student, teacher: velocity fields, any condition bound; no gradient goes into the teacher.
         x0: data [B,...].
-        generator: draws intervals (in equal shares) and noise.
+        rng: draws intervals (in equal shares) and noise.
         grid: the student's times.
         substeps: the teacher's steps in one of the student's.
     """
     times = torch.tensor(grid.times)
-    interval = torch.randperm(len(x0), generator=generator) % grid.steps
+    interval = torch.randperm(len(x0), generator=rng) % grid.steps
     start, end = times[interval].to(x0), times[interval + 1].to(x0)
-    noise = torch.randn(x0.shape, generator=generator).to(x0)
+    noise = torch.randn(x0.shape, generator=rng).to(x0)
     x = interpolate(x0, noise, start)
     reached = teacher_step(teacher, x, start, end, substeps)
     target = (x - reached) / expand(start - end, x)

@@ -39,7 +39,7 @@ def mutual_information(
     conditional: VelocityField,
     unconditional: VelocityField,
     x0: Tensor,
-    generator: torch.Generator,
+    rng: torch.Generator,
     points: int = 50,
 ) -> Information:
     """Estimate I(X; Y) of images whose y is bound into `conditional`.
@@ -47,7 +47,7 @@ def mutual_information(
     Args:
         conditional, unconditional: nu(x_t, t, y) and nu(x_t, t).
         x0: the data that y belongs to, [B,...] of unit variance.
-        generator: draws the noise, anew at every point, and first where each image's points lie.
+        rng: draws the noise, anew at every point, and first where each image's points lie.
         points: of the integral over lambda in [-7, 7], two calls of each field. They are equally spaced, and each image's are
             shifted by a random share of the spacing, so that the mean over images is right however few they are. The integrand
             of a value changes within about 1: with fixed points and a spacing of 2.8 (six of them) the sum would miss a third
@@ -59,12 +59,12 @@ def mutual_information(
     if points < 1:
         raise ValueError(f"points must be at least 1, got {points}")
     width = 2 * LAMBDA / points
-    shift = torch.rand(len(x0), 1, generator=generator, dtype=torch.float64)
+    shift = torch.rand(len(x0), 1, generator=rng, dtype=torch.float64)
     log_snr = -LAMBDA + width * (torch.arange(points, dtype=torch.float64) + shift)
     parts = []
     for tau in torch.sigmoid(log_snr).unbind(1):
         t = (1 - tau).to(x0)
-        noise = torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0)
+        noise = torch.randn(x0.shape, generator=rng, dtype=x0.dtype).to(x0)
         x_t = interpolate(x0, noise, t)
         gap = (conditional(x_t, t) - unconditional(x_t, t)).square().flatten(1).sum(1)
         parts.append(tau**2 * gap.double().cpu())

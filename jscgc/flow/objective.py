@@ -14,7 +14,7 @@ UNIFORM = Times()
 def flow_matching_loss(
     velocity: VelocityField,
     x0: Tensor,
-    generator: torch.Generator,
+    rng: torch.Generator,
     times: Times = UNIFORM,
     weights: Tensor | None = None,
 ) -> Tensor:
@@ -23,7 +23,7 @@ def flow_matching_loss(
     Args:
         velocity: nu(x_t, t), with any condition already bound; gradients flow into whatever it was bound to.
         x0: data [B,...], of unit variance.
-        generator: draws time and noise (on the CPU, so that the draw does not depend on the device).
+        rng: draws time and noise (on the CPU, so that the draw does not depend on the device).
         times: law of t and weighting w.
         weights: of each image, [B]; all 1 if None.
 
@@ -31,8 +31,8 @@ def flow_matching_loss(
         Scalar loss. Of uniform times and weights: 2 for nu = 0 and white data; the best unconditional field of white
         Gaussian data has pi/2.
     """
-    noise = torch.randn(x0.shape, generator=generator).to(x0)
-    t = times.sample(len(x0), generator).to(x0)
+    noise = torch.randn(x0.shape, generator=rng).to(x0)
+    t = times.sample(len(x0), rng).to(x0)
     errors = (noise - x0 - velocity(interpolate(x0, noise, t), t)).square().flatten(1).mean(1)
     return times.mass * torch.mean(errors if weights is None else weights * errors)
 

@@ -118,7 +118,7 @@ def sample(
     grid: Grid,
     solver: Solver = "euler",
     evaluations: int = 1,
-    generator: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
 ) -> Samples:
     """Run a solver from t = 1 to t = 0.
 
@@ -130,7 +130,7 @@ def sample(
             `multistep`: second order, one call a step (Adams-Bashforth on unequal steps, the first step Euler's). `sde`:
             Euler-Maruyama on (10), one call a step, new noise in each but the last.
         evaluations: network evaluations that one call of `velocity` costs.
-        generator: of the SDE's noise, drawn on the CPU.
+        rng: of the SDE's noise, drawn on the CPU.
 
     Raises:
         ValueError: an unknown solver, or `sde` without a generator.
@@ -145,9 +145,9 @@ def sample(
         return velocity(x, torch.full((len(x),), t, dtype=x.dtype, device=x.device))
 
     if solver == "sde":
-        if generator is None:
+        if rng is None:
             raise ValueError("the solver sde draws noise at every step and needs a generator")
-        x = _euler_maruyama(counted, noise, grid.times, generator)
+        x = _euler_maruyama(counted, noise, grid.times, rng)
     else:
         x = {"euler": _euler, "heun": _heun, "multistep": _multistep}[solver](counted, noise, grid.times)
     return Samples(x, calls * evaluations)
@@ -182,7 +182,7 @@ def _multistep(nu: _Field, x: Tensor, times: list[float]) -> Tensor:
     return x
 
 
-def _euler_maruyama(nu: _Field, x: Tensor, times: list[float], generator: torch.Generator) -> Tensor:
+def _euler_maruyama(nu: _Field, x: Tensor, times: list[float], rng: torch.Generator) -> Tensor:
     """Eq. (10). At t = 1 its coefficients are infinite: x_1 is pure noise, whose step to the next time is known in closed form.
 
     A step is taken as x <- mean + deviation * noise with x0_hat = x - t nu, eps_hat = x + (1 - t) nu: to first order in the step
@@ -195,6 +195,6 @@ def _euler_maruyama(nu: _Field, x: Tensor, times: list[float], generator: torch.
             return data
         # x_s = (1 - s) x0 + s eps. The SDE keeps the share r of eps_hat and renews the rest, with the same total variance.
         keep = (following * (1 - t)) / (t * (1 - following)) if t < 1 else 0.0
-        fresh = torch.randn(x.shape, generator=generator).to(x)
+        fresh = torch.randn(x.shape, generator=rng).to(x)
         x = (1 - following) * data + following * (keep * noise + math.sqrt(1 - keep**2) * fresh)
     return x

@@ -40,13 +40,13 @@ class Times:
     shift: float = 1.0
     weight_power: float = 0.0
 
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
         """Times [count] in (0,1) of density p w / Z, stratified: one in each of `count` equal shares of the probability.
 
         Stratification is our choice: it lowers the variance of the loss and leaves its mean unchanged.
         """
-        shares = torch.randperm(count, generator=generator)
-        uniform = (shares + torch.rand(count, generator=generator)) / count
+        shares = torch.randperm(count, generator=rng)
+        uniform = (shares + torch.rand(count, generator=rng)) / count
         if self._is_uniform:
             return uniform.clamp(EDGE, 1 - EDGE)
         log_snr, cumulative = self._table

@@ -85,7 +85,7 @@ class NanoVae(nn.Module):
         self,
         photos: Tensor,
         kl_weight: float,
-        generator: torch.Generator,
+        rng: torch.Generator,
         perceive: Callable[[Tensor, Tensor], Tensor] | None = None,
         perceptual_weight: float = 0.0,
         equivariance: float = 0.0,
@@ -100,7 +100,7 @@ class NanoVae(nn.Module):
         Args:
             photos: float [B,3,H,W] in [0,1], sides multiples of 16.
             kl_weight: of the KL.
-            generator: of the posterior's sample, on the CPU.
+            rng: of the posterior's sample, on the CPU.
             perceive: (photos, decoded) -> distances [B], differentiable in the second; added `perceptual_weight` times.
             perceptual_weight: see `perceive`.
             equivariance: probability that the whole batch's latents are halved in size before they are decoded, against
@@ -113,17 +113,17 @@ class NanoVae(nn.Module):
                 little is known of them: an estimate of least squared error is that much too small. Only with `anchor`.
         """
         mean, logvar = self.posterior(photos)
-        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        noise = torch.randn(mean.shape, generator=rng).to(mean)
         latents = mean + torch.exp(logvar / 2) * noise
         anchored = None
         if anchor is not None:
             with torch.no_grad():
                 wanted = anchor.encode(photos)
             anchored = F.mse_loss(mean[:, : anchor.channels], wanted) / wanted.var()
-            shrinks, share = torch.rand(2, len(latents), 1, 1, 1, generator=generator)
+            shrinks, share = torch.rand(2, len(latents), 1, 1, 1, generator=rng)
             keep = torch.where(shrinks < added_shrink, share, 1.0).to(latents)
             latents = torch.cat([latents[:, : anchor.channels], latents[:, anchor.channels :] * keep], dim=1)
-        if equivariance and torch.rand((), generator=generator) < equivariance:
+        if equivariance and torch.rand((), generator=rng) < equivariance:
             latents, photos = (F.interpolate(x, scale_factor=0.5, mode="area") for x in (latents, photos))
         decoded = self.decode(latents)
         l1 = F.l1_loss(decoded, photos)

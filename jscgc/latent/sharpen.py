@@ -77,7 +77,7 @@ class Sharpening(nn.Module):
     def loss(
         self,
         photos: Tensor,
-        generator: torch.Generator,
+        rng: torch.Generator,
         adversarial_weight: float,
         perceive: Callable[[Tensor, Tensor], Tensor] | None = None,
         perceptual_weight: float = 0.0,
@@ -90,7 +90,7 @@ class Sharpening(nn.Module):
 
         Args:
             photos: float [B,3,H,W] in [0,1], sides multiples of 8.
-            generator: of the posterior's sample, on the CPU.
+            rng: of the posterior's sample, on the CPU.
             adversarial_weight: of the decoder's hinge loss.
             perceive: (photos, decoded) -> distances [B], differentiable in the second; added `perceptual_weight` times.
             received: latents [N,C,H/8,W/8], N <= B, of the first N photos as they arrived somewhere, in place of the VAE's own.
@@ -103,7 +103,7 @@ class Sharpening(nn.Module):
             parts = [] if received is None else [received]
             if len(rest := photos[sum(map(len, parts)) :]):
                 mean, logvar = self.vae.posterior(rest)
-                parts.append(mean + torch.exp(logvar / 2) * torch.randn(mean.shape, generator=generator).to(mean))
+                parts.append(mean + torch.exp(logvar / 2) * torch.randn(mean.shape, generator=rng).to(mean))
         decoded = self.vae.decode(torch.cat(parts))
         constants = {name: p.detach() for name, p in self.discriminator.named_parameters()}
         adversarial = -functional_call(self.discriminator, constants, (decoded,)).mean()

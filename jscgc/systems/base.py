@@ -28,11 +28,11 @@ Control = Literal["none", "wrong_symbols", "unconditional"]
 class Sampling:
     """How a generative receiver samples; reconstruction receivers have nothing to sample.
 
-    params: solver, steps, guidance. generator: draws the noise.
+    params: solver, steps, guidance. rng: draws the noise.
     """
 
     params: SampleParams
-    generator: torch.Generator
+    rng: torch.Generator
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class System(Protocol):
         """Received symbols -> photos of height x width pixels; a generative system can be told to ignore the symbols."""
         ...
 
-    def information(self, photos: Tensor, received: Received, points: int, generator: torch.Generator) -> Tensor | None:
+    def information(self, photos: Tensor, received: Received, points: int, rng: torch.Generator) -> Tensor | None:
         """Estimate of I(X; Y_hat) in bits, float [B]; None for a system whose receiver has no velocity fields.
 
         It looks at the photos themselves: a measurement, of which the receiver learns nothing.
@@ -98,7 +98,7 @@ class SeparatedSystem(Protocol):
     multiple: int
     own_steps: int | None
 
-    def exchange(self, photo: Tensor, link: Link, symbols: int, generator: torch.Generator) -> Exchanged:
+    def exchange(self, photo: Tensor, link: Link, symbols: int, rng: torch.Generator) -> Exchanged:
         """Photo [3,H,W] over `symbols` data symbols of the link; the generator draws the channel.
 
         Raises:
@@ -121,9 +121,7 @@ class LatentCodec(Protocol):
         """Received symbols -> normalised latents; a generative receiver can be told to ignore the symbols."""
         ...
 
-    def information(
-        self, latents: Tensor, received: Received, points: int, generator: torch.Generator
-    ) -> Information | None:
+    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> Information | None:
         """Estimate of I(X; Y_hat) for latents and what was received of them; None without velocity fields."""
         ...
 
@@ -152,8 +150,8 @@ class LatentSystem:
         samples = self.codec.restore(received, sampling, conditioned)
         return Decoded(self.space.decode(samples.x0, height, width), samples.nfe)
 
-    def information(self, photos: Tensor, received: Received, points: int, generator: torch.Generator) -> Tensor | None:
-        found = self.codec.information(self.space.encode(photos), received, points, generator)
+    def information(self, photos: Tensor, received: Received, points: int, rng: torch.Generator) -> Tensor | None:
+        found = self.codec.information(self.space.encode(photos), received, points, rng)
         return None if found is None else found.bits
 
 
@@ -336,8 +334,8 @@ def transmit(
     photos = torch.cat([d.photos for d in decoded]).clamp(0, 1)
     information = None
     if information_points:
-        generator = torch.Generator().manual_seed(derive(seed, "information", *names))
-        bits = system.information(source[None], received, information_points, generator)
+        rng = torch.Generator().manual_seed(derive(seed, "information", *names))
+        bits = system.information(source[None], received, information_points, rng)
         information = None if bits is None else information_rate(bits.item(), spent, link.channel, link.snr_db)
     steps = sample.steps if system.own_steps is None else system.own_steps
     nfe = sum(d.nfe for d in decoded)

@@ -19,7 +19,7 @@ from jscgc.flow.path import interpolate
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
 from jscgc.systems.mambajscc import Codec
-from jscgc.systems.receiver import Generator
+from jscgc.systems.receiver import Prior
 
 NOISE_FLOOR = 1e-3
 """Least variance that a received symbol is weighted by: a perfect one would outweigh all others."""
@@ -30,7 +30,7 @@ class DiffComNet(nn.Module):
 
     generative = True
 
-    def __init__(self, codec: Codec, prior: Generator, params: DiffComParams) -> None:
+    def __init__(self, codec: Codec, prior: Prior, params: DiffComParams) -> None:
         super().__init__()
         self.codec, self.prior = codec.requires_grad_(False), prior.requires_grad_(False)
         self.params, self.own_steps = params, params.steps
@@ -55,7 +55,7 @@ class DiffComNet(nn.Module):
         """The receiver. Steps and guidance are its own (`params`), not those of `sampling`."""
         p = self.params
         reconstruction = self.codec.reconstruct(received)
-        noise = torch.randn(reconstruction.shape, generator=sampling.generator).to(reconstruction)
+        noise = torch.randn(reconstruction.shape, generator=sampling.rng).to(reconstruction)
         start = p.start if conditioned else 1.0
         x = interpolate(reconstruction, noise, torch.full((len(noise),), start).to(noise))
         times = torch.linspace(start, 0, p.steps + 1).tolist()
@@ -72,7 +72,7 @@ class DiffComNet(nn.Module):
             x = moved
         return Samples(x.detach(), p.steps)
 
-    def information(self, latents: Tensor, received: Received, points: int, generator: torch.Generator) -> None:
+    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> None:
         """There is no conditional velocity field to estimate it from."""
         return None
 

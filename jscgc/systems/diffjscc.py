@@ -17,7 +17,7 @@ from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
 from jscgc.systems.links import draw_link
 from jscgc.systems.mambajscc import Codec
-from jscgc.systems.receiver import GenerativeReceiver, Generator
+from jscgc.systems.receiver import GenerativeReceiver, Prior
 
 
 class DiffJsccNet(nn.Module):
@@ -26,7 +26,7 @@ class DiffJsccNet(nn.Module):
     generative = True
     own_steps = None
 
-    def __init__(self, channels: int, codec: Codec, prior: Generator, params: JscgcParams) -> None:
+    def __init__(self, channels: int, codec: Codec, prior: Prior, params: JscgcParams) -> None:
         super().__init__()
         self.codec = codec.requires_grad_(False)
         self.receiver = GenerativeReceiver(prior, channels + 1, channels, params.adapter)
@@ -46,14 +46,14 @@ class DiffJsccNet(nn.Module):
         link_params: LinkParams,
         params: JscgcParams,
         objective: ObjectiveParams,
-        generator: torch.Generator,
+        rng: torch.Generator,
     ) -> dict[str, Tensor]:
         """Eq. (4) for the receiver alone."""
-        link = draw_link(link_params, len(latents), generator, latents.device)
+        link = draw_link(link_params, len(latents), rng, latents.device)
         with torch.no_grad():
             symbols = self.codec.encoder.nested(latents, link.snr_db, link.rates)
-        received = link.send(symbols, generator)
-        return self.receiver.loss(latents, self.condition(received), received, params, objective, generator)
+        received = link.send(symbols, rng)
+        return self.receiver.loss(latents, self.condition(received), received, params, objective, rng)
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter: the frozen codec's."""
@@ -67,6 +67,6 @@ class DiffJsccNet(nn.Module):
         reconstruction = condition[:, : self.receiver.channels]
         return self.receiver.sample(condition, received, size, sampling, conditioned, reconstruction)
 
-    def information(self, latents: Tensor, received: Received, points: int, generator: torch.Generator) -> Information:
+    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> Information:
         """Estimate of I(X; Y_hat) for latents and what was received of them."""
-        return self.receiver.information(latents, self.condition(received), received, points, generator)
+        return self.receiver.information(latents, self.condition(received), received, points, rng)

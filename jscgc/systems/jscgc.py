@@ -13,7 +13,7 @@ from jscgc.flow.information import Information
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
 from jscgc.systems.links import draw_link
-from jscgc.systems.receiver import GenerativeReceiver, Generator
+from jscgc.systems.receiver import GenerativeReceiver, Prior
 
 
 class JscgcNet(nn.Module):
@@ -23,7 +23,7 @@ class JscgcNet(nn.Module):
     own_steps = None
 
     def __init__(
-        self, channels: int, encoder: EncoderParams, prior: Generator, params: JscgcParams, max_rate: int, factor: int
+        self, channels: int, encoder: EncoderParams, prior: Prior, params: JscgcParams, max_rate: int, factor: int
     ) -> None:
         super().__init__()
         down, spread = latent_to_grid(factor)
@@ -50,12 +50,12 @@ class JscgcNet(nn.Module):
         link_params: LinkParams,
         params: JscgcParams,
         objective: ObjectiveParams,
-        generator: torch.Generator,
+        rng: torch.Generator,
     ) -> dict[str, Tensor]:
         """Eq. (4) through encoder and channel."""
-        link = draw_link(link_params, len(latents), generator, latents.device)
-        received = link.send(self.encoder.nested(latents, link.snr_db, link.rates), generator)
-        return self.receiver.loss(latents, self.condition(received), received, params, objective, generator)
+        link = draw_link(link_params, len(latents), rng, latents.device)
+        received = link.send(self.encoder.nested(latents, link.snr_db, link.rates), rng)
+        return self.receiver.loss(latents, self.condition(received), received, params, objective, rng)
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter."""
@@ -68,6 +68,6 @@ class JscgcNet(nn.Module):
         size = (condition.shape[-2], condition.shape[-1])
         return self.receiver.sample(condition, received, size, sampling, conditioned)
 
-    def information(self, latents: Tensor, received: Received, points: int, generator: torch.Generator) -> Information:
+    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> Information:
         """Estimate of I(X; Y_hat) for latents and what was received of them."""
-        return self.receiver.information(latents, self.condition(received), received, points, generator)
+        return self.receiver.information(latents, self.condition(received), received, points, rng)

@@ -29,17 +29,17 @@ class FastJscgcNet(nn.Module):
         self.net, self.grid, self.own_steps = net, Grid(params.steps, params.time_shift), params.steps
 
     def loss(
-        self, teacher: JscgcNet, latents: Tensor, link: LinkParams, params: FewStepParams, generator: torch.Generator
+        self, teacher: JscgcNet, latents: Tensor, link: LinkParams, params: FewStepParams, rng: torch.Generator
     ) -> dict[str, Tensor]:
         """The student's distance to the guided teacher over a drawn link."""
-        drawn = draw_link(link, len(latents), generator, latents.device)
+        drawn = draw_link(link, len(latents), rng, latents.device)
         with torch.no_grad():
-            received = drawn.send(teacher.encoder.nested(latents, drawn.snr_db, drawn.rates), generator)
+            received = drawn.send(teacher.encoder.nested(latents, drawn.snr_db, drawn.rates), rng)
             condition = teacher.condition(received)
         own, prior = teacher.receiver.conditional(condition, received), teacher.receiver.prior.backbone
         field, _ = guided(own, prior, guidance_at(params.guidance, received.snr_db))
         student = self.net.receiver.conditional(condition, received)
-        return {"loss": distillation_loss(student, field, latents, generator, self.grid, params.substeps)}
+        return {"loss": distillation_loss(student, field, latents, rng, self.grid, params.substeps)}
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter: JSCGC's."""
@@ -50,10 +50,10 @@ class FastJscgcNet(nn.Module):
         condition = self.net.condition(received)
         receiver = self.net.receiver
         shape = (len(condition), receiver.channels, *condition.shape[-2:])
-        noise = torch.randn(shape, generator=sampling.generator).to(condition)
+        noise = torch.randn(shape, generator=sampling.rng).to(condition)
         field = receiver.conditional(condition, received) if conditioned else receiver.prior.backbone
         return sample(field, noise, self.grid)
 
-    def information(self, latents: Tensor, received: Received, points: int, generator: torch.Generator) -> None:
+    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> None:
         """A student's velocities are means over intervals, no conditional expectations: nothing can be estimated from them."""
         return None

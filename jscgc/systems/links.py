@@ -31,35 +31,35 @@ class DrawnLink:
         bits = self.rates * torch.log2(1 + 10 ** (self.snr_db / 10))
         return torch.exp2(-2 * bits / dimensions)
 
-    def send(self, symbols: Tensor, generator: torch.Generator) -> Received:
+    def send(self, symbols: Tensor, rng: torch.Generator) -> Received:
         """Channel and equaliser for nested symbols [B,max_rate,h,w]; differentiable in them (paper, eq. 6).
 
         Planes that an image does not send arrive as nothing: estimate and reliability 0, as a receiver of a prefix reads them.
         """
-        received = equalise(get_channel(self.channel)(symbols, self.snr_db, generator))
+        received = equalise(get_channel(self.channel)(symbols, self.snr_db, rng))
         mask = sent(self.rates, symbols.shape[1])
         return replace(received, estimate=received.estimate * mask, reliability=received.reliability * mask)
 
 
-def draw_link(params: LinkParams, batch: int, generator: torch.Generator, device: torch.device) -> DrawnLink:
+def draw_link(params: LinkParams, batch: int, rng: torch.Generator, device: torch.device) -> DrawnLink:
     """Channel and rates uniform over their lists, SNR uniform in its range."""
-    channel = int(torch.randint(len(params.channels), (), generator=generator))
-    rates = torch.tensor(params.rates)[torch.randint(len(params.rates), (batch,), generator=generator)]
+    channel = int(torch.randint(len(params.channels), (), generator=rng))
+    rates = torch.tensor(params.rates)[torch.randint(len(params.rates), (batch,), generator=rng)]
     low, high = params.snr_db
-    snr_db = low + (high - low) * torch.rand(batch, generator=generator)
+    snr_db = low + (high - low) * torch.rand(batch, generator=rng)
     return DrawnLink(params.channels[channel], snr_db.to(device), rates.to(device))
 
 
 @torch.no_grad()
 def arrived(
-    system: LatentSystem, photos: Tensor, params: LinkParams, sample: SampleParams, generator: torch.Generator
+    system: LatentSystem, photos: Tensor, params: LinkParams, sample: SampleParams, rng: torch.Generator
 ) -> Tensor:
     """The VAE's latents [B,C,h,w] as the receiver has them, of photos [B,3,H,W] over a drawn link of one rate.
 
     Raises:
         ValueError: the system was not trained for that rate.
     """
-    link = draw_link(params, len(photos), generator, photos.device)
+    link = draw_link(params, len(photos), rng, photos.device)
     symbols = system.encode(photos, link.snr_db, int(link.rates[0]))
-    received = equalise(get_channel(link.channel)(symbols, link.snr_db, generator))
-    return system.space.own(system.codec.restore(received, Sampling(sample, generator)).x0)
+    received = equalise(get_channel(link.channel)(symbols, link.snr_db, rng))
+    return system.space.own(system.codec.restore(received, Sampling(sample, rng)).x0)

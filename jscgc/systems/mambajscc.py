@@ -66,7 +66,7 @@ class Codec(nn.Module):
         """The receiver; there is nothing to sample."""
         return Samples(self.reconstruct(received), 0)
 
-    def information(self, latents: Tensor, received: Received, points: int, generator: torch.Generator) -> None:
+    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> None:
         """There are no velocity fields to estimate it from."""
         return None
 
@@ -75,16 +75,16 @@ class Codec(nn.Module):
         latents: Tensor = self.decoder(features(received, self.encoder.max_rate), received.snr_db)
         return latents
 
-    def over(self, latents: Tensor, params: LinkParams, generator: torch.Generator) -> Tensor:
+    def over(self, latents: Tensor, params: LinkParams, rng: torch.Generator) -> Tensor:
         """Latents as they arrive over a drawn link."""
-        link = draw_link(params, len(latents), generator, latents.device)
-        return self.reconstruct(link.send(self.encoder.nested(latents, link.snr_db, link.rates), generator))
+        link = draw_link(params, len(latents), rng, latents.device)
+        return self.reconstruct(link.send(self.encoder.nested(latents, link.snr_db, link.rates), rng))
 
-    def loss(self, latents: Tensor, params: LinkParams, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(self, latents: Tensor, params: LinkParams, rng: torch.Generator) -> dict[str, Tensor]:
         """Mean squared error of the latents over a drawn link."""
-        return {"loss": torch.mean((self.over(latents, params, generator) - latents) ** 2)}
+        return {"loss": torch.mean((self.over(latents, params, rng) - latents) ** 2)}
 
-    def loss_in_decibels(self, latents: Tensor, params: LinkParams, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss_in_decibels(self, latents: Tensor, params: LinkParams, rng: torch.Generator) -> dict[str, Tensor]:
         """The same with every image's error over what its link permits: a decibel counts as much on every link.
 
         Unweighted, the worst links have nearly all the say, because their errors are the largest.
@@ -92,9 +92,9 @@ class Codec(nn.Module):
         Returns:
             loss: the weighted mean. error: the mean squared error.
         """
-        link = draw_link(params, len(latents), generator, latents.device)
+        link = draw_link(params, len(latents), rng, latents.device)
         symbols = self.encoder.nested(latents, link.snr_db, link.rates)
-        restored = self.reconstruct(link.send(symbols, generator))
+        restored = self.reconstruct(link.send(symbols, rng))
         errors = torch.mean((restored - latents) ** 2, dim=(1, 2, 3))
         attainable = link.attainable(latents[0].numel() / symbols[0, 0].numel())
         return {"loss": torch.mean(errors / (attainable + _FLOOR)), "error": errors.detach().mean()}

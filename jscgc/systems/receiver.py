@@ -19,16 +19,16 @@ from jscgc.generator.backbones import build_backbone
 from jscgc.systems.base import Sampling
 
 
-class Generator(nn.Module):
+class Prior(nn.Module):
     """The unconditional prior: a backbone trained by flow matching on latents [B,C,h,w]."""
 
     def __init__(self, channels: int, params: GeneratorParams) -> None:
         super().__init__()
         self.backbone = build_backbone(channels, params)
 
-    def loss(self, latents: Tensor, objective: ObjectiveParams, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(self, latents: Tensor, objective: ObjectiveParams, rng: torch.Generator) -> dict[str, Tensor]:
         """Eq. (4) without a condition."""
-        return {"loss": flow_matching_loss(self.backbone, latents, generator, times_of(objective))}
+        return {"loss": flow_matching_loss(self.backbone, latents, rng, times_of(objective))}
 
 
 def times_of(objective: ObjectiveParams) -> Times:
@@ -39,7 +39,7 @@ def times_of(objective: ObjectiveParams) -> Times:
 class GenerativeReceiver(nn.Module):
     """q_theta(x | condition): generator, adapter, and the sampling with both."""
 
-    def __init__(self, prior: Generator, condition_channels: int, channels: int, adapter: AdapterParams) -> None:
+    def __init__(self, prior: Prior, condition_channels: int, channels: int, adapter: AdapterParams) -> None:
         super().__init__()
         self.prior, self.channels = prior, channels
         self.adapter = CaAdapter(condition_channels, channels, prior.backbone, adapter)
@@ -51,18 +51,18 @@ class GenerativeReceiver(nn.Module):
         link: LinkState,
         params: JscgcParams,
         objective: ObjectiveParams,
-        generator: torch.Generator,
+        rng: torch.Generator,
     ) -> dict[str, Tensor]:
         """Eq. (4) with the condition [B,F,h,w] dropped for some of the images, whose term is the perception constraint's."""
         dropout = params.condition_dropout
-        keep = (torch.rand(len(latents), generator=generator) >= dropout).to(latents)
+        keep = (torch.rand(len(latents), generator=rng) >= dropout).to(latents)
 
         def velocity(x_t: Tensor, t: Tensor) -> Tensor:
             nu: Tensor = self.prior.backbone(x_t, t, self.adapter(condition, link, x_t, t, keep))
             return nu
 
         weights = lagrangian_weights(keep, dropout, params.perception_weight)
-        return {"loss": flow_matching_loss(velocity, latents, generator, times_of(objective), weights)}
+        return {"loss": flow_matching_loss(velocity, latents, rng, times_of(objective), weights)}
 
     def conditional(self, condition: Tensor, link: LinkState) -> VelocityField:
         """nu(x_t, t, y_hat)."""
@@ -87,18 +87,18 @@ class GenerativeReceiver(nn.Module):
 
         `reconstruction`, where there is one, pulls as `sampling.params.reconstruction_guidance` says.
         """
-        params, generator = sampling.params, sampling.generator
-        noise = torch.randn((len(condition), self.channels, *size), generator=generator).to(condition)
+        params, rng = sampling.params, sampling.rng
+        noise = torch.randn((len(condition), self.channels, *size), generator=rng).to(condition)
         guidance = guidance_at(params.guidance, link.snr_db) if conditioned else 0.0
         velocity, evaluations = guided(self.conditional(condition, link), self.prior.backbone, guidance)
         if reconstruction is not None and conditioned:
             velocity = towards(velocity, reconstruction, params.reconstruction_guidance)
         grid = Grid(params.steps, params.time_shift)
-        return sample(velocity, noise, grid, params.solver, evaluations, generator)
+        return sample(velocity, noise, grid, params.solver, evaluations, rng)
 
     def information(
-        self, latents: Tensor, condition: Tensor, link: LinkState, points: int, generator: torch.Generator
+        self, latents: Tensor, condition: Tensor, link: LinkState, points: int, rng: torch.Generator
     ) -> Information:
         """Estimate of I(X; Y_hat) for latents [B,C,h,w] and the condition that their symbols became."""
         conditional = self.conditional(condition, link)
-        return mutual_information(conditional, self.prior.backbone, latents, generator, points)
+        return mutual_information(conditional, self.prior.backbone, latents, rng, points)

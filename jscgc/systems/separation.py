@@ -55,7 +55,7 @@ class Separation:
         self._codec = get_codec(codec)
         self._ideal = code == "capacity"
 
-    def exchange(self, photo: Tensor, link: Link, symbols: int, generator: torch.Generator) -> Exchanged:
+    def exchange(self, photo: Tensor, link: Link, symbols: int, rng: torch.Generator) -> Exchanged:
         """As `SeparatedSystem.exchange`."""
         height, width = photo.shape[-2:]
         start = time.perf_counter()
@@ -64,7 +64,7 @@ class Separation:
         fitted = fit(self._codec, to_photo(photo), bits)
         encode_ms = 1000 * (time.perf_counter() - start)
         start = time.perf_counter()
-        file = over_the_air(fitted.packed, generator)
+        file = over_the_air(fitted.packed, rng)
         shown = torch.full(photo.shape, GRAY) if file is None else to_tensor(decode(self._codec, file, height, width))
         details = {**format_, "quality": fitted.quality, "file_bits": 8 * len(fitted.packed), "budget_bits": bits}
         return Exchanged(shown, file is None, details, encode_ms, 1000 * (time.perf_counter() - start))
@@ -74,11 +74,11 @@ class Separation:
         spec = parse_channel(link.channel)
         channel = known(spec)
 
-        def over_the_air(file: bytes, generator: torch.Generator) -> bytes | None:
+        def over_the_air(file: bytes, rng: torch.Generator) -> bytes | None:
             if spec.name == "awgn" or spec.name.endswith("_fast"):
                 return file
             sounding = torch.ones(1, 1, 1, symbols, dtype=torch.complex64)
-            held = equalise(channel(sounding, torch.tensor([link.snr_db]), generator)).bits.item()
+            held = equalise(channel(sounding, torch.tensor([link.snr_db]), rng)).bits.item()
             return file if held >= rate - ROUNDING else None
 
         format_: dict[str, float | str] = {"bits_per_symbol": rate}
@@ -94,9 +94,9 @@ class Separation:
         block = transport_block(scheme, symbols)
         channel = get_channel(link.channel)
 
-        def over_the_air(file: bytes, generator: torch.Generator) -> bytes | None:
+        def over_the_air(file: bytes, rng: torch.Generator) -> bytes | None:
             sent = block.encode(file).reshape(1, 1, 1, symbols)
-            received = equalise(channel(sent, torch.tensor([link.snr_db]), generator))
+            received = equalise(channel(sent, torch.tensor([link.snr_db]), rng))
             return block.decode(received.estimate.flatten(), received.reliability.flatten())
 
         format_: dict[str, float | str] = {"modulation": f"{2**scheme.order}QAM", "code_rate": scheme.code_rate}

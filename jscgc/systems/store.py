@@ -41,7 +41,7 @@ from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.jscgc_fast import FastJscgcNet
 from jscgc.systems.mambajscc import Codec
-from jscgc.systems.receiver import Generator
+from jscgc.systems.receiver import Prior
 
 Kind = Literal["flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", "diffcom"] | CodecName
 NAMED = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -97,11 +97,11 @@ def perceptual_start(name: str) -> str:
 
 def build(
     architecture: Architecture, latents: LatentStatistics
-) -> Generator | Codec | JscgcNet | FastJscgcNet | DiffJsccNet | DiffComNet:
+) -> Prior | Codec | JscgcNet | FastJscgcNet | DiffJsccNet | DiffComNet:
     """A randomly initialised network; `latents` are those of `PIXELS` for codecs on pixels."""
     a, channels, factor, max_rate = architecture, latents.channels, latents.factor, architecture.max_rate
     if a.kind == "flow":
-        return Generator(channels, a.generator)
+        return Prior(channels, a.generator)
     if a.kind == "deepjscc":
         width = a.baselines.deepjscc.width
         return Codec(CnnEncoder(channels, width, max_rate, GRID), CnnDecoder(channels, width, max_rate, GRID))
@@ -114,7 +114,7 @@ def build(
     if a.kind == "mambajscc_psnr" or a.kind in CODECS:
         sizes = a.baselines.mamba_pixels if on_pixels(a.kind) else a.encoder
         return Codec.mamba(channels, sizes, max_rate, factor)
-    prior = Generator(channels, a.generator)
+    prior = Prior(channels, a.generator)
     if a.kind == "diffcom":
         return DiffComNet(Codec.mamba(channels, a.encoder, max_rate, factor), prior, a.baselines.diffcom)
     if a.jscgc.tuning == "lora":

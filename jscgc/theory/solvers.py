@@ -86,7 +86,7 @@ def posterior() -> Iterator[Check]:
         # Two step sizes: both solvers' errors are of first order and are extrapolated away.
         moments = []
         for steps in (100, 200):
-            found = sample(field, normal(6, 1, count), Grid(steps), solver, generator=stream(7)).x0
+            found = sample(field, normal(6, 1, count), Grid(steps), solver, rng=stream(7)).x0
             spread = (found - mean).square().mean().item()
             moments.append(((found - mean).mean().item(), spread, (found - x0).square().mean().item()))
         first, second, error = (2 * fine - coarse for coarse, fine in zip(*moments, strict=True))

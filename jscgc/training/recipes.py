@@ -36,7 +36,7 @@ from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.jscgc_fast import FastJscgcNet
 from jscgc.systems.links import arrived
 from jscgc.systems.mambajscc import Codec
-from jscgc.systems.receiver import Generator
+from jscgc.systems.receiver import Prior
 from jscgc.systems.store import Architecture
 from jscgc.training.ahead import Ahead
 from jscgc.training.loop import MetricLog, resolve_device, train
@@ -99,11 +99,11 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
 
     def loss(draw: int) -> dict[str, Tensor]:
         images = _place(batches(draw), device)
-        generator = stream(params.seed, "vae", draw)
+        rng = stream(params.seed, "vae", draw)
         scalars = vae.loss(
             images,
             own.kl_weight,
-            generator,
+            rng,
             perceive,
             own.perceptual_weight,
             own.equivariance,
@@ -149,12 +149,12 @@ def sharpen(params: Params, photos: Path, vae: NanoVae, models: Path | None, fol
 
     def loss(draw: int) -> dict[str, Tensor]:
         images = _place(batches(draw), device)
-        generator, received = stream(params.seed, "sharpen", draw), None
+        rng, received = stream(params.seed, "sharpen", draw), None
         if receivers:
             system = receivers[draw % len(receivers)]
             assert isinstance(system, LatentSystem)
-            received = arrived(system, images[:few], params.link, params.sample, generator)
-        return net.loss(images, generator, own.adversarial_weight, perceive, own.perceptual_weight, received)
+            received = arrived(system, images[:few], params.link, params.sample, rng)
+        return net.loss(images, rng, own.adversarial_weight, perceive, own.perceptual_weight, received)
 
     _train_on_photos(
         net, params, own.train, crops, folder, log, "sharpen", loss, {"discriminator": own.discriminator_rate}
@@ -361,13 +361,13 @@ def _train_on_latents(
     )
 
 
-def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -> Generator:
+def pretrain_flow(params: Params, latents: Path, folder: Path, log: MetricLog) -> Prior:
     """The unconditional prior; shipped and pretrained ones are passed through, the latter with the empty prompt's features."""
     if params.init in PASSED_THROUGH:
         return shipped_prior(params)
     seeded(params, "flow")
     prior = store.build(Architecture.of("flow", params), read_statistics(latents))
-    assert isinstance(prior, Generator)
+    assert isinstance(prior, Prior)
     if params.init == "widen":
         from_shipped(prior, "flow", params)
     if params.generator.source == "pretrained":
@@ -557,8 +557,8 @@ def train_perceptual_codec(
 
     def loss(draw: int) -> dict[str, Tensor]:
         images = _place(batches(draw), device)
-        generator = stream(params.seed, kind, draw)
-        decoded = space.decode(codec.over(space.encode(images), params.link, generator), own.crop, own.crop)
+        rng = stream(params.seed, kind, draw)
+        decoded = space.decode(codec.over(space.encode(images), params.link, rng), own.crop, own.crop)
         perceived, squared = metric.loss(images, decoded).mean(), torch.mean((decoded - images) ** 2)
         return {"loss": perceived + own.distortion * squared, "perceived": perceived, "squared": squared}
 
@@ -597,9 +597,9 @@ def _train_receiver(
             own.tuning,
         )
 
-    def loss(x: Tensor, generator: torch.Generator, step: int) -> dict[str, Tensor]:
+    def loss(x: Tensor, rng: torch.Generator, step: int) -> dict[str, Tensor]:
         link = warm.link if warm and step < warm.share * train_params.steps else params.link
-        return net.loss(x, link, own, params.objective, generator)
+        return net.loss(x, link, own, params.objective, rng)
 
     # What the codec has learnt is refined, not learnt anew.
     known = params.init in TRAINED_ON or own.encoder_init == "mambajscc_psnr"

@@ -14,7 +14,7 @@ from jscgc.latent.autoencoder import LatentStatistics, load_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.methods import SHIPPED
 from jscgc.systems import store
-from jscgc.systems.receiver import Generator
+from jscgc.systems.receiver import Prior
 from jscgc.systems.store import Architecture, Kind, Trained
 from jscgc.training.widen import widen
 
@@ -35,7 +35,7 @@ def shipped_vae(params: Params, shipped: Path = SHIPPED) -> NanoVae:
     return vae
 
 
-def shipped_prior(params: Params, shipped: Path = SHIPPED) -> Generator:
+def shipped_prior(params: Params, shipped: Path = SHIPPED) -> Prior:
     """The prior that comes with the package, for `init: shipped` and `finetune`.
 
     Raises:
@@ -43,7 +43,7 @@ def shipped_prior(params: Params, shipped: Path = SHIPPED) -> Generator:
     """
     found = store.load(shipped / "flow")
     _same_generator(params, found)
-    assert isinstance(found.net, Generator)
+    assert isinstance(found.net, Prior)
     return found.net
 
 

@@ -22,9 +22,9 @@ from jscgc.systems.store import load_system
 
 
 def test_energies_are_those_of_the_detail_that_is_left() -> None:
-    generator = torch.Generator().manual_seed(0)
-    fine = torch.rand(3, 128, 128, generator=generator) - 0.5
-    blocks = (torch.rand(3, 8, 8, generator=generator) - 0.5).repeat_interleave(16, 1).repeat_interleave(16, 2)
+    rng = torch.Generator().manual_seed(0)
+    fine = torch.rand(3, 128, 128, generator=rng) - 0.5
+    blocks = (torch.rand(3, 8, 8, generator=rng) - 0.5).repeat_interleave(16, 1).repeat_interleave(16, 2)
     smooth = torch.ones(1, 128, 128)
     smooth[:, :64, :64] = 0.1  # patches of less detail, in which less of it arrives, too
     photo = {"a": 0.5 + 0.2 * blocks + 0.2 * fine * smooth}

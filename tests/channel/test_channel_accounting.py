@@ -99,8 +99,8 @@ def test_no_text_crashes_the_parser(text):
 
 @given(scales=st.lists(st.floats(1e-2, 1e3), min_size=1, max_size=4), seed=st.integers(0, 99))
 def test_power_is_one_for_every_image(scales, seed):
-    generator = torch.Generator().manual_seed(seed)
-    symbols = torch.randn(len(scales), 3, 4, 5, dtype=torch.complex64, generator=generator)
+    rng = torch.Generator().manual_seed(seed)
+    symbols = torch.randn(len(scales), 3, 4, 5, dtype=torch.complex64, generator=rng)
     symbols = symbols * torch.tensor(scales).reshape(-1, 1, 1, 1)
     normal = normalise_power(symbols)
     assert torch.allclose(normal.abs().square().mean((1, 2, 3)), torch.ones(len(scales)), atol=1e-5)

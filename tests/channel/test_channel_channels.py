@@ -30,10 +30,10 @@ def test_the_default_channels_are_these_formulas_in_this_order_of_draws():
     deviation = torch.pow(10.0, -snr_db / 10).sqrt().reshape(2, 1, 1, 1)
     shapes = {"awgn": None, "rayleigh_block": (2, 1, 1, 1), "rayleigh_fast": (2, 3, 4, 5)}
     for name, shape in shapes.items():
-        generator = stream(3)
+        rng = stream(3)
 
-        def draw(shape, generator=generator):
-            return torch.view_as_complex(torch.randn((*shape, 2), generator=generator) / math.sqrt(2))
+        def draw(shape, rng=rng):
+            return torch.view_as_complex(torch.randn((*shape, 2), generator=rng) / math.sqrt(2))
 
         gain = draw(shape) if shape else torch.ones(2, 1, 1, 1, dtype=torch.complex64)
         expected = gain * symbols + deviation * draw(symbols.shape)

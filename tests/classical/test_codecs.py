@@ -19,11 +19,11 @@ HEIGHT, WIDTH = 48, 80
 
 def picture(height: int = HEIGHT, width: int = WIDTH, seed: int = 0):
     """Smooth colours, an edge and some texture."""
-    generator = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     waves = [128 + 70 * np.sin(x / (9 + 4 * c) + c) + 40 * np.cos(y / (7 + 3 * c)) for c in range(3)]
     image = np.stack(waves, 2) + 60 * (x + y > (height + width) / 2)[:, :, None]
-    return np.clip(image + generator.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+    return np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
 
 
 def psnr(first, second) -> float:

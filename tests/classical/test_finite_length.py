@@ -81,9 +81,9 @@ def test_labelling_and_moments_are_sionnas(m):
     expected = [complex(index[tuple(bits[0::2])], index[tuple(bits[1::2])]) for bits in labels.tolist()]
     assert np.allclose(points, expected, atol=1e-6)
 
-    generator, count, snr = torch.Generator().manual_seed(m), 40_000, 10 ** (0.25 * m)
-    sent = torch.randint(0, 2**m, (count,), generator=generator)
-    noise = torch.view_as_complex(torch.randn(count, 2, generator=generator)) / math.sqrt(2 * snr)
+    rng, count, snr = torch.Generator().manual_seed(m), 40_000, 10 ** (0.25 * m)
+    sent = torch.randint(0, 2**m, (count,), generator=rng)
+    noise = torch.view_as_complex(torch.randn(count, 2, generator=rng)) / math.sqrt(2 * snr)
     ratios = Demapper("app", "qam", m, device="cpu")(torch.from_numpy(points)[sent] + noise, torch.tensor(1 / snr))
     right = ratios.reshape(count, m).double().numpy() * (2 * labels[sent.numpy()] - 1)
     density = (1 - np.logaddexp(0, -right) / math.log(2)).sum(1)

@@ -28,8 +28,8 @@ def payload(block: TransportBlock, seed: int) -> bytes:
 
 def send(block: TransportBlock, file: bytes, channel: str, snr_db: float, seed: int) -> bytes | None:
     symbols = block.encode(file).reshape(1, 1, 1, -1)
-    generator = torch.Generator().manual_seed(seed)
-    received = equalise(get_channel(channel)(symbols, torch.tensor([snr_db]), generator))
+    rng = torch.Generator().manual_seed(seed)
+    received = equalise(get_channel(channel)(symbols, torch.tensor([snr_db]), rng))
     return block.decode(received.estimate.flatten(), received.reliability.flatten())
 
 
@@ -89,8 +89,8 @@ def test_the_symbols_and_the_ratios_are_sionna_s(scheme):
     assert torch.allclose(sent, expected[permutation], atol=1e-6)
 
     noise_var = 10 ** (-(threshold(scheme, SYMBOLS) + 1.5) / 10)
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.view_as_complex(torch.randn(SYMBOLS, 2, generator=generator)) * (noise_var / 2) ** 0.5
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.view_as_complex(torch.randn(SYMBOLS, 2, generator=rng)) * (noise_var / 2) ** 0.5
     reliability = torch.full((SYMBOLS,), 1 / (1 + noise_var))
     ordered = (expected + noise)[None]
     ratios = Demapper("app", "qam", scheme.order, device="cpu")(ordered, torch.tensor(noise_var))

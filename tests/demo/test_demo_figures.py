@@ -20,8 +20,8 @@ from jscgc.systems.base import OnAir
 
 
 def on_air(count: int, error: float) -> OnAir:
-    generator = torch.Generator().manual_seed(0)
-    sent = torch.polar(torch.ones(count), 6.28 * torch.rand(count, generator=generator)).reshape(1, 1, count)
+    rng = torch.Generator().manual_seed(0)
+    sent = torch.polar(torch.ones(count), 6.28 * torch.rand(count, generator=rng)).reshape(1, 1, count)
     return OnAir(sent, 2j * sent, sent * (1 + error))
 
 

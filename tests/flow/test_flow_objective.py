@@ -56,8 +56,8 @@ def test_logit_normal_times_weigh_the_same_error_by_their_density():
     closed, _ = integrate.quad(lambda z: error_at(1 / (1 + math.exp(-z)), 0.1) * norm.pdf(z), -12, 12)
     mean = math.sqrt(0.9) * data(seed=3)
     x0 = mean + math.sqrt(0.1) * data(seed=4)
-    generator = torch.Generator().manual_seed(1)
-    loss = flow_matching_loss(gaussian_velocity(mean, 0.1), x0, generator, Times("logit_normal"))
+    rng = torch.Generator().manual_seed(1)
+    loss = flow_matching_loss(gaussian_velocity(mean, 0.1), x0, rng, Times("logit_normal"))
     assert loss.item() == pytest.approx(closed, rel=0.01)
     assert abs(closed / (math.pi / 2 * math.sqrt(0.1)) - 1) > 0.05  # it is another number than the uniform law's
 
@@ -100,8 +100,8 @@ def test_a_wrong_field_costs_more():
     x0, losses = data(), {}
     for factor in (0.8, 1.0, 1.2):
         exact = gaussian_velocity(0.0, 1.0)
-        generator = torch.Generator().manual_seed(1)
-        losses[factor] = flow_matching_loss(lambda x, t, f=factor, v=exact: f * v(x, t), x0, generator).item()
+        rng = torch.Generator().manual_seed(1)
+        losses[factor] = flow_matching_loss(lambda x, t, f=factor, v=exact: f * v(x, t), x0, rng).item()
     assert losses[1.0] < min(losses[0.8], losses[1.2])
 
 

@@ -44,7 +44,7 @@ def test_the_sde_has_the_law_of_the_data(mean, variance):
     """Moments within Monte-Carlo error; the error of first order in the step is extrapolated away."""
     count, moments = 200_000, []
     for steps in (200, 400):
-        found = sample(gaussian_velocity(mean, variance), normal(1, count), Grid(steps), "sde", generator=stream(1)).x0
+        found = sample(gaussian_velocity(mean, variance), normal(1, count), Grid(steps), "sde", rng=stream(1)).x0
         kurtosis = (found - found.mean()).pow(4).mean() / found.var() ** 2
         moments.append((found.mean().item(), found.var().item(), kurtosis.item()))
     extrapolated = [2 * fine - coarse for coarse, fine in zip(*moments, strict=True)]
@@ -74,7 +74,7 @@ def test_the_sde_forgets_where_it_started_and_the_ode_does_not():
     field = gaussian_velocity(0.0, 0.5)
     correlation = {}
     for solver in ("euler", "sde"):
-        found = sample(field, noise, Grid(100), solver, generator=stream(3)).x0
+        found = sample(field, noise, Grid(100), solver, rng=stream(3)).x0
         correlation[solver] = torch.corrcoef(torch.cat([noise, found]))[0, 1].item()
     assert correlation["euler"] == pytest.approx(1, abs=1e-9)
     assert correlation["sde"] == pytest.approx(0, abs=0.05)
@@ -82,7 +82,7 @@ def test_the_sde_forgets_where_it_started_and_the_ode_does_not():
 
 def test_the_same_generator_gives_the_same_sde_and_none_is_an_error():
     noise, field = normal(2, 9), gaussian_velocity(0.0, 1.0)
-    first, again, other = (sample(field, noise, Grid(5), "sde", generator=stream(s)).x0 for s in (1, 1, 2))
+    first, again, other = (sample(field, noise, Grid(5), "sde", rng=stream(s)).x0 for s in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
     with pytest.raises(ValueError, match="needs a generator"):
         sample(field, noise, Grid(5), "sde")
@@ -104,7 +104,7 @@ def test_samplers_run_from_noise_at_one_to_data_at_zero():
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_one_step_from_the_exact_field_is_the_mean(solver):
     """At t = 1 nothing is known: nu = x_1 - E[x0], so a single step lands on the mean."""
-    samples = sample(gaussian_velocity(0.4, 0.3), normal(2, 5), Grid(1), solver, generator=stream())
+    samples = sample(gaussian_velocity(0.4, 0.3), normal(2, 5), Grid(1), solver, rng=stream())
     assert torch.allclose(samples.x0, torch.full((2, 5), 0.4, dtype=torch.float64), atol=1e-6)
     assert samples.nfe == 1
 

@@ -65,11 +65,11 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def trunk(shelf: Path) -> nn.Sequential:
     """A random VGG-16, in the file that torchvision would download."""
     network = vgg.trunk().to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     for layer in network:
         if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-            nn.init.uniform_(layer.bias, -0.1, 0.1, generator=generator)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=rng)
+            nn.init.uniform_(layer.bias, -0.1, 0.1, generator=rng)
     state = {f"features.{name}": value for name, value in network.state_dict().items()}
     torch.save(state, shelf / weights.VGG16.file)
     return network

@@ -29,8 +29,8 @@ def latents(batch: int = 2) -> Tensor:
 
 def received_of(codec: Codec, x: Tensor, channel: str = "awgn", rate: int = 4, seed: int = 0) -> Received:
     snr_db = torch.full((len(x),), SNR_DB)
-    generator = torch.Generator().manual_seed(seed)
-    return equalise(get_channel(channel)(codec.symbols(x, snr_db, rate), snr_db, generator))
+    rng = torch.Generator().manual_seed(seed)
+    return equalise(get_channel(channel)(codec.symbols(x, snr_db, rate), snr_db, rng))
 
 
 def sampling(seed: int = 0) -> Sampling:

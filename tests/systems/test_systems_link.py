@@ -96,13 +96,13 @@ def test_whatever_a_transmitter_could_leave_behind_has_no_say(method, models):
     expected = decode(system, received)
     # Another photo goes through the same object, and everything that only a transmitter has is overwritten.
     receive(system, photo(seed=7))
-    generator = torch.Generator().manual_seed(3)
+    rng = torch.Generator().manual_seed(3)
     networks = [transmitter(system)] + [m for name, m in system.space.vae.named_children() if "enc" in name]
     assert len(networks) > 1 or system.space.vae.factor == 1
     with torch.no_grad():
         for network in networks:
             for tensor in [*network.parameters(), *network.buffers()]:
-                tensor.copy_(torch.randn(tensor.shape, generator=generator))
+                tensor.copy_(torch.randn(tensor.shape, generator=rng))
             network.last_photo = photo(seed=8)
     assert torch.equal(decode(system, received), expected)
     assert not torch.equal(receive(system, photo()).estimate, received.estimate)

@@ -43,8 +43,8 @@ def network(kind: str, params: Params, filled) -> nn.Module:
 
 def joint_loss(net: nn.Module, params: Params, link=None, seed: int | torch.Generator = 0, **changes) -> Tensor:
     own = params.jscgc.model_copy(update=changes)
-    generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
-    return net.loss(latents(), link or params.link, own, params.objective, generator)["loss"]
+    rng = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    return net.loss(latents(), link or params.link, own, params.objective, rng)["loss"]
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
@@ -149,8 +149,8 @@ def test_the_codec_learns_to_reconstruct(params, filled):
     net = network("mambajscc_psnr", params, filled)
     x = latents()
 
-    def loss(generator: torch.Generator) -> dict[str, Tensor]:
-        return net.loss(x, link(params, "awgn"), generator)
+    def loss(rng: torch.Generator) -> dict[str, Tensor]:
+        return net.loss(x, link(params, "awgn"), rng)
 
     first = sum(loss(torch.Generator().manual_seed(s))["loss"].item() for s in range(5))
     steps(net, loss, 25)

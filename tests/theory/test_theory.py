@@ -44,10 +44,8 @@ def test_the_law_of_a_wrong_field_is_that_of_its_samples(wrong: Wrong, stochasti
         return exact(x, t) + wrong.slope(at) * x + wrong.shift(at)
 
     noise = torch.randn(1, 100_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    solver, generator = ("sde" if stochastic else "heun"), torch.Generator().manual_seed(1)
-    coarse, fine = (
-        sample(velocity, noise, Grid(steps), solver, generator=generator).x0.numpy() for steps in (150, 300)
-    )
+    solver, rng = ("sde" if stochastic else "heun"), torch.Generator().manual_seed(1)
+    coarse, fine = (sample(velocity, noise, Grid(steps), solver, rng=rng).x0.numpy() for steps in (150, 300))
     mean, variance = sampled_law(wrong, stochastic)
     assert 2 * fine.mean() - coarse.mean() == pytest.approx(mean, abs=0.02)
     assert 2 * fine.var() - coarse.var() == pytest.approx(variance, rel=0.03)

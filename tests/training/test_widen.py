@@ -88,7 +88,7 @@ def test_everything_that_is_added_learns(models, params, kind):
     before = {name: value.detach().clone() for name, value in net.named_parameters() if value.requires_grad}
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     for step in range(3):  # a zero behind a zero learns one step later
-        latents, generator = noise(4, CHANNELS, 8, 8, seed=step), torch.Generator().manual_seed(step)
+        latents, rng = noise(4, CHANNELS, 8, 8, seed=step), torch.Generator().manual_seed(step)
         arguments = {
             "vae": (0.01,),
             "flow": (params.objective,),
@@ -96,7 +96,7 @@ def test_everything_that_is_added_learns(models, params, kind):
         }.get(kind, (params.link, params.jscgc, params.objective))
         optimiser.zero_grad()
         images = latents[:, :3].repeat_interleave(2, 2).repeat_interleave(2, 3) if kind == "vae" else latents
-        net.loss(images, *arguments, generator)["loss"].backward()
+        net.loss(images, *arguments, rng)["loss"].backward()
         optimiser.step()
     widened = [name for name in before if before[name].shape != narrow[name].shape]
     assert len(widened) >= 3
