@@ -144,12 +144,9 @@ def add_plugin(name: str) -> None:
     """Use the declarations of a module, or of a script's file, in this process and in those that it starts.
 
     Raises:
-        ValueError: it can't be imported, or declares nothing that a registry knows.
+        ValueError: it can't be imported.
     """
-    module = _load(name)
-    # Registries that nobody has read yet import their package with the first look.
-    if not any(list(registry._in(module)) for registry in _EVERY):
-        raise ValueError(f"plugin {name}: it declares no {', '.join(registry.what for registry in _EVERY)}")
+    _load(name)
     os.environ[PLUGINS] = os.pathsep.join(dict.fromkeys([*plugins(), name]))
     for registry in _EVERY:
         registry.forget()
