@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+SHIPPED = Path(__file__).parent / "pretrained"
+"""The trained models that come with the package."""
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:

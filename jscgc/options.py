@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jscgc.channel import spec
-from jscgc.methods import SHIPPED, SYSTEMS
+from jscgc.files import SHIPPED
 
 if TYPE_CHECKING:
-    from jscgc.config import SampleParams
+    from jscgc.flow.params import SampleParams
 
 SOLVERS = ("euler", "heun", "multistep", "sde")
 CHANNEL_HELP = (
@@ -124,7 +124,11 @@ def models_folder() -> Path:
     if named := os.environ.get("JSCGC_MODELS"):
         return Path(named)
     own = Path("data/models")
-    return own if any((own / name / "model.json").exists() for name in SYSTEMS) else SHIPPED
+    if not own.is_dir():
+        return SHIPPED
+    from jscgc.method import METHODS
+
+    return own if any((own / name / "model.json").exists() for name in METHODS.names) else SHIPPED
 
 
 def add_models(sub: argparse.ArgumentParser) -> None:
@@ -135,8 +139,10 @@ def add_models(sub: argparse.ArgumentParser) -> None:
 
 def add_methods(sub: argparse.ArgumentParser, flag: str, default: list[str]) -> None:
     """Methods by name; `systems.store.asked_systems` knows which `all` are."""
-    kind = choice("method", (*SYSTEMS, "all"))
-    text = f"{', '.join(SYSTEMS)}; or all: every trained one"
+    from jscgc.method import METHODS
+
+    kind = choice("method", (*METHODS.names, "all"))
+    text = f"{', '.join(METHODS.names)}; or all: every trained one"
     sub.add_argument(flag, nargs="+", type=kind, default=default, help=text)
 
 
@@ -177,7 +183,7 @@ def sample(a: argparse.Namespace) -> SampleParams:
     Raises:
         ValueError: guidance mixes weights and points, or names an SNR twice.
     """
-    from jscgc.config import SampleParams
+    from jscgc.flow.params import SampleParams
 
     found = a.guidance if isinstance(a.guidance, list) else [a.guidance]
     points = [point for point in found if isinstance(point, tuple)]

@@ -15,18 +15,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from jscgc.channel.accounting import GRID
 from jscgc.channel.receiver import Received
-from jscgc.config import Params
 from jscgc.latent.autoencoder import Autoencoder, LatentStatistics, architecture
 from jscgc.latent.pixels import PixelVae
-from jscgc.methods import PIXEL
+from jscgc.method import METHODS, network
+from jscgc.params import Params
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.mambajscc import Codec
-from jscgc.systems.store import Architecture, Kind, build, on_pixels
+from jscgc.systems.store import Architecture, build
 
 PUBLISHED_PARAMETERS = 7725e6
 """Of the whole system, in Table I of the paper."""
-COMPARED: tuple[Kind, ...] = ("mambajscc_psnr", *PIXEL)
-"""Codecs whose costs stand beside the system's."""
 TRAINING_BYTES = 12
 """Beside a trained parameter: its gradient and Adam's two moments, float32; beside those, its average if there is one."""
 
@@ -71,16 +69,22 @@ def plan(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]:
         "width": width,
         "rate": rate,
         "parts": rows,
-        "codecs": [_codec(name, params, vae, height, width) for name in COMPARED],
+        "codecs": [_codec(name, params, vae, height, width) for name in _reconstructing()],
         "total": total,
         "published_parameters": PUBLISHED_PARAMETERS,
     }
 
 
-def _codec(name: Kind, params: Params, vae: Autoencoder, height: int, width: int) -> dict[str, Any]:
+def _reconstructing() -> list[str]:
+    """Codecs for least squared error: their costs stand beside the system's."""
+    codecs = (method for method in METHODS if method.group in ("latent_codec", "pixel_codec") and not method.losses)
+    return [method.name for method in codecs if method.network]
+
+
+def _codec(name: str, params: Params, vae: Autoencoder, height: int, width: int) -> dict[str, Any]:
     """Method, parameters, and the operations of transmitter and receiver at the highest rate, the VAE's share included."""
     with torch.device("meta"):
-        space: Autoencoder = PixelVae() if on_pixels(name) else vae
+        space: Autoencoder = PixelVae() if network(name).pixels else vae
         latents = LatentStatistics([0.0] * space.channels, [1.0] * space.channels, space.factor, "")
         net = build(Architecture.of(name, params), latents)
         assert isinstance(net, Codec)

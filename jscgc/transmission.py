@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from jscgc.channel.accounting import SIDE_INFORMATION_BITS, parse_rate
-from jscgc.config import SampleParams
 from jscgc.data.images import Pixels, to_photo
-from jscgc.evaluation.grid import score
+from jscgc.flow.params import SampleParams
 from jscgc.metrics import PairMetric
-from jscgc.systems.base import LatentSystem, Link, Reception, SeparatedSystem, transmit
+from jscgc.metrics.scoring import score
+from jscgc.systems.base import Link, Reception, SeparatedSystem, System
+from jscgc.systems.transmit import transmit
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Arrival:
 
 
 def send(
-    system: LatentSystem | SeparatedSystem,
+    system: System | SeparatedSystem,
     photo: Tensor,
     key: str,
     request: Request,

@@ -1,6 +1,6 @@
 """What each of JSCGC's choices is worth: variants of pipeline/ablations.yaml, trained and evaluated alike, into one table.
 
-    dvc repro pretrain_flow train_baselines@mambajscc_psnr      # of any profile; bsds is meant for it
+    dvc repro pretrain_flow train_mambajscc_psnr      # of any profile; bsds is meant for it
     python -m pipeline.ablations --out reports/reference/ablations.csv
 
 Evaluated on the validation photographs, so that what is chosen by it is not chosen on the test's. An interrupted run goes on:
@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,24 +22,28 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jscgc import cluster, tracking
-from jscgc.config import EvaluateParams, Params, ParamsError, SampleParams, digest, load_params, overlay, read_yaml
+from jscgc import cluster, stages, tracking
+from jscgc.config import ParamsError, overlay, read_yaml
 from jscgc.data import split_files
 from jscgc.evaluation.ablation import compare, write_rows
 from jscgc.evaluation.headline import HEADLINE
+from jscgc.evaluation.params import EvaluateParams
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.run import Evaluation, follow
-from jscgc.files import atomic, sha256
+from jscgc.files import atomic
+from jscgc.flow.params import SampleParams
 from jscgc.options import natural
-from jscgc.sweep.chain import values
-from jscgc.systems import store
+from jscgc.params import Params, load_params
+from jscgc.training import make
 from jscgc.training.curve import Curve
-from jscgc.training.recipes import read_statistics, train_codec, train_diffjscc, train_jscgc
 from pipeline.stage import LATENTS, MODELS, PHOTOS
 
 FILE = Path("pipeline/ablations.yaml")
 PLACE = Path(".jscgc/ablations")
 BASE = "joint"
+CODEC = "mambajscc_psnr"
+VARIED = ("jscgc", "diffjscc")
+"""Methods that a variant may be of: trained from the prior and the codec that the stages left."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ def variants(content: Mapping[str, Any], params: Params) -> Iterator[Variant]:
     for name in sorted(content["variants"], key=lambda name: name != BASE):
         changes = dict(content["variants"][name] or {})
         method = changes.pop("method", "jscgc")
-        if method not in ("jscgc", "diffjscc"):
-            raise ParamsError(f"{FILE}: {name}: method must be jscgc or diffjscc, not {method!r}")
+        if method not in VARIED:
+            raise ParamsError(f"{FILE}: {name}: method must be {' or '.join(VARIED)}, not {method!r}")
         changed = _changed(params, name, content["common"], changes)
         yield Variant(name, method, changed, changed.sample, tuple(grid), changed.codec != params.codec)
         if name == BASE:
@@ -90,49 +94,46 @@ def _changed(params: Params, name: str, *changes: Mapping[str, Any]) -> Params:
 
 def _codec(params: Params) -> tuple[Path, float]:
     """The folder of the codec that `params` describe, and the seconds that its training took; none is trained twice."""
-    place = PLACE / f"codec-{digest(values('mambajscc_psnr', params), sha256(LATENTS))}"
-    done, run = place / "mambajscc_psnr", place / "run"
-    if not done.exists():
+    inputs = {"latents": LATENTS}
+    place = PLACE / f"codec-{stages.checkpoint_key(CODEC, params, inputs)}"
+    seconds = _made(CODEC, params, inputs, place, place, Curve(place / "run").append)
+    return place / CODEC, seconds
+
+
+def _made(
+    result: str, params: Params, inputs: Mapping[str, Path], place: Path, models: Path, log: Callable[..., None]
+) -> float:
+    """Train into models/RESULT what is not there yet; the seconds that it took."""
+    if not (models / result).exists():
+        run = place / "run"
         run.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        net = train_codec(params, LATENTS, run, Curve(run).append)
+        make.make(result, params, inputs, run, log, models / result)
         with atomic(place / "seconds") as temporary:
             temporary.write_text(f"{time.perf_counter() - started:.1f}\n")
-        store.save(done, store.Architecture.of("mambajscc_psnr", params), read_statistics(LATENTS), net)
         shutil.rmtree(run)
-    return done, float((place / "seconds").read_text())
+    return float((place / "seconds").read_text())
 
 
 def train(variant: Variant) -> tuple[Path, float]:
     """The folder of models that holds the variant's, and the seconds that training took, that of a codec of its own included;
     nothing is trained twice."""
-    flow = MODELS / "flow"
-    codec, before = _codec(variant.params) if variant.own_codec else (MODELS / "mambajscc_psnr", 0.0)
-    parts = [variant.params.model_dump(mode="json", exclude={"evaluate", "sample", "profile"}), variant.method]
-    key = digest(*parts, [sha256(path) for path in (LATENTS, flow, codec)])
-    place = PLACE / key
-    done, run = place / "models" / variant.method, place / "run"
-    if not done.exists():
-        run.mkdir(parents=True, exist_ok=True)
-        started = time.perf_counter()
-        curve = Curve(run)
-        recipe = train_jscgc if variant.method == "jscgc" else train_diffjscc
-        tags = {"commit": tracking.commit(Path()), "profile": variant.params.profile, "variant": variant.name}
-        params = variant.params.model_dump(mode="json")
+    codec, before = _codec(variant.params) if variant.own_codec else (MODELS / CODEC, 0.0)
+    inputs = {"latents": LATENTS, "flow": MODELS / "flow", CODEC: codec}
+    place = PLACE / stages.checkpoint_key(variant.method, variant.params, inputs)
+    curve = Curve(place / "run")
+    tags = {"commit": tracking.commit(Path()), "profile": variant.params.profile, "variant": variant.name}
+    params = variant.params.model_dump(mode="json")
+    if not (place / "models" / variant.method).exists():
         with tracking.stage_run(f"ablation {variant.name}", params=params, tags=tags, root=Path()) as logged:
 
             def log(step: int, metrics: Mapping[str, float]) -> None:
                 curve.append(step, metrics)
                 logged.log(step, metrics)
 
-            net = recipe(variant.params, LATENTS, flow, codec, run, log)
+            _made(variant.method, variant.params, inputs, place, place / "models", log)
         if not (place / "models" / "vae").exists():
             shutil.copytree(MODELS / "vae", place / "models" / "vae")
-        with atomic(place / "seconds") as temporary:
-            temporary.write_text(f"{time.perf_counter() - started:.1f}\n")
-        architecture = store.Architecture.of(variant.method, variant.params)  # type: ignore[arg-type]
-        store.save(done, architecture, read_statistics(LATENTS), net)
-        shutil.rmtree(run)
     return place / "models", before + float((place / "seconds").read_text())
 
 
@@ -179,9 +180,9 @@ def main() -> None:
     planned = list(variants(content, params))
     if unknown := set(a.only) - {variant.name for variant in planned}:
         raise ValueError(f"--only: no variant {sorted(unknown)[0]!r} in {FILE}")
-    for need in (LATENTS, MODELS / "vae", MODELS / "flow", MODELS / "mambajscc_psnr"):
+    for need in (LATENTS, MODELS / "vae", MODELS / "flow", MODELS / CODEC):
         if not need.exists():
-            raise ValueError(f"{need} is missing; run: dvc repro pretrain_flow train_baselines@mambajscc_psnr")
+            raise ValueError(f"{need} is missing; run: dvc repro pretrain_flow train_mambajscc_psnr")
     every = split_files(PHOTOS, "validation")
     photos = every[:: max(1, len(every) // content["photos"])][: content["photos"]]
     rows: list[dict[str, Any]] = []

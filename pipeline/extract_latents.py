@@ -1,6 +1,6 @@
 """Stage extract_latents: normalised latents of random crops, cached, with their statistics."""
 
-from jscgc.training.recipes import extract_latents
+from jscgc.training.latents import extract_latents
 from pipeline.stage import LATENTS, MODELS, PHOTOS, stage
 
 with stage("extract_latents") as running:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from jscgc.config import ParamsError, load_params, overlay, read_yaml
+from jscgc.config import ParamsError, overlay, read_yaml
 from jscgc.files import atomic
+from jscgc.params import load_params
 
 PARAMS = Path("params.yaml")
 KEPT = Path(".jscgc/params.nano.yaml")

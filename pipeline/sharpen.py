@@ -17,11 +17,14 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from jscgc.config import digest
 from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.latent.autoencoder import load_vae, save_weights
 from jscgc.latent.nano_vae import NanoVae
+from jscgc.method import network
+from jscgc.sources import closure, entry, meaning
 from jscgc.systems.store import load
-from jscgc.training.recipes import sharpen
+from jscgc.training.vae import sharpen
 from pipeline.stage import MODELS, PHOTOS, stage
 
 
@@ -55,7 +58,22 @@ def main() -> None:
         receivers = running.params.vae.sharpen.receivers if running.params.vae.sharpen else []
         for name in receivers:
             load(models / name)  # says what is missing before anything is hashed
-        with running.training(PHOTOS / "manifest.json", *(models / name for name in ("vae", *receivers))) as train:
+        params, code = (
+            running.params,
+            closure("jscgc.training.vae", *(entry(network(name).build) for name in receivers)),
+        )
+        read = [sha256(path) for path in (PHOTOS / "manifest.json", *(models / name for name in ("vae", *receivers)))]
+        key = digest(
+            params.seed,
+            params.precision,
+            params.vae,
+            params.latents,
+            params.link,
+            params.sample,
+            read,
+            [meaning(p) for p in code],
+        )
+        with running.checkpoints(key) as train:
             renew(models, train(sharpen, PHOTOS, vae, models))
 
 

@@ -8,22 +8,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from jscgc.config import load_params
-from jscgc.files import atomic, read_json, sha256
+from jscgc.files import SHIPPED, atomic, read_json, sha256
 from jscgc.latent.autoencoder import LatentStatistics, load_vae, save_vae
 from jscgc.latent.nano_vae import NanoVae
-from jscgc.methods import SHIPPED
+from jscgc.method import trainable
+from jscgc.params import load_params
 from jscgc.systems import store
 from pipeline.stage import MODELS
 
-SHARED: dict[str, dict[str, str]] = {
-    "flow": {},
-    "mambajscc_psnr": {},
-    "jscgc": {},
-    "diffjscc": {"codec": "mambajscc_psnr"},
-    "diffcom": {"codec": "mambajscc_psnr", "prior": "flow"},
-}
-"""Models that are shipped, and the parts that they share with earlier ones."""
 LIMIT_MB = 40
 
 
@@ -41,12 +33,14 @@ def ship(models: Path, out: Path) -> float:
         params = load_params().vae.model_copy(update={"source": "nano", **_sizes(models / "vae")})
         save_vae(temporary / "vae", params, vae.half())
         checksum = sha256(temporary / "vae")
-        for name, shared in SHARED.items():
+        for name, own in trainable().items():
+            if not own.ships:
+                continue
             found = store.load(models / name)
             if found.latents.vae_sha256 != trained_on:
                 raise ValueError(f"{models / name}: trained on another VAE than {models / 'vae'}; run `dvc repro`")
             latents = LatentStatistics(**{**vars(found.latents), "vae_sha256": checksum})
-            store.save(temporary / name, found.architecture, latents, found.net.half(), shared)
+            store.save(temporary / name, found.architecture, latents, found.net.half(), own.shared, found.trained)
         size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file()) / 1e6
         if size > LIMIT_MB:
             raise ValueError(f"{size:.1f} MB of weights; at most {LIMIT_MB} MB are shipped: make the networks smaller")

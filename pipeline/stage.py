@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jscgc import tracking
+from jscgc import stages, tracking
 from jscgc.cluster.train import train_on_workers
-from jscgc.config import DistributedParams, Params, digest, load_params
-from jscgc.files import read_json, sha256, write_json
-from jscgc.methods import SHIPPED
+from jscgc.config import digest
+from jscgc.files import SHIPPED, read_json, write_json
 from jscgc.metrics import info
+from jscgc.params import Params, load_params
 from jscgc.training.curve import Curve
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 
 Train = Callable[..., Any]
 ROOT = Path()
-PHOTOS = Path("data/photos")
-LATENTS = Path("data/latents")
-MODELS = Path("data/models")
+DATA = Path("data")
+PHOTOS, LATENTS, MODELS = (DATA / name for name in ("photos", "latents", "models"))
 REPORTS = Path("reports")
 PR_SET_PDEATHSIG = 1
 
@@ -51,21 +50,28 @@ class Stage:
     logged: set[str] = field(default_factory=set)
     """Scalars that MLflow has as a curve already."""
 
-    def start(self, kind: str) -> tuple[Path, ...]:
-        """What a recipe reads of the models that come with the package, as an input of `training`."""
-        return () if self.params.init == "scratch" else (SHIPPED / kind,)
+    @contextmanager
+    def training(self, result: str) -> Iterator[tuple[Train, dict[str, Path]]]:
+        """As `checkpoints`, for a result of the table of stages; and the folders of what it needs."""
+        inputs = {need: DATA / stages.place(need) for need in stages.stage(result).needs}
+        read = dict(inputs)
+        if (manifest := PHOTOS / "manifest.json").exists() and "photos" in read:
+            read["photos"] = manifest  # it holds the checksum of every photograph
+        if self.params.init != "scratch" and (SHIPPED / result).exists():
+            read["shipped"] = SHIPPED / result
+        with self.checkpoints(stages.checkpoint_key(result, self.params, read), stages.trains(result)) as train:
+            yield train, inputs
 
     @contextmanager
-    def training(self, *inputs: Path) -> Iterator[Train]:
+    def checkpoints(self, key: str, learns: bool = True) -> Iterator[Train]:
         """Trains by a recipe: `train(recipe, *arguments)` is `recipe(params, *arguments, folder, log)`, on as many workers as
         section `distributed` asks for. At the end the curve is written and the folder of checkpoints removed.
 
-        The folder is named by everything the result depends on: parameters, inputs and code. An interrupted stage finds its
-        own checkpoints again, and no other's.
+        Args:
+            key: names the folder, made of everything the result depends on: an interrupted stage finds its own checkpoints
+                again, and no other's.
+            learns: whether there is a curve.
         """
-        code = sorted((p.as_posix(), sha256(p)) for p in Path("jscgc").rglob("*.py"))
-        alone = self.params.model_copy(update={"distributed": DistributedParams()})
-        key = digest(alone, [sha256(path) for path in inputs], code)
         folder = ROOT / ".jscgc" / "runs" / f"{self.name}-{key}"
         folder.mkdir(parents=True, exist_ok=True)
         curve = Curve(folder)
@@ -91,9 +97,10 @@ class Stage:
         last = {key: value for key, value in (rows[-1] if rows else {}).items() if key != "step"}
         self.metrics |= last
         self.logged |= set(last)
-        path = REPORTS / "curves" / f"{self.name}.csv"
-        curve.write_csv(path)
-        self.run.artifact(path)
+        if learns:
+            path = REPORTS / "curves" / f"{self.name}.csv"
+            curve.write_csv(path)
+            self.run.artifact(path)
         shutil.rmtree(folder)
 
     def trained(self, folder: Path) -> None:

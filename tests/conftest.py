@@ -18,12 +18,12 @@ from nodes import nodes  # noqa: F401  (a fixture)
 from safetensors.torch import save_file
 from torch import nn
 
-from jscgc.config import Params
+from jscgc.params import Params
 from jscgc.files import sha256, write_json
 from jscgc.latent.autoencoder import LatentStatistics, save_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.pixels import PIXELS
-from jscgc.methods import CLASSICAL, SYSTEMS
+from jscgc.method import network
 from jscgc.systems import store
 from jscgc.systems.store import Architecture
 
@@ -35,7 +35,6 @@ settings.load_profile("repeatable")
 
 TRAIN = {"steps": 6, "batch_size": 3, "learning_rate": 0.003, "checkpoint_every": 2, "log_every": 1, "ema_decay": 0.5}
 
-TRAINED = ("flow", *(name for name in SYSTEMS if name not in CLASSICAL and "lpips" not in name))
 
 
 @pytest.fixture(scope="session")
@@ -73,23 +72,29 @@ def params() -> Params:
             "few_step": {"steps": 3, "substeps": 2, "guidance": 1.5, "train": TRAIN},
             "sample": {"steps": 2, "guidance": 1.5},
             "baselines": {
-                "pixels": {"codecs": ["deepjscc", "swinjscc", "mambajscc_psnr_pixels"], "crop": 32, "train": TRAIN},
-                "mamba_pixels": {
+                "deepjscc": {"width": 8, "crop": 32, "train": TRAIN},
+                "swinjscc": {
                     "widths": [8, 8, 8, 16],
-                    "depths": [1, 1, 1, 1],
-                    "downsample": [2, 2, 2, 2],
-                    "state": 4,
-                    "head": 4,
-                },
-                "deepjscc": {"width": 8},
-                "swinjscc": {"widths": [8, 8, 8, 16], "depths": [1, 1, 1, 2], "heads": [1, 1, 2, 2], "window": 2},
-                "perceptual": {
-                    "latents": ["feature"],
-                    "pixels": ["feature"],
-                    "distortion": 1.0,
-                    "crop": 64,
+                    "depths": [1, 1, 1, 2],
+                    "heads": [1, 1, 2, 2],
+                    "window": 2,
+                    "crop": 32,
                     "train": TRAIN,
                 },
+                "mambajscc_psnr_pixels": {
+                    "encoder": {
+                        "widths": [8, 8, 8, 16],
+                        "depths": [1, 1, 1, 1],
+                        "downsample": [2, 2, 2, 2],
+                        "state": 4,
+                        "head": 4,
+                    },
+                    "crop": 32,
+                    "train": TRAIN,
+                },
+                "mambajscc_feature": {"distortion": 1.0, "crop": 64, "train": TRAIN},
+                "mambajscc_feature_pixels": {"distortion": 1.0, "crop": 64, "train": TRAIN},
+                "diffjscc": {},
                 "diffcom": {"steps": 2, "start": 0.5, "likelihood": 1.0, "reconstruction": 1.0},
             },
             "evaluate": {
@@ -130,9 +135,9 @@ def models(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     save_vae(folder / "vae", params.vae, fill(NanoVae(4, params.vae.width, params.vae.depth)))
     statistics = LatentStatistics([0.1, -0.1, 0.0, 0.2], [1.0, 0.5, 2.0, 1.5], 8, sha256(folder / "vae"))
-    for kind in TRAINED:
+    for kind in params.trained:
         architecture = Architecture.of(kind, params)
-        latents = PIXELS if store.on_pixels(kind) else statistics
+        latents = PIXELS if network(kind).pixels else statistics
         store.save(folder / kind, architecture, latents, fill(store.build(architecture, latents)))
     return folder
 

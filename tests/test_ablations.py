@@ -12,7 +12,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from jscgc.config import ParamsError, load_params
+from jscgc.config import ParamsError
+from jscgc.params import load_params
 from jscgc.data import prepare
 from jscgc.evaluation.ablation import compare
 from jscgc.evaluation.headline import HEADLINE

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from jscgc.config import Params, ParamsError, digest, load_params, read_yaml
+from jscgc.config import ParamsError, digest, read_yaml
+from jscgc.params import Params, load_params
 
 COMMITTED = Path(__file__).parents[1] / "params.yaml"
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from jscgc.config import SampleParams
+from jscgc.flow.params import SampleParams
 from jscgc.encoder.kernels import cuda_scan
 from jscgc.encoder.scan import KERNEL_FROM, implementation, scan, scan_kernel, scan_reference
 from jscgc.metrics import available, pair_metric
 from jscgc.metrics import info as metric_info
 from jscgc.systems import store
-from jscgc.systems.base import Link, transmit
+from jscgc.systems.base import Link
+from jscgc.systems.transmit import transmit
 from jscgc.systems.store import load_system
 from jscgc.training import recipes
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from jscgc.config import load_params
+from jscgc.params import load_params
 from jscgc.latent.autoencoder import LatentStatistics
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.plan import PUBLISHED_PARAMETERS, plan

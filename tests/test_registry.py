@@ -396,7 +396,7 @@ def test_the_parent_has_parameters_and_headline(root: Path, profile: str, reques
 
 def test_numbers_are_plain_numbers_for_parallel_coordinates() -> None:
     """Of all profiles: a number of params.yaml is one in MLflow, and no value hides a mapping."""
-    from jscgc.config import load_params
+    from jscgc.params import load_params
 
     project = Path(__file__).parents[1]
     for path in (None, *sorted((project / "pipeline" / "profiles").glob("*.yaml"))):

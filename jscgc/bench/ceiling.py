@@ -15,12 +15,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jscgc.bench.velocity import grain
-from jscgc.config import SampleParams
 from jscgc.evaluation.headline import HEADLINE
+from jscgc.flow.params import SampleParams
 from jscgc.latent.pixels import PixelVae
 from jscgc.metrics import info, pair_metric, set_metric
 from jscgc.metrics.patches import patches
-from jscgc.systems.base import LatentSystem, Link, SeparatedSystem, transmit
+from jscgc.systems.base import Link, SeparatedSystem
+from jscgc.systems.latent import LatentSystem
+from jscgc.systems.transmit import transmit
 
 PATCH = 64
 """Side of the patches, pixels, as in evaluation."""

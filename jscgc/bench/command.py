@@ -249,7 +249,8 @@ def _encoder(a: argparse.Namespace) -> Any:
 def _transmit(a: argparse.Namespace) -> Any:
     from jscgc.bench.transmission import bench_transmission
     from jscgc.channel.accounting import parse_rate
-    from jscgc.systems.base import LatentSystem, Link
+    from jscgc.systems.base import Link
+    from jscgc.systems.latent import LatentSystem
     from jscgc.systems.store import load_system, trained_systems
     from jscgc.training.loop import resolve_device
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from jscgc.bench.measure import Work, compare
-from jscgc.config import EncoderParams
 from jscgc.encoder.cnn import CnnEncoder
 from jscgc.encoder.encoder import MambaEncoder, latent_to_grid
+from jscgc.encoder.params import EncoderParams
 
 
 def bench_encoder(

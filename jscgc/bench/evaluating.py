@@ -14,11 +14,12 @@ from typing import Any
 import torch
 
 from jscgc import cluster
-from jscgc.evaluation.grid import Job, Setup
 from jscgc.evaluation.identity import Identities, JobKey
+from jscgc.evaluation.jobs import Job
 from jscgc.evaluation.nodes import Batches, MakeWorker
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.store import ResultStore
+from jscgc.evaluation.worker import Setup
 
 LOOP = "loop, no Ray"
 POLL_S = 0.02
@@ -73,7 +74,7 @@ def bench_evaluation(
         rounds: of everything, taking turns.
     """
     jobs = Batches(setup.photos).ordered(jobs)
-    make = _Make(MakeWorker.of(setup, 1), tuple({job.method: job for job in jobs}.values()))
+    make = _Make(MakeWorker.of(setup, 1, jobs), tuple({job.method: job for job in jobs}.values()))
     identities = Identities(protocol, setup.models, setup.device)
     keys = {job: identities.of(job) for job in jobs}
     counts = sorted({1, *workers})

@@ -20,13 +20,14 @@ from jscgc.channel.receiver import equalise
 from jscgc.classical.finite_length import required_snr_db
 from jscgc.classical.ldpc import transport_block
 from jscgc.classical.mcs import Mcs, segments
-from jscgc.config import SampleParams
 from jscgc.data.images import open_photo, to_tensor
 from jscgc.files import atomic
+from jscgc.flow.params import SampleParams
 from jscgc.metrics import pair_metric
 from jscgc.seeding import stream
-from jscgc.systems.base import Link, transmit
-from jscgc.systems.separation import Separation
+from jscgc.systems.base import Link
+from jscgc.systems.store import load_system
+from jscgc.systems.transmit import transmit
 
 RATE = 48
 """CBR 1/16."""
@@ -85,8 +86,7 @@ def _psnrs(path: Path) -> Measured:
     sample = SampleParams(steps=1, guidance=1.0)  # nothing is sampled here
     found = {}
     for anchor in ANCHORS:
-        codec, code = anchor.method.split("_")
-        system = Separation(codec, "capacity" if code == "capacity" else "ldpc")
+        system = load_system(anchor.method)
         for snr_db in anchor.published:
             received = transmit(system, photo, Link("awgn", snr_db, RATE), sample=sample, seed=0, key=path.name).photo
             found[anchor.method, snr_db] = float(pair_metric("psnr")(photo[None], received[None])[0])

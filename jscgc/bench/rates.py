@@ -20,15 +20,18 @@ import torch
 from torch import Tensor
 
 from jscgc.channel.channels import get_channel
+from jscgc.channel.params import LinkParams
 from jscgc.channel.receiver import equalise
-from jscgc.config import LinkParams, Params, TrainParams, digest
+from jscgc.config import TrainParams, digest
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
 from jscgc.encoder.encoder import latent_to_grid
 from jscgc.files import sha256
+from jscgc.params import Params
 from jscgc.seeding import derive, stream
 from jscgc.systems.mambajscc import Codec
 from jscgc.training.loop import resolve_device, train
-from jscgc.training.recipes import KLT_CROPS, LatentCrops, read_statistics
+from jscgc.methods.mambajscc_psnr import KLT_CROPS
+from jscgc.training.latents import LatentCrops, read_statistics
 
 HELD_OUT = 400
 """Crops at the end of the cache."""

@@ -13,19 +13,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from jscgc.bench.measure import Work, compare
-from jscgc.config import Params
 from jscgc.generator.lora import set_trained
 from jscgc.latent.autoencoder import LatentStatistics
+from jscgc.method import network, trainable
+from jscgc.params import Params
 from jscgc.seeding import stream
 from jscgc.systems.jscgc import JscgcNet
-from jscgc.systems.store import Architecture, Kind, build
+from jscgc.systems.mambajscc import Codec
+from jscgc.systems.receiver import Prior
+from jscgc.systems.store import Architecture, build
 
 SIDE = 2048
 """Of the square matrices whose product is the limit."""
 LIMIT = "matrix product"
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
-TRAINED: tuple[Kind, ...] = ("flow", "mambajscc_psnr", "jscgc", "diffjscc")
 Losses = Callable[[], Mapping[str, Tensor]]
+
+
+def trained() -> list[str]:
+    """What is measured: the networks that a training may start from as they ship, the prior first."""
+    return [name for name, own in trainable().items() if own.starts_from_shipped]
 
 
 def bench_training(params: Params, rounds: int, device: str) -> Iterator[dict[str, Any]]:
@@ -43,7 +50,7 @@ def bench_training(params: Params, rounds: int, device: str) -> Iterator[dict[st
     left, right = torch.randn(2, SIDE, SIDE, device=device)
     works: dict[str, Work] = {LIMIT: lambda: left @ right}
     gflop, batches = {LIMIT: 2 * SIDE**3 / 1e9}, {LIMIT: 1}
-    for kind in TRAINED:
+    for kind in trained():
         loss, net, batches[kind] = _trained(kind, params, device)
         learning = [p for p in net.parameters() if p.requires_grad]
         works[kind] = _step(loss, learning, torch.optim.AdamW(learning, lr=1e-5))
@@ -95,20 +102,21 @@ def _now(on_gpu: bool) -> float:
     return time.perf_counter()
 
 
-def _trained(kind: Kind, params: Params, device: str) -> tuple[Losses, nn.Module, int]:
+def _trained(kind: str, params: Params, device: str) -> tuple[Losses, nn.Module, int]:
     """The loss of a batch, the network with what learns marked, and the batch's size."""
     channels, side = params.vae.channels, params.latents.crop // 8
     net: Any = build(Architecture.of(kind, params), LatentStatistics([0.0] * channels, [1.0] * channels, 8, ""))
     net = net.to(device, memory_format=torch.channels_last)
-    training = {"flow": params.generator.train, "mambajscc_psnr": params.codec}.get(kind, params.jscgc.train)
+    training = network(kind).training(params)
+    assert training is not None
     x = torch.randn(training.batch_size, channels, side, side, device=device).to(memory_format=torch.channels_last)
 
     def draws() -> torch.Generator:
         return stream(params.seed, "bench", kind)
 
-    if kind == "flow":
+    if isinstance(net, Prior):
         return lambda: net.loss(x, params.objective, draws()), net, len(x)
-    if kind == "mambajscc_psnr":
+    if isinstance(net, Codec):
         return lambda: net.loss(x, params.link, draws()), net, len(x)
     set_trained(net.receiver.prior, params.jscgc.generator_learns)
     if isinstance(net, JscgcNet):

@@ -11,8 +11,9 @@ import torch
 from jscgc.bench.measure import seconds
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise
-from jscgc.config import SampleParams
-from jscgc.systems.base import LatentSystem, Link, Sampling
+from jscgc.flow.params import SampleParams
+from jscgc.systems.base import Link, Sampling
+from jscgc.systems.latent import LatentSystem
 
 Result = TypeVar("Result")
 PARTS = ("vae_encode", "encode", "channel", "sample", "vae_decode")

@@ -17,9 +17,10 @@ from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise
 from jscgc.flow.path import interpolate
 from jscgc.seeding import stream
-from jscgc.systems.base import LatentSystem, Link, SeparatedSystem
+from jscgc.systems.base import Link, SeparatedSystem
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
+from jscgc.systems.latent import LatentSystem
 
 NEIGHBOURHOOD = 5
 """Side of the square of positions whose variance says how smooth a place is."""

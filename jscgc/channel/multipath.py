@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from jscgc.channel.channels import ChannelOutput
+from jscgc.channel.base import ChannelOutput
+from jscgc.channel.declaration import ChannelSpec
 from jscgc.channel.estimation import Lmmse, least_squares
 from jscgc.channel.noise import believed_noise_var, check_snr, complex_normal, moment_noise_var, noise_variance
 from jscgc.channel.ofdm import CYCLIC_PREFIX, PILOTS, SLOT, Grid
-from jscgc.channel.spec import CARRIER_GHZ, ChannelSpec
 
 DRAWS = 1000
 """Channels drawn for the statistics of a CDL profile."""
@@ -58,7 +58,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 class Multipath:
-    """One profile on its grid; see `ChannelSpec` for the options.
+    """One profile, A to E, of a tapped or a clustered delay line on its grid.
 
     What the receiver knows of h: all (`perfect`), `least_squares`, or `Lmmse` with the profile's statistics; the last two
     see one slot at a time. `snr=blind` takes sigma^2 from the pilots, S subcarriers in each slot: the mean
@@ -67,11 +67,10 @@ class Multipath:
     (-29 dB at 3 m/s; lmmse knows how much to expect and subtracts it); with csi=none `moment_noise_var` of h = 1.
     """
 
-    def __init__(self, spec: ChannelSpec) -> None:
-        if why := missing():
-            raise ValueError(f"channel {spec.name} needs sionna, which is not installed: {why}")
-        self._spec, self._grid = spec, Grid(spec.subcarriers)
-        self._spacing = 1e3 * spec.spacing_khz
+    def __init__(self, spec: ChannelSpec, clustered: bool, profile: str, carrier_ghz: float) -> None:
+        self._spec, self._grid = spec, Grid(spec.options["subcarriers"])
+        self._clustered, self._profile, self._carrier_ghz = clustered, profile, carrier_ghz
+        self._spacing = 1e3 * spec.options["spacing_khz"]
         self._symbol_duration = (1 + float(CYCLIC_PREFIX)) / self._spacing
 
     def overhead(self, data: int) -> int:
@@ -117,7 +116,7 @@ class Multipath:
         seed = int(torch.randint(2**63 - 1, (), generator=rng))
         paths, delays = self._paths(batch, slots * SLOT, seed)
         h = torch.einsum("bpt,pf->btf", paths, self._phasors(delays).to(paths.dtype))
-        if self._spec.name.startswith("cdl"):
+        if self._clustered:
             # sionna's line of sight of CDL-D and E has phase 0 in every draw, a CSI that no receiver has: as for Rician,
             # the phase is uniform per image.
             phase = 2 * math.pi * torch.rand(batch, generator=rng)
@@ -141,15 +140,15 @@ class Multipath:
         """sionna's channel model; `_seeded` must be active."""
         from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray
 
-        carrier = {"carrier_frequency": 1e9 * CARRIER_GHZ, "device": "cpu"}
+        carrier = {"carrier_frequency": 1e9 * self._carrier_ghz, "device": "cpu"}
         common = {
             **carrier,
-            "model": self._spec.name[-1].upper(),
-            "delay_spread": 1e-9 * self._spec.delay_spread_ns,
-            "min_speed": self._spec.speed_mps,
-            "max_speed": self._spec.speed_mps,
+            "model": self._profile,
+            "delay_spread": 1e-9 * self._spec.options["delay_spread_ns"],
+            "min_speed": self._spec.options["speed_mps"],
+            "max_speed": self._spec.options["speed_mps"],
         }
-        if self._spec.name.startswith("tdl"):
+        if not self._clustered:
             return TDL(**common)
         shape = {"num_rows_per_panel": 1, "num_cols_per_panel": 1}
         antenna = PanelArray(**shape, **carrier, polarization="single", polarization_type="V", antenna_pattern="omni")
@@ -158,7 +157,7 @@ class Multipath:
     @cached_property
     def statistics(self) -> Statistics:
         """Closed form for TDL (Clarke's spectrum on every path); for CDL means over DRAWS draws of a fixed seed."""
-        if self._spec.name.startswith("cdl"):
+        if self._clustered:
             paths, delays = self._paths(DRAWS, SLOT, seed=0)
             paths = paths.to(torch.complex128)
             return Statistics(torch.einsum("bpt,bpu->ptu", paths, paths.conj()) / DRAWS, self._phasors(delays))
@@ -166,7 +165,7 @@ class Multipath:
             model = self._model
         lags = torch.arange(SLOT, dtype=torch.float64)
         lags = lags[:, None] - lags
-        doppler_hz = self._spec.speed_mps / 299792458 * 1e9 * CARRIER_GHZ
+        doppler_hz = self._spec.options["speed_mps"] / 299792458 * 1e9 * self._carrier_ghz
         turned = 2 * math.pi * doppler_hz * self._symbol_duration * lags
         powers = model.mean_powers.double()
         sight = torch.zeros_like(powers)

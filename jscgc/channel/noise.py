@@ -43,6 +43,12 @@ def per_image(values: Tensor, ndim: int) -> Tensor:
     return values.reshape(-1, *[1] * (ndim - 1))
 
 
+def add_noise(faded: Tensor, noise_var: Tensor, rng: torch.Generator) -> Tensor:
+    """h x + n, complex [B,...], from h x and sigma^2, float [B]."""
+    deviation = per_image(noise_var.sqrt(), faded.ndim)
+    return faded + deviation * complex_normal(faded.shape, rng, faded)
+
+
 def believed_noise_var(noise_var: Tensor, offset_db: float | None, estimate: Callable[[], Tensor]) -> Tensor:
     """The receiver's sigma^2, float [B].
 

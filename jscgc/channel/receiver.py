@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jscgc.channel.channels import ChannelOutput
+from jscgc.channel.base import ChannelOutput
 from jscgc.channel.noise import per_image
 
 

@@ -1,110 +1,23 @@
 """Channels by text: `NAME` or `NAME:key=value,key=value`, such as `awgn` or `tdl_c:delay_spread_ns=300,csi=lmmse`.
 
 The one grammar of params.yaml, the command line and results.csv. `str(parse_channel(text))` is the canonical text: keys
-in the order of KEYS, defaults omitted, so equal channels have equal names. No torch here: `--help` and the report read it.
+in the order that the channel declares, defaults omitted, so equal channels have equal names. Which channels and options there
+are is declared in `channel.kinds`. No torch here: `--help` and the report read it.
 """
 
 from __future__ import annotations
 
-import difflib
-import math
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
 from typing import Any
 
-CARRIER_GHZ = 3.5
-"""Carrier of the multipath channels; with the speed it gives the Doppler shift."""
+from jscgc.channel.declaration import ChannelKind, ChannelSpec, nearest, plain
+from jscgc.registry import Registry
 
-_FLAT = ("awgn", "rayleigh_block", "rayleigh_fast", "rician_block", "rician_fast")
-NAMES = _FLAT + tuple(f"{kind}_{profile}" for kind in ("tdl", "cdl") for profile in "abcde")
-"""Every channel, in the order in which they are listed."""
+KINDS = Registry("channel", ChannelKind, "jscgc.channel.kinds", "jscgc.channels")
 
 
-@dataclass(frozen=True)
-class Number:
-    """An option that is a number in low..high; without a unit it is a count."""
-
-    low: float
-    high: float
-    unit: str
-    meaning: str
-    whole: bool = False
-
-
-NUMBERS = {
-    "k_db": Number(-30, 40, "dB", "Rician K-factor: power of the line of sight over that of the scattered rest"),
-    "delay_spread_ns": Number(0, 5000, "ns", "RMS delay spread"),
-    "speed_mps": Number(0, 500, "m/s", f"speed of the receiver, carrier {CARRIER_GHZ:g} GHz"),
-    "subcarriers": Number(4, 1024, "", "OFDM subcarriers", whole=True),
-    "spacing_khz": Number(1, 960, "kHz", "subcarrier spacing"),
-    "pilots": Number(1, 1024, "", "pilot symbols per image, charged to k (csi=ls or lmmse)", whole=True),
-}
-CSI = {
-    "perfect": "the receiver knows h",
-    "ls": "least-squares estimate from the pilots",
-    "lmmse": "linear MMSE estimate from the pilots and the channel's statistics",
-    "none": "the receiver takes h = 1",
-}
-SNR = (
-    "told (the receiver knows the SNR), blind (it estimates it), or +3, -3, ... (it believes that many dB more or less)"
-)
-KEYS = (*NUMBERS, "csi", "snr")
-"""Every option, in canonical order."""
-
-
-@dataclass(frozen=True)
-class ChannelSpec:
-    """A channel and what its receiver knows; made by `parse_channel`, which checks it. Options as NUMBERS, CSI, SNR say."""
-
-    name: str
-    k_db: float = 6.0
-    delay_spread_ns: float = 100.0
-    speed_mps: float = 3.0
-    subcarriers: int = 64
-    spacing_khz: float = 30.0
-    pilots: int = 8
-    csi: str = "perfect"
-    snr: str = "told"
-
-    @property
-    def multipath(self) -> bool:
-        """Whether it is one of 3GPP's multipath profiles, on an OFDM grid."""
-        return self.name not in _FLAT
-
-    @property
-    def estimated(self) -> bool:
-        """Whether the receiver's h comes from pilots."""
-        return self.csi in ("ls", "lmmse")
-
-    @property
-    def snr_offset_db(self) -> float | None:
-        """By how much the receiver overrates the SNR, in dB; None: it estimates the SNR itself."""
-        return None if self.snr == "blind" else 0.0 if self.snr == "told" else float(self.snr)
-
-    def __str__(self) -> str:
-        given = [f"{key}={_plain(getattr(self, key))}" for key in _set_keys(self)]
-        return f"{self.name}:{','.join(given)}" if given else self.name
-
-
-DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(ChannelSpec) if field.name != "name"}
-
-
-def keys(name: str) -> tuple[str, ...]:
-    """The options that the channel of that name has, in canonical order."""
-    own = {"csi", "snr"}
-    if name not in _FLAT:
-        own |= {"delay_spread_ns", "speed_mps", "subcarriers", "spacing_khz"}
-    if name.startswith("rician"):
-        own |= {"k_db"}
-    if name.endswith("block"):
-        own |= {"pilots"}
-    return tuple(key for key in KEYS if key in own)
-
-
-def csi_choices(name: str) -> tuple[str, ...]:
-    """What its receiver can know of h. There is nothing to know over AWGN, and one h per symbol can't be estimated."""
-    return ("perfect",) if name == "awgn" else ("perfect", "none") if name.endswith("_fast") else tuple(CSI)
+def names() -> tuple[str, ...]:
+    """Every channel, in the order in which they are listed."""
+    return KINDS.names
 
 
 def parse_channel(text: str) -> ChannelSpec:
@@ -115,25 +28,30 @@ def parse_channel(text: str) -> ChannelSpec:
             range, a combination that is impossible.
     """
     name, colon, rest = text.partition(":")
-    if name not in NAMES:
-        raise ValueError(f"unknown channel {name!r}: {_nearest(name, NAMES)}available: {', '.join(NAMES)}")
-    options: dict[str, Any] = {}
-    for item in rest.split(",") if colon else ():
-        key, equals, value = item.partition("=")
-        if key not in keys(name):
+    kind = KINDS[name]
+    options = {option.key: option for option in kind.options}
+    first = next((key for key, option in options.items() if option.default is None), None)
+    given: dict[str, Any] = {}
+    for place, item in enumerate(rest.split(",") if colon else ()):
+        unnamed = first and not place and "=" not in item
+        key, equals, value = (first, "=", item) if first and unnamed else item.partition("=")
+        if key not in options:
             raise ValueError(
-                f"unknown option {key!r} of channel {name}: {_nearest(key, keys(name))}available: {', '.join(keys(name))}"
+                f"unknown option {key!r} of channel {name}: {nearest(key, options)}available: {', '.join(options)}"
             )
         if not equals or not value:
-            raise ValueError(f"option {key} of channel {name} needs a value, as in {key}={_plain(DEFAULTS[key])}")
-        if key in options:
+            example = options[key].usage if key == first else plain(options[key].default)
+            raise ValueError(f"option {key} of channel {name} needs a value, as in {key}={example}")
+        if key in given:
             raise ValueError(f"option {key} of channel {name} is given twice")
-        options[key] = _value(name, key, value)
-    spec = ChannelSpec(name, **options)
-    if "pilots" in options and not spec.estimated:
-        raise ValueError(f"channel {name}: pilots has no effect with csi={spec.csi}; use csi=ls or csi=lmmse")
-    if spec.snr == "blind" and spec.estimated and not spec.multipath and spec.pilots < 2:
-        raise ValueError(f"channel {name}: snr=blind needs pilots=2 or more to tell the noise from h, got 1")
+        try:
+            given[key] = options[key].read(value)
+        except ValueError as error:
+            raise ValueError(f"{key} of channel {name} {error}") from None
+    if first and first not in given:
+        raise ValueError(f"channel {name} needs its {first}, as in {name}:{options[first].usage}")
+    spec = ChannelSpec(kind, {key: given.get(key, option.default) for key, option in options.items()})
+    kind.check(spec, given)
     return spec
 
 
@@ -144,85 +62,47 @@ def canonical(text: str) -> str:
 
 def file_name(text: str) -> str:
     """A channel's text with only letters, digits and `._-` in it; different channels keep different names."""
-    for mark, plain in ((":", "--"), (",", "--"), ("=", "-"), ("+", "plus")):
-        text = text.replace(mark, plain)
+    for mark, plainly in ((":", "--"), (",", "--"), ("=", "-"), ("+", "plus")):
+        text = text.replace(mark, plainly)
     return text
+
+
+def identity(text: str) -> str:
+    """Short name and checksum of the file that a channel reads, for the keys of results; empty if it reads none."""
+    spec = parse_channel(text)
+    return spec.kind.identity(spec)
+
+
+def label(text: str) -> str:
+    """The channel for people, `TDL-C, 300 ns, LMMSE CSI`: what defines it, then what is not default; a stranger as it is."""
+    try:
+        spec = parse_channel(text)
+    except ValueError:
+        return text
+    parts = [spec.kind.label, *(option.label(spec.options[option.key]) for option in spec.kind.options)]
+    return ", ".join(filter(None, parts))
+
+
+def rank(text: str) -> tuple[int, str]:
+    """Sorts texts of channels: in the order of `names`, a channel's variants together, strangers last."""
+    name = text.partition(":")[0]
+    return (names().index(name) if name in KINDS else len(names()), text)
+
+
+def __getattr__(name: str) -> tuple[str, ...]:
+    if name == "NAMES":  # goes when commands.info and demo.settings call `names`
+        return names()
+    raise AttributeError(name)
 
 
 def describe(name: str) -> str:
     """A channel's options with their defaults and ranges, for people."""
-    parts = []
-    for key in keys(name):
-        if key == "csi":
-            parts.append("csi=" + "|".join(csi_choices(name)))
-        elif key == "snr":
-            parts.append("snr=told|blind|+3|-3")
-        else:
-            low, high = NUMBERS[key].low, NUMBERS[key].high
-            parts.append(f"{key}={_plain(DEFAULTS[key])} ({low:g}..{high:g})")
-    return ", ".join(parts)
+    return ", ".join(f"{option.key}={option.usage}" for option in KINDS[name].options)
 
 
 def meanings() -> dict[str, str]:
-    """What each option means, with its unit."""
-    numbers = {key: f"{number.meaning}{f' ({number.unit})' * bool(number.unit)}" for key, number in NUMBERS.items()}
-    return {**numbers, "csi": "; ".join(f"{value}: {meaning}" for value, meaning in CSI.items()), "snr": SNR}
-
-
-def _set_keys(spec: ChannelSpec) -> list[str]:
-    return [key for key in keys(spec.name) if getattr(spec, key) != DEFAULTS[key]]
-
-
-def _value(name: str, key: str, text: str) -> float | int | str:
-    if key == "csi":
-        choices = csi_choices(name)
-        if text not in choices:
-            why = "; h changes from symbol to symbol and can't be estimated" if name.endswith("_fast") else ""
-            raise ValueError(
-                f"csi of channel {name} can't be {text!r}{why}: {_nearest(text, choices)}allowed: {', '.join(choices)}"
-            )
-        return text
-    if key == "snr":
-        return _snr(name, text)
-    number = NUMBERS[key]
-    value = _number(text, whole=number.whole)
-    if value is None or not number.low <= value <= number.high:
-        kind = "whole" if number.whole else "finite"
-        unit = f" {number.unit}" if number.unit else ""
-        raise ValueError(
-            f"{key} of channel {name} must be a {kind} number in {number.low:g}..{number.high:g}{unit}, got {text!r}"
-        )
-    return value
-
-
-def _snr(name: str, text: str) -> str:
-    offset = _number(text, whole=False)
-    if text in ("told", "blind"):
-        return text
-    if offset is None or text[0] not in "+-" or not -30 <= offset <= 30:
-        raise ValueError(
-            f"snr of channel {name} must be told, blind, or a signed number of dB in -30..+30 such as +3, got {text!r}"
-        )
-    return f"{'+' * (offset > 0)}{_plain(offset)}" if offset else "told"
-
-
-def _number(text: str, *, whole: bool) -> float | int | None:
-    """A plain decimal number; None for anything else (nan and inf included)."""
-    if not re.fullmatch(r"[+-]?(\d{1,18}\.?\d{0,18}|\.\d{1,18})(e[+-]?\d{1,2})?", text, re.ASCII):
-        return None
-    value = float(text)
-    if whole:
-        return int(value) if value.is_integer() else None
-    return value if math.isfinite(value) else None
-
-
-def _plain(value: Any) -> str:
-    """Short where that says it all, else with every digit."""
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return str(value)
-
-
-def _nearest(word: str, allowed: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.4)
-    return f"did you mean {near[0]}? " if near else ""
+    """What each option means, with its unit: those of the air first, then the receiver's."""
+    found: dict[str, dict[str, None]] = {}
+    for option in sorted((option for kind in KINDS for option in kind.options), key=lambda option: option.receiver):
+        found[option.key] = {**found.pop(option.key, {}), option.meaning: None}
+    return {key: "; or ".join(texts) for key, texts in found.items()}

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from jscgc.data.images import Pixels
+from jscgc.errors import CannotOperate
 
 _GRAY = 128
 _DICTIONARY_BYTES = 4096
@@ -31,10 +32,6 @@ _YCGCO = 8
 """Matrix coefficients by ITU-T H.273."""
 _KEPT_FILES = 4096
 """Packed files that are remembered: one photo is sent at many SNRs and rates, and their searches meet."""
-
-
-class CannotOperate(ValueError):
-    """Even the smallest file is larger than what the link carries."""
 
 
 @dataclass(frozen=True)

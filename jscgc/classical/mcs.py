@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,8 +10,10 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from jscgc.channel.capacity import DRAWS, LEVELS, OUTAGE, known, power_gains
+from jscgc.channel.base import DRAWS, LEVELS, OUTAGE
+from jscgc.channel.capacity import known, snrs
 from jscgc.channel.channels import get_channel
+from jscgc.channel.declaration import ChannelSpec
 from jscgc.channel.spec import parse_channel
 from jscgc.classical.finite_length import Floats, bicm, normal_approximation
 
@@ -103,7 +105,6 @@ def segments(scheme: Mcs, symbols: int) -> Segments:
     return Segments(payload_bits, blocks, block_bits, coded_bits, scheme.order * symbols / coded_bits)
 
 
-@lru_cache(maxsize=1024)
 def choose(channel: str, snr_db: float, symbols: int) -> Mcs | None:
     """The scheme of the largest spectral efficiency that is expected to arrive with `symbols` data symbols per image.
 
@@ -118,12 +119,17 @@ def choose(channel: str, snr_db: float, symbols: int) -> Mcs | None:
     Raises:
         ValueError: an unknown channel, or sionna is not installed.
     """
-    snrs = _snrs(channel, snr_db) * 10 ** (-GAP_DB / 10)
+    return _choose(parse_channel(channel), snr_db, symbols)
+
+
+@lru_cache(maxsize=1024)
+def _choose(spec: ChannelSpec, snr_db: float, symbols: int) -> Mcs | None:
+    lowered = _snrs(spec, snr_db) * 10 ** (-GAP_DB / 10)
 
     @cache
     def moments(order: int, copies: float) -> tuple[Floats, Floats]:
         # Ratios of a bit's copies add up, and so do their SNRs.
-        information, dispersion = bicm(order, copies * snrs)
+        information, dispersion = bicm(order, copies * lowered)
         return information.mean(1), dispersion.mean(1) + information.var(1)
 
     for scheme in reversed(SCHEMES):
@@ -138,12 +144,11 @@ def choose(channel: str, snr_db: float, symbols: int) -> Mcs | None:
     return None
 
 
-def _snrs(channel: str, snr_db: float) -> Floats:
-    """SNRs after equalisation, linear, [D, S] as `power_gains`; an error in h is noise to the receiver."""
-    spec = parse_channel(channel)
+def _snrs(spec: ChannelSpec, snr_db: float) -> Floats:
+    """SNRs after equalisation, linear, [D, S] as `capacity.snrs`; an error in h is noise to the receiver."""
     if not spec.estimated:
-        return 10 ** (snr_db / 10) * power_gains(channel).numpy()
-    told = get_channel(str(replace(spec, snr="told")))
+        return snrs(str(spec), snr_db).numpy()
+    told = get_channel(str(spec.but(snr="told")))
     sent, snrs_db = torch.ones(DRAWS, 1, 1, LEVELS, dtype=torch.complex64), torch.full((DRAWS,), snr_db)
     true, estimated = (link(sent, snrs_db, torch.Generator().manual_seed(0)) for link in (known(spec), told))
     # The same draw. Least squares overrates |h|^2 by its own error, where h is weak.

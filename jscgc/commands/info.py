@@ -9,7 +9,7 @@ from typing import Any
 from jscgc import __version__, options
 from jscgc.channel import spec
 from jscgc.commands import command, emit
-from jscgc.methods import CLASSICAL, SYSTEMS
+from jscgc.method import METHODS, Method
 
 DESCRIPTION = (
     "What is trained, which channels and metrics can run and why the others can't, which devices and kernels are used."
@@ -21,11 +21,11 @@ def add_parser(commands: Any) -> None:
     options.add_models(command(commands, "info", "what is trained and what can run here", DESCRIPTION))
 
 
-def _lacks(method: str, models: Path, sionna: str | None) -> str | None:
+def _lacks(method: Method, models: Path) -> str | None:
     """What a method needs and has not; None if it can run."""
-    if method in CLASSICAL:
-        return sionna if method.endswith("_ldpc") else None
-    return None if (models / method / "model.json").exists() else "not trained here"
+    if method.network and not (models / method.name / "model.json").exists():
+        return "not trained here"
+    return method.lacks()
 
 
 def run(a: argparse.Namespace) -> None:
@@ -54,7 +54,7 @@ def run(a: argparse.Namespace) -> None:
         "device": str(device),
         "scan": {"implementation": scan, "why": why},
         "models": models,
-        "methods": [{"name": name, "missing": _lacks(name, a.models, missing())} for name in SYSTEMS],
+        "methods": [{"name": method.name, "missing": _lacks(method, a.models)} for method in METHODS],
         "channels": [
             {
                 "name": name,

@@ -33,7 +33,7 @@ def run(a: argparse.Namespace) -> None:
     Raises:
         ParamsError: it is not there, or not valid.
     """
-    from jscgc.config import load_params
+    from jscgc.params import load_params
     from jscgc.plan import plan
 
     found = plan(load_params(a.params, a.profile), a.side, a.side)

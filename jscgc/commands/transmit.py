@@ -60,10 +60,10 @@ def run(a: argparse.Namespace) -> None:
         ValueError: no such photo, model, channel or CBR; nothing that was asked for can operate.
         OSError: pictures can't be written.
     """
-    from jscgc.classical.codecs import CannotOperate
     from jscgc.data import open_photo, reduce, to_tensor
-    from jscgc.evaluation.grid import pair_names
+    from jscgc.errors import CannotOperate
     from jscgc.metrics import pair_metric
+    from jscgc.metrics.registry import pair_names
     from jscgc.systems.store import asked_systems, load_system
     from jscgc.training.loop import resolve_device
     from jscgc.transmission import Request, conditions, send

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from jscgc.config import DataParams, ParamsError
+from jscgc.config import ParamsError
 from jscgc.data.images import Pixels, open_photo, reduce, save_png
+from jscgc.data.params import DataParams
 from jscgc.data.photo import SPLITS, Photo, Split
 from jscgc.data.progress import progress
 from jscgc.data.splits import collect

@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from jscgc.config import DataParams, ParamsError
+from jscgc.config import ParamsError
 from jscgc.data.builtin import builtin_photos
 from jscgc.data.downloads import DOWNLOADS
 from jscgc.data.images import PhotoError, find_photos, open_photo
+from jscgc.data.params import DataParams
 from jscgc.data.photo import SPLITS, Photo, Split
 from jscgc.data.progress import progress
 from jscgc.files import sha256

@@ -54,7 +54,7 @@ class Choice:
     @property
     def request(self) -> Request:
         """The same for `jscgc.transmission`."""
-        from jscgc.config import SampleParams
+        from jscgc.flow.params import SampleParams
         from jscgc.transmission import Request
 
         sample = SampleParams(steps=self.steps, guidance=self.guidance)

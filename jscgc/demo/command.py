@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from typing import Any
 
 from jscgc import options
-from jscgc.methods import SYSTEMS
 
 DESCRIPTION = """\
 A page on 127.0.0.1: choose or drop a photo, move SNR, CBR, channel, steps and seed, press Send; the methods' received images
@@ -45,13 +44,15 @@ def run(arguments: argparse.Namespace) -> None:
     """
     if find_spec("streamlit") is None:
         raise ValueError("the demo needs Streamlit, which is not installed: pip install '.[demo]'")
-    if not any((arguments.models / name / "model.json").exists() for name in SYSTEMS):
+    from jscgc.method import METHODS
+
+    if not any((arguments.models / name / "model.json").exists() for name in METHODS.names):
         raise ValueError(
             f"{arguments.models}: no trained models here; train with `make reproduce`, or name the place with --models"
         )
     if arguments.device == "cuda":
         # Only here: torch takes seconds to import, and the page does it while people look at it.
-        from jscgc.training.loop import resolve_device
+        from jscgc.device import resolve_device
 
         resolve_device(arguments.device)
     from jscgc.demo import server, workplace

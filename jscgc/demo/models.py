@@ -11,12 +11,12 @@ from jscgc.data import open_photo, read_photo, reduce
 from jscgc.data.builtin import builtin_photos
 from jscgc.data.images import Pixels
 from jscgc.demo.workplace import Workplace
-from jscgc.evaluation.grid import pair_names
-from jscgc.methods import CLASSICAL
+from jscgc.device import resolve_device
+from jscgc.method import METHODS
 from jscgc.metrics import PairMetric, pair_metric
-from jscgc.systems.base import LatentSystem, SeparatedSystem
+from jscgc.metrics.registry import pair_names
+from jscgc.systems.base import SeparatedSystem, System
 from jscgc.systems.store import load_system, trained_systems
-from jscgc.training.loop import resolve_device
 
 _DECODING = threading.Lock()
 """Pillow's limit of pixels is one for the whole process."""
@@ -26,10 +26,10 @@ _FIRST = ("chelsea", "coffee", "rocket", "flower")
 
 def methods(at: Workplace) -> list[str]:
     """Names of the methods that can run: trained ones, then the classical ones."""
-    return list(dict.fromkeys([*trained_systems(at.models), *CLASSICAL]))
+    return list(dict.fromkeys([*trained_systems(at.models), *(method.name for method in METHODS if method.system)]))
 
 
-def system(name: str, at: Workplace) -> LatentSystem | SeparatedSystem:
+def system(name: str, at: Workplace) -> System | SeparatedSystem:
     """A system, loaded once, and anew when it was trained anew.
 
     Raises:
@@ -40,7 +40,7 @@ def system(name: str, at: Workplace) -> LatentSystem | SeparatedSystem:
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
-def _load(name: str, at: Workplace, written: tuple[int, ...]) -> LatentSystem | SeparatedSystem:
+def _load(name: str, at: Workplace, written: tuple[int, ...]) -> System | SeparatedSystem:
     return load_system(name, at.models, resolve_device(at.device))
 
 

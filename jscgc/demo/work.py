@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from jscgc.classical.codecs import CannotOperate
 from jscgc.data import to_tensor
 from jscgc.demo import markup, models
 from jscgc.demo.shown import Refused, Shown, Transmission, shown
 from jscgc.demo.workplace import BUSY, Workplace
+from jscgc.device import resolve_device
+from jscgc.errors import CannotOperate
 from jscgc.report.results import method_label
-from jscgc.training.loop import resolve_device
 from jscgc.transmission import send
 
 

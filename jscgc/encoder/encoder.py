@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from jscgc.channel.accounting import GRID
-from jscgc.config import EncoderParams
 from jscgc.encoder.mamba import VssBlock
+from jscgc.encoder.params import EncoderParams
 from jscgc.encoder.symbols import SymbolEncoder
 
 PLANES_GAIN = 4.0

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformerBlock
 
-from jscgc.config import SwinParams
+from jscgc.encoder.params import SwinParams
 from jscgc.encoder.symbols import SymbolEncoder
 
 SIZE = 16

@@ -165,7 +165,8 @@ def place(a: argparse.Namespace) -> Path:
 def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]]) -> Protocol:
     from pydantic import ValidationError
 
-    from jscgc.config import EvaluateParams, complaints
+    from jscgc.config import complaints
+    from jscgc.evaluation.params import EvaluateParams
     from jscgc.evaluation.protocol import Protocol
 
     try:

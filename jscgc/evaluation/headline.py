@@ -16,12 +16,12 @@ from typing import Any
 import pandas as pd
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
-from jscgc.channel.spec import NAMES, file_name
-from jscgc.evaluation.grid import CANNOT_OPERATE
+from jscgc.channel.spec import file_name, rank
+from jscgc.evaluation.jobs import CANNOT_OPERATE
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.results import ALL_IMAGES
 from jscgc.files import atomic, write_json
-from jscgc.methods import SYSTEMS
+from jscgc.method import METHODS
 
 HEADLINE = (
     "feature_distance_efficientnet_lite0",
@@ -67,15 +67,14 @@ class Headline:
 
 def headline(table: pd.DataFrame, protocol: Protocol) -> Headline:
     """The headline of results (the columns of results.csv) that were measured by a protocol."""
-    order = {name: place for place, name in enumerate(NAMES)}
-    channel = min(protocol.channels, key=lambda c: (order.get(c.partition(":")[0], len(order)), c))
+    channel = min(protocol.channels, key=rank)
     snr_db, rate = _middle(protocol.snr_db), _middle(protocol.rates)
     means = by_snr(table)
     here = means[(means["channel"] == channel) & (means["snr_db"] == snr_db) & (means["cbr"] == _cbr(rate))]
     rows = here.set_index("method")[list(HEADLINE)].to_dict("index")
     methods = {
         method: {name: float(value) for name, value in rows[method].items() if math.isfinite(value)}
-        for method in SYSTEMS
+        for method in METHODS.names
         if method in rows
     }
     return Headline(channel, snr_db, rate, {method: values for method, values in methods.items() if values})
@@ -87,7 +86,7 @@ def by_snr(table: pd.DataFrame) -> pd.DataFrame:
     Where a method could not send every photograph it has no row; a metric that was not measured is NaN.
     """
     place = ["channel", "cbr", "snr_db", "method"]
-    whole = table[table["method"].isin(SYSTEMS) & ~table["image"].str.startswith(f"{ALL_IMAGES}-")]
+    whole = table[table["method"].isin(METHODS.names) & ~table["image"].str.startswith(f"{ALL_IMAGES}-")]
     means = whole.pivot_table(values="value", index=place, columns="metric", aggfunc="mean")
     if CANNOT_OPERATE in means:
         means = means[~(means[CANNOT_OPERATE] > 0)]

@@ -4,51 +4,62 @@
     photo      its name (it enters the draws) and the SHA-256 of its file, the longer side it is reduced to
     scoring    metrics with the SHA-256 of their weights, patch side
     weights    SHA-256 of the model's folder and of its VAE's; of pretrained models that these name, too (the hub's: the commit)
-    code       the sources that a job runs, without comments and docstrings, and the versions of the packages that these import
+    code       the sources that a job can run (`jscgc.sources`), without comments and docstrings: its method's, its channel's, its
+               metrics', and what these import; and the versions of the packages that they import
     device     cpu or cuda
 
 One that differs in any of these is another job and is run. What is left out on purpose: who runs it, and with how many workers;
-which other jobs are in the grid; `config.py` (it checks values, and the values are in the key); processor and driver, which
-may move the last digits: copy a store to another kind of machine, and both kinds of rows are taken for the same.
+which other jobs are in the grid; processor and driver, which may move the last digits: copy a store to another kind of machine,
+and both kinds of rows are taken for the same.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from jscgc import sources
+from jscgc.channel import spec
+from jscgc.channel.spec import KINDS, parse_channel
 from jscgc.config import digest
-from jscgc.evaluation.grid import ORIGINAL, Job
+from jscgc.evaluation.jobs import ORIGINAL, Job
 from jscgc.evaluation.protocol import Protocol
 from jscgc.files import read_json, sha256
-from jscgc.methods import CLASSICAL, CODECS
+from jscgc.method import METHODS, network
+from jscgc.metrics import registry
+from jscgc.sources import PACKAGE, closure, entry, meaning
 
-PACKAGE = Path(__file__).parents[1]
-_SCORING = ("data/images.py", "evaluation/grid.py", "metrics")
-_LINK = ("channel", "seeding.py", "systems/base.py")
-CODE = {
-    "original": _SCORING,
-    "classical": (*_SCORING, *_LINK, "classical", "systems/separation.py", "systems/store.py"),
-    "learned": (*_SCORING, *_LINK, "encoder", "flow", "generator", "information.py", "latent", "systems"),
-}
-"""Sources that a job runs, by kind of method: files and folders of this package. A test watches jobs of every kind."""
-NOT_SAMPLING = (*CLASSICAL, *CODECS, "mambajscc_psnr")
-"""Methods on which the sampler's settings have no effect."""
+_WORKER = ("evaluation/worker.py", "evaluation/jobs.py")
+"""What a job is run by: it can run any method, so that its imports say nothing of one job's."""
+_SCORING = ("jscgc.data.images", "jscgc.metrics.patches", "jscgc.metrics.scoring")
+_LINK = ("jscgc.systems.transmit", "jscgc.channel.channels")
+_STORE = "jscgc.systems.store"
 FORMAT = 1
 """Of the identity: raised if what is in it changes its meaning."""
 
 
-def kind(method: str) -> str:
-    """The key of `CODE` that a method belongs to."""
-    return ORIGINAL if method == ORIGINAL else "classical" if method in CLASSICAL else "learned"
+def entries(method: str, channel: str, metrics: Iterable[str]) -> tuple[str, ...]:
+    """What a job of this kind runs, as `sources.closure` takes it.
+
+    Args:
+        method: a method's name, or ORIGINAL, which crosses no channel.
+        channel: with its options.
+    """
+    scored = [*_SCORING, *(registry.module(name) for name in metrics)]
+    if method == ORIGINAL:
+        return tuple(sorted(scored))
+    declared = METHODS[method]
+    made = [entry(declared.system)] if declared.system else [_STORE, entry(network(method).build)]
+    return tuple(
+        sorted({*scored, *_LINK, *made, METHODS.module(method) + ":METHOD", KINDS.module(parse_channel(channel).name)})
+    )
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,8 @@ class Identities:
         protocol = self._protocol
         changes = {"steps": job.steps or None, "guidance": job.guidance}
         sample = protocol.sample.model_copy(update={k: v for k, v in changes.items() if v is not None})
-        samples = job.method not in (*NOT_SAMPLING, ORIGINAL)
+        samples = job.method != ORIGINAL and METHODS[job.method].samples
+        run = entries(job.method, job.channel, [metric.name for metric in protocol.metrics])
         names = list(self._images)
         following = names[(names.index(job.image) + 1) % len(names)]
         content = {
@@ -85,6 +97,7 @@ class Identities:
             "method": job.method,
             "control": job.control,
             "channel": job.channel,
+            "channel_files": spec.identity(job.channel) if job.channel else "",
             "snr_db": job.snr_db,
             "rate": job.rate,
             "seed": 0 if job.method == ORIGINAL else job.seed,
@@ -98,8 +111,8 @@ class Identities:
             "metrics": [metric.model_dump(mode="json") for metric in protocol.metrics],
             "patch": protocol.patch,
             "weights": self._weights_of(job.method),
-            "code": code_digest(kind(job.method)),
-            "packages": packages(kind(job.method)),
+            "code": code_digest(run),
+            "packages": packages(run),
             "device": self._device,
         }
         identity = json.dumps(content, sort_keys=True)
@@ -107,8 +120,8 @@ class Identities:
 
     def _weights_of(self, method: str) -> str:
         if method not in self._weights:
-            untrained = kind(method) != "learned"
-            self._weights[method] = "" if untrained else weights_digest(self._models, method)
+            trained = method != ORIGINAL and METHODS[method].network is not None
+            self._weights[method] = weights_digest(self._models, method) if trained else ""
         return self._weights[method]
 
 
@@ -118,13 +131,11 @@ def weights_digest(models: Path, method: str) -> str:
     Raises:
         ValueError: not trained.
     """
-    from jscgc.systems.store import on_pixels
-
     if not (models / method / "model.json").exists():
         raise ValueError(
             f"{models / method}: no trained model here; train with `dvc repro`, or name the place with --models"
         )
-    folders = [models / method] if on_pixels(method) else [models / method, models / "vae"]
+    folders = [models / method] if network(method).pixels else [models / method, models / "vae"]
     return digest([[sha256(folder), *_elsewhere(read_json(folder / "model.json"))] for folder in folders])
 
 
@@ -150,58 +161,34 @@ def _hub_commit(model: str) -> str:
 
 
 @cache
-def code_digest(of: str) -> str:
-    """Of what the sources of a kind of method mean: comments, docstrings and layout do not count."""
-    return digest([(path.relative_to(PACKAGE).as_posix(), _meaning(path)) for path in _sources(of)])
+def code_digest(run: tuple[str, ...]) -> str:
+    """Of what the sources mean that `run` (see `entries`) can run: comments, docstrings and layout do not count."""
+    return digest(
+        [
+            (
+                path.relative_to(PACKAGE.parent).as_posix() if path.is_relative_to(PACKAGE.parent) else path.name,
+                meaning(path),
+            )
+            for path in _sources(run)
+        ]
+    )
 
 
 @cache
-def packages(of: str) -> dict[str, str]:
+def packages(run: tuple[str, ...]) -> dict[str, str]:
     """Python's version, and by import name those of all packages that the sources import; empty if one is not installed."""
-    names = {
-        name.split(".")[0]
-        for path in _sources(of)
-        if path.suffix == ".py"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        for name in _imported(node)
-    }
     distributions = _distributions()
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
-    for name in sorted(names - sys.stdlib_module_names - {PACKAGE.name}):
+    for name in sorted(sources.packages(_sources(run)) - sys.stdlib_module_names):
         versions = [metadata.version(distribution) for distribution in sorted(set(distributions.get(name, [])))]
         found[name] = " ".join(versions)
     return found
 
 
+def _sources(run: tuple[str, ...]) -> list[Path]:
+    return sorted({*closure(*run), *(PACKAGE / path for path in _WORKER)})
+
+
 @cache
 def _distributions() -> dict[str, list[str]]:
     return {name: list(found) for name, found in metadata.packages_distributions().items()}
-
-
-def _imported(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-
-
-def _sources(of: str) -> list[Path]:
-    found: list[Path] = []
-    for part in CODE[of]:
-        path = PACKAGE / part
-        found += [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc"]
-    return sorted(set(found))
-
-
-def _meaning(path: Path) -> str:
-    if path.suffix != ".py":
-        return sha256(path)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-def _is_text(line: ast.AST) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)

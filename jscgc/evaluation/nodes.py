@@ -9,9 +9,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from jscgc.evaluation.grid import ORIGINAL, Job, Setup, Worker
-from jscgc.evaluation.identity import CODE, code_digest, kind, packages
+from jscgc.evaluation.identity import code_digest, entries, packages
+from jscgc.evaluation.jobs import ORIGINAL, Job
+from jscgc.evaluation.worker import Setup, Worker
 from jscgc.files import read_json
+from jscgc.method import METHODS
 
 
 class Batches:
@@ -40,7 +42,7 @@ def _size(path: Path) -> tuple[int, int]:
 def needed(setup: Setup, methods: set[str]) -> Iterator[Path]:
     """Files and folders that the jobs of these methods read: photographs, models, what these share, the VAE."""
     yield from (path for _, path in setup.photos)
-    learned = {name for name in methods if name != ORIGINAL and kind(name) == "learned"}
+    learned = {name for name in methods if name != ORIGINAL and METHODS[name].network}
     if learned and (setup.models / "vae").is_dir():
         yield setup.models / "vae"
     for name in learned:
@@ -51,15 +53,19 @@ def needed(setup: Setup, methods: set[str]) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class MakeWorker:
-    """Makes a node's worker; versions: digest of the sources and versions of the packages by kind of method, the driver's."""
+    """Makes a node's worker; code, packages: digest of the sources that the jobs run, and versions, the driver's."""
 
     setup: Setup
     threads: int
-    versions: dict[str, tuple[str, dict[str, str]]]
+    run: tuple[str, ...]
+    code: str
+    packages: dict[str, str]
 
     @classmethod
-    def of(cls, setup: Setup, threads: int) -> MakeWorker:
-        return cls(setup, threads, _versions())
+    def of(cls, setup: Setup, threads: int, jobs: Iterable[Job]) -> MakeWorker:
+        kinds = {(job.method, job.channel) for job in jobs}
+        run = tuple(sorted({one for kind in kinds for one in entries(*kind, setup.metrics or ())}))
+        return cls(setup, threads, run, code_digest(run), packages(run))
 
     def __call__(self, here: Callable[[Path], Path]) -> Worker:
         """The worker, on files of this node.
@@ -74,16 +80,11 @@ class MakeWorker:
         return Worker(setup, self.threads)
 
     def _check(self) -> None:
-        for of, (code, wanted) in self.versions.items():
-            own_code, own = _versions()[of]
-            other = sorted(name for name in wanted if own.get(name) != wanted[name])
-            if code != own_code or other:
-                what = ", ".join(f"{name} {own.get(name) or 'missing'}, not {wanted[name]}" for name in other)
-                raise ValueError(
-                    f"node {socket.gethostname()} has not what the driver has ({what or 'other sources of jscgc'}); "
-                    "bring its checkout to the same commit and run `make install` there"
-                )
-
-
-def _versions() -> dict[str, tuple[str, dict[str, str]]]:
-    return {of: (code_digest(of), packages(of)) for of in CODE}
+        code, own = code_digest(self.run), packages(self.run)
+        other = sorted(name for name in self.packages if own.get(name) != self.packages[name])
+        if code != self.code or other:
+            what = ", ".join(f"{name} {own.get(name) or 'missing'}, not {self.packages[name]}" for name in other)
+            raise ValueError(
+                f"node {socket.gethostname()} has not what the driver has ({what or 'other sources of jscgc'}); "
+                "bring its checkout to the same commit and run `make install` there"
+            )

@@ -13,8 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
-from jscgc.config import ChannelName, EvaluateParams, Positive, Rate, SampleParams, Section, complaints, digest
+from jscgc.channel.params import ChannelName
+from jscgc.config import Positive, Rate, Section, complaints, digest
+from jscgc.evaluation.params import EvaluateParams
 from jscgc.files import read_json, sha256, write_json
+from jscgc.flow.params import SampleParams
 from jscgc.metrics import available, registry
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from jscgc.channel.spec import file_name
-from jscgc.evaluation.grid import CANNOT_OPERATE, ORIGINAL, Job, JobResult, nominal_cbr
+from jscgc.evaluation.jobs import CANNOT_OPERATE, ORIGINAL, Job, JobResult, nominal_cbr
 from jscgc.files import atomic
 from jscgc.metrics import set_metric
 

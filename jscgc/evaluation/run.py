@@ -14,14 +14,16 @@ import pandas as pd
 
 from jscgc import cluster
 from jscgc.channel.spec import file_name
-from jscgc.config import EvaluateParams, SampleParams
-from jscgc.evaluation.grid import CANNOT_OPERATE, Job, JobResult, Setup, plan
 from jscgc.evaluation.headline import Headline, by_snr, headline
 from jscgc.evaluation.identity import Identities, JobKey
+from jscgc.evaluation.jobs import CANNOT_OPERATE, Job, JobResult, every_job
 from jscgc.evaluation.nodes import Batches, MakeWorker, needed
+from jscgc.evaluation.params import EvaluateParams
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.results import ALL_IMAGES, tabulate, write_csv, write_pictures
 from jscgc.evaluation.store import ResultStore
+from jscgc.evaluation.worker import Setup
+from jscgc.flow.params import SampleParams
 
 log = logging.getLogger(__name__)
 PICTURES = 6
@@ -148,7 +150,7 @@ def follow(
         _device(device),
         tuple(metric.name for metric in protocol.metrics),
     )
-    jobs = plan(
+    jobs = every_job(
         methods,
         protocol.channels,
         protocol.snr_db,
@@ -184,7 +186,7 @@ def _run(setup: Setup, workers: cluster.Workers, jobs: Sequence[Job]) -> Iterato
     """Jobs and results, as they come."""
     batches = Batches(setup.photos)
     return cluster.run_jobs(
-        MakeWorker.of(setup, workers.cpus),
+        MakeWorker.of(setup, workers.cpus, jobs),
         batches.ordered(jobs),
         workers if setup.device == "cuda" else replace(workers, gpus=0.0),
         "evaluate",
@@ -195,7 +197,7 @@ def _run(setup: Setup, workers: cluster.Workers, jobs: Sequence[Job]) -> Iterato
 
 def _device(name: str) -> str:
     """`cpu` or `cuda`: of this machine's, or where RAY_ADDRESS names a cluster, whether that has GPUs."""
-    from jscgc.training.loop import resolve_device
+    from jscgc.device import resolve_device
 
     if cluster.on_a_cluster():
         return cluster.device(name)

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from jscgc.evaluation.grid import Job, JobResult
 from jscgc.evaluation.identity import JobKey
+from jscgc.evaluation.jobs import Job, JobResult
 from jscgc.files import atomic
 
 log = logging.getLogger(__name__)

@@ -1,24 +1,16 @@
-"""Samplers: from noise at t = 1 to data at t = 0 along a velocity field. One file, one table of solvers.
-
-ODE (paper, eq. 15, T = 1): dx/dt = nu. SDE (eq. 10): dx = [2 nu - f] dt + g dw with f = -x / (1 - t), g^2 = 2t / (1 - t),
-run backwards in time. Both have the law of the data at t = 0 if nu is exact.
-"""
+"""Sampling: from noise at t = 1 to data at t = 0 along a velocity field, by one of `flow.solvers`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from jscgc.flow.path import VelocityField, expand
-
-Solver = Literal["euler", "heun", "multistep", "sde"]
-SOLVERS: tuple[str, ...] = get_args(Solver)
+from jscgc.flow.solver import SOLVERS
+from jscgc.flow.solvers.euler import EULER
 
 
 @dataclass(frozen=True)
@@ -116,7 +108,7 @@ def sample(
     velocity: VelocityField,
     noise: Tensor,
     grid: Grid,
-    solver: Solver = "euler",
+    solver: str = EULER.name,
     evaluations: int = 1,
     rng: torch.Generator | None = None,
 ) -> Samples:
@@ -126,17 +118,16 @@ def sample(
         velocity: nu(x_t, t).
         noise: x_1 [B,...], of an ODE the only randomness.
         grid: where to stop.
-        solver: `euler`: first order, one call a step (the paper's). `heun`: second order, two calls a step, one in the last.
-            `multistep`: second order, one call a step (Adams-Bashforth on unequal steps, the first step Euler's). `sde`:
-            Euler-Maruyama on (10), one call a step, new noise in each but the last.
+        solver: a name; `flow.solvers` says what each costs.
         evaluations: network evaluations that one call of `velocity` costs.
-        rng: of the SDE's noise, drawn on the CPU.
+        rng: of a random solver's noise, drawn on the CPU.
 
     Raises:
-        ValueError: an unknown solver, or `sde` without a generator.
+        ValueError: an unknown solver, or a random one without a generator.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"unknown solver {solver!r}; choose from {', '.join(SOLVERS)}")
+    kind = SOLVERS[solver]
+    if kind.random and rng is None:
+        raise ValueError(f"the solver {solver} draws noise at every step and needs a generator")
     calls = 0
 
     def counted(x: Tensor, t: float) -> Tensor:
@@ -144,57 +135,5 @@ def sample(
         calls += 1
         return velocity(x, torch.full((len(x),), t, dtype=x.dtype, device=x.device))
 
-    if solver == "sde":
-        if rng is None:
-            raise ValueError("the solver sde draws noise at every step and needs a generator")
-        x = _euler_maruyama(counted, noise, grid.times, rng)
-    else:
-        x = {"euler": _euler, "heun": _heun, "multistep": _multistep}[solver](counted, noise, grid.times)
+    x = kind.run(counted, noise, grid.times, rng)
     return Samples(x, calls * evaluations)
-
-
-_Field = Callable[[Tensor, float], Tensor]
-
-
-def _euler(nu: _Field, x: Tensor, times: list[float]) -> Tensor:
-    for t, following in pairwise(times):
-        x = x + (following - t) * nu(x, t)
-    return x
-
-
-def _heun(nu: _Field, x: Tensor, times: list[float]) -> Tensor:
-    for t, following in pairwise(times):
-        slope = nu(x, t)
-        ahead = x + (following - t) * slope
-        # At t = 0 the data's density itself would be asked for, where a trained field is least sure: Euler's step ends it.
-        x = ahead if following == 0 else x + (following - t) * (slope + nu(ahead, following)) / 2
-    return x
-
-
-def _multistep(nu: _Field, x: Tensor, times: list[float]) -> Tensor:
-    before: Tensor | None = None
-    last = 0.0
-    for t, following in pairwise(times):
-        slope, step = nu(x, t), following - t
-        # The line through this slope and the one before, integrated over the step.
-        x = x + step * (slope if before is None else slope + step / (2 * last) * (slope - before))
-        before, last = slope, step
-    return x
-
-
-def _euler_maruyama(nu: _Field, x: Tensor, times: list[float], rng: torch.Generator) -> Tensor:
-    """Eq. (10). At t = 1 its coefficients are infinite: x_1 is pure noise, whose step to the next time is known in closed form.
-
-    A step is taken as x <- mean + deviation * noise with x0_hat = x - t nu, eps_hat = x + (1 - t) nu: to first order in the step
-    it is Euler-Maruyama on (10), and it stays finite.
-    """
-    for t, following in pairwise(times):
-        slope = nu(x, t)
-        data, noise = x - t * slope, x + (1 - t) * slope
-        if following == 0:
-            return data
-        # x_s = (1 - s) x0 + s eps. The SDE keeps the share r of eps_hat and renews the rest, with the same total variance.
-        keep = (following * (1 - t)) / (t * (1 - following)) if t < 1 else 0.0
-        fresh = torch.randn(x.shape, generator=rng).to(x)
-        x = (1 - following) * data + following * (keep * noise + math.sqrt(1 - keep**2) * fresh)
-    return x

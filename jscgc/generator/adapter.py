@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jscgc.config import AdapterParams
-from jscgc.generator.backbones import Backbone
+from jscgc.generator.backbone import Backbone, zero
+from jscgc.generator.params import AdapterParams
 
 WIDEST_EMBEDDING = 256
 """Largest base width of the embeddings and of the linear reading: neither has to grow with a wide adapter."""
@@ -42,7 +42,7 @@ class LinearReading(nn.Module):
         super().__init__()
         self.read = nn.Conv2d(inputs, width, 1, bias=False)
         self.gains = nn.Linear(embedding, width)
-        self.head = _zero(nn.Conv2d(width, channels, 1))
+        self.head = zero(nn.Conv2d(width, channels, 1))
 
     def forward(self, content: Tensor, embedding: Tensor) -> Tensor:
         gains = 1 + self.gains(F.silu(embedding))
@@ -110,7 +110,7 @@ class CaAdapter(nn.Module):
             )
             changes.append(change)
             stages.append(backbone.stage(inner, embedding))
-            heads.append(_zero(nn.Conv2d(inner, point.channels, 1)))
+            heads.append(zero(nn.Conv2d(inner, point.channels, 1)))
             previous, scale = inner, point.scale
         self.changes, self.stages, self.heads = (nn.ModuleList(part) for part in (changes, stages, heads))
         self.reading = LinearReading(condition_channels + channels, channels, min(width, WIDEST_EMBEDDING), embedding)
@@ -165,9 +165,3 @@ def chosen_layers(count: int, params: AdapterParams) -> list[int]:
     if stages > count:
         raise ValueError(f"adapter.stages: {stages} asked for, the generator has {count} layers that take a residual")
     return [i * count // stages for i in range(stages)]
-
-
-def _zero(convolution: nn.Conv2d) -> nn.Conv2d:
-    nn.init.zeros_(convolution.weight)
-    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-    return convolution

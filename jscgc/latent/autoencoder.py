@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jscgc.channel.accounting import GRID
-from jscgc.config import RELEASED_FROM, Depth, Section, VaeParams, Width, complaints
+from jscgc.config import RELEASED_FROM, Depth, Section, Width, complaints
 from jscgc.files import atomic, read_json, save_tensors, sha256, write_json
 from jscgc.latent.nano_vae import NanoVae
+from jscgc.latent.params import VaeParams
 
 log = logging.getLogger(__name__)
 

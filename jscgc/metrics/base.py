@@ -1,9 +1,13 @@
-"""What a metric is: its declared meaning, and the two interfaces."""
+"""What a metric is: its declaration, and the two interfaces."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from jscgc.metrics.packages import Packages, missing_package
+from jscgc.metrics.weights import WeightsFile
 
 if TYPE_CHECKING:  # the metadata is read by `--help` and `info`, which must not pay for importing torch
     import numpy as np
@@ -31,10 +35,10 @@ class MetricInfo:
     """Largest possible value, None if unbounded."""
     citation: str
     """The paper that defines it, or the one a stand-in follows."""
-    weights: str | None
-    """The pretrained weights it needs, None if none."""
     scope: Literal["pair", "set"]
     """`pair`: one value per image. `set`: one value for two sets of patches."""
+    network: str | None = None
+    """The pretrained network whose features it compares, by the key of its weights; None if it looks at pixels."""
 
     def better(self, a: float, b: float) -> bool:
         """Whether value `a` is strictly better than `b`."""
@@ -91,3 +95,29 @@ class SetMetric(Protocol):
     def distance(self, reference: Features, received: Features) -> float:
         """Distance of two sets of features [N,D] and [M,D]; deterministic."""
         ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The declaration of a metric; a module of `jscgc.metrics.kinds`, or a plugin, holds it at its top level."""
+
+    info: MetricInfo
+    make: Callable[[str], PairMetric | SetMetric]
+    """Takes the device, as torch spells it; results always come back on the CPU."""
+    packages: Packages = ()
+    """Import name and pip requirement of each package that it needs beyond torch."""
+    weights: tuple[WeightsFile, ...] = ()
+    order: int = 1000
+    """Its place in tables."""
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        return self.info.name
+
+    def missing(self) -> str | None:
+        """None if the metric can be made here, otherwise the first thing that it lacks, with the remedy."""
+        for package, requirement in self.packages:
+            if reason := missing_package(package, requirement):
+                return reason
+        return next((reason for file in self.weights if (reason := file.missing())), None)

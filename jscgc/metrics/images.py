@@ -1,17 +1,18 @@
-"""What every metric does to images first: check them, and look at them as they would be saved."""
+"""What every metric does to images first: check them, and look at them as they would be saved.
+
+Torch is imported where it is used: declarations import this.
+"""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float32, UInt8
-from PIL import Image
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-Images = Float32[Tensor, "b 3 h w"]
-"""A batch of images in [0,1]."""
-Scores = Float32[Tensor, " b"]
-"""One value per image, on the CPU."""
+if TYPE_CHECKING:
+    from jaxtyping import Float32, UInt8
+    from PIL import Image
+    from torch import Tensor
+
+    from jscgc.metrics.base import Images
 
 
 def as_bytes(images: Images) -> UInt8[Tensor, "b 3 h w"]:
@@ -20,6 +21,8 @@ def as_bytes(images: Images) -> UInt8[Tensor, "b 3 h w"]:
     Raises:
         ValueError: not float32 [B,3,H,W], or not finite (a byte cannot say so, and the number would look fine).
     """
+    import torch
+
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.float32:
         raise ValueError(f"images must be float32 [B,3,H,W], not {images.dtype} {list(images.shape)}")
     if not torch.isfinite(images).all():
@@ -30,11 +33,15 @@ def as_bytes(images: Images) -> UInt8[Tensor, "b 3 h w"]:
 
 def as_saved(images: Images) -> Images:
     """Images in [0,1], clamped and rounded to the 256 levels of an 8-bit file."""
+    import torch
+
     return as_bytes(images).to(torch.float32) / 255
 
 
 def as_pictures(saved: UInt8[Tensor, "b 3 h w"]) -> list[Image.Image]:
     """Each image of `as_bytes` as published preprocessing takes it."""
+    from PIL import Image
+
     return [Image.fromarray(image) for image in saved.permute(0, 2, 3, 1).cpu().numpy()]
 
 
@@ -46,6 +53,8 @@ def check_pair(reference: Images, received: Images) -> None:
 
 def resize_shorter_side(images: Images, side: int) -> Float32[Tensor, "b 3 h2 w2"]:
     """Scale so that the shorter side has `side` pixels; bicubic with antialiasing, aspect kept, clamped to [0,1]."""
+    import torch.nn.functional as F
+
     height, width = images.shape[-2:]
     if min(height, width) == side:
         return images

@@ -138,13 +138,6 @@ def record(file: str, digest: str) -> None:
         temporary.write_text("".join(f"{value}  {name}\n" for name, value in sorted(known.items())), encoding="utf-8")
 
 
-def missing_package(package: str, requirement: str) -> str | None:
-    """None if a package is installed (it is not imported), else one line with the remedy."""
-    if importlib.util.find_spec(package) is not None:
-        return None
-    return f"the Python package {package} is not installed: pip install '{requirement}'"
-
-
 def torch_hub_checkpoints() -> Path:
     """`torch.hub.get_dir()/checkpoints`, by torch's rules: $TORCH_HOME, $XDG_CACHE_HOME/torch, ~/.cache/torch."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
@@ -280,4 +273,5 @@ FILES = (
     DINO_VITB16,
     DREAMSIM_ENSEMBLE,
 )
-"""Every file, in the order of `jscgc weights list`."""
+"""In the order of `jscgc weights list`. A further metric declares its files in its own module: a change here is one of every
+metric's sources, and so of what was measured by any."""

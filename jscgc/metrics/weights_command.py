@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _list(a: argparse.Namespace) -> None:
-    from jscgc.metrics.registry import needing
-    from jscgc.metrics.weights import FILES, weights_folder
+    from jscgc.metrics.registry import files, needing
+    from jscgc.metrics.weights import weights_folder
 
     rows: list[dict[str, Any]] = [
         {
@@ -63,7 +63,7 @@ def _list(a: argparse.Namespace) -> None:
             "package": file.package or None,
             "path": str(file.locate()),
         }
-        for file in FILES
+        for file in files()
     ]
     if a.json:
         print(json.dumps({"folder": str(weights_folder()), "files": rows}, indent=2))
@@ -107,9 +107,10 @@ def _fetch(a: argparse.Namespace) -> None:
 
 
 def _import(a: argparse.Namespace) -> None:
+    from jscgc.metrics.registry import files
     from jscgc.metrics.weights_store import import_folder
 
-    kept, refused = import_folder(a.folder)
+    kept, refused = import_folder(a.folder, files())
     _show(kept, a.json)
     if refused:
         raise ValueError(f"refused: {'; '.join(refused)}")
@@ -119,19 +120,19 @@ def _named(names: list[str]) -> list[Any]:
     """The files of these names, each once; the name of a metric stands for all that it needs to be downloaded."""
     import difflib
 
-    from jscgc.metrics.registry import needing
-    from jscgc.metrics.weights import FILES
+    from jscgc.metrics.registry import files, needing
 
     found: dict[str, Any] = {}
+    every = files()
     for name in names:
-        files = [file for file in FILES if file.key == name or (file.url and name in needing(file))]
-        if not files:
-            known = [file.key for file in FILES if file.url]
-            metrics = [metric for file in FILES if file.url for metric in needing(file)]
+        wanted = [file for file in every if file.key == name or (file.url and name in needing(file))]
+        if not wanted:
+            known = [file.key for file in every if file.url]
+            metrics = [metric for file in every if file.url for metric in needing(file)]
             near = difflib.get_close_matches(name, [*known, *metrics], n=1, cutoff=0.4)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ValueError(f"unknown weights {name!r}: {hint}choose from {', '.join(known)}, or name a metric")
-        found |= {file.key: file for file in files}
+        found |= {file.key: file for file in wanted}
     return list(found.values())
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jscgc.files import atomic, sha256
-from jscgc.metrics.weights import FILES, WeightsFile, record, weights_folder
+from jscgc.metrics.weights import WeightsFile, record, weights_folder
 
 CONNECT_SECONDS = 3.05
 """Per address of the server; a connection is tried once, so an offline machine waits for seconds."""
@@ -71,7 +71,7 @@ def fetch(file: WeightsFile) -> Kept:
     return _kept(file, found, file.url)
 
 
-def import_folder(folder: Path, wanted: Sequence[WeightsFile] = FILES) -> tuple[list[Kept], list[str]]:
+def import_folder(folder: Path, wanted: Sequence[WeightsFile]) -> tuple[list[Kept], list[str]]:
     """Copy the files of weights that lie anywhere below a folder, found by name or by size and checksum.
 
     Returns:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from jscgc import metrics
-from jscgc.channel.spec import DEFAULTS, NAMES, parse_channel
+from jscgc.channel import spec
 from jscgc.metrics import MetricInfo
 
 COLUMNS = ("method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value")
@@ -142,12 +142,7 @@ def order_methods(found: Iterable[str]) -> list[str]:
 
 def order_channels(found: Iterable[str]) -> list[str]:
     """AWGN first, a channel's variants together, strangers last."""
-
-    def rank(channel: str) -> tuple[int, str]:
-        name = channel.partition(":")[0]
-        return (NAMES.index(name) if name in NAMES else len(NAMES), channel)
-
-    return sorted(set(found), key=rank)
+    return sorted(set(found), key=spec.rank)
 
 
 def method_label(method: str) -> str:
@@ -157,27 +152,7 @@ def method_label(method: str) -> str:
 
 def channel_label(channel: str) -> str:
     """The channel for people, `TDL-C, 300 ns, LMMSE CSI`: what defines it, then what is not default; a stranger as it is."""
-    try:
-        spec = parse_channel(channel)
-    except ValueError:
-        return channel
-    kind, _, variant = spec.name.partition("_")
-    if kind == "awgn":
-        parts = ["AWGN"]
-    elif spec.multipath:
-        parts = [f"{kind.upper()}-{variant.upper()}", f"{spec.delay_spread_ns:g} ns"]
-    else:
-        parts = [f"{kind.capitalize()} {variant} fading"] + [f"K = {spec.k_db:g} dB"] * (kind == "rician")
-    told = {"told": "", "blind": "blind SNR"}.get(spec.snr, f"SNR believed {spec.snr} dB")
-    csi = {"perfect": "", "none": "no CSI"}.get(spec.csi, f"{spec.csi.upper()} CSI")
-    rest = [
-        (spec.speed_mps, "speed_mps", " m/s"),
-        (spec.subcarriers, "subcarriers", " subcarriers"),
-        (spec.spacing_khz, "spacing_khz", " kHz"),
-        (spec.pilots, "pilots", " pilots"),
-    ]
-    parts += [f"{value:g}{unit}" for value, key, unit in rest if value != DEFAULTS[key]]
-    return ", ".join([*parts, *filter(None, (csi, told))])
+    return spec.label(channel)
 
 
 def rate_of(cbr: float) -> int:

@@ -1,4 +1,4 @@
-"""The stages that lead to a system, as dvc.yaml has them: what each depends on, and where its result is for given parameters.
+"""The stages that lead to a system (`jscgc.stages`): which the searched values touch, and where a result is for given parameters.
 
 A result that the searched values do not touch is the one that `dvc repro` left. Any other is trained once, in a folder named by
 the values that it depends on, however many trials ask for it: trials that differ in how they sample share one training.
@@ -13,90 +13,67 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-from jscgc.config import Init, Params, digest
+from jscgc import stages
+from jscgc.config import digest
+from jscgc.method import METHODS, network
+from jscgc.params import WIDENING, Init, Params
 
 if TYPE_CHECKING:
     from jscgc.training.loop import MetricLog
 
 log = logging.getLogger(__name__)
-SystemName = Literal["jscgc", "jscgc_fast", "diffjscc", "mambajscc_psnr"]
-SYSTEMS = get_args(SystemName)
 
-
-@dataclass(frozen=True)
-class Stage:
-    """The stages whose results it reads, and the parts of params.yaml that it depends on beside them."""
-
-    needs: tuple[str, ...]
-    sections: tuple[str, ...]
-
-
-RECEIVER = ("precision", "objective", "generator", "encoder", "link", "jscgc")
-STAGES = {
-    "vae": Stage((), ("seed", "precision", "init", "vae", "latents.min_scale")),
-    "latents": Stage(("vae",), ("seed", "init", "latents")),
-    "flow": Stage(("latents",), ("seed", "precision", "init", "objective", "generator")),
-    "mambajscc_psnr": Stage(("latents",), ("seed", "precision", "encoder", "link", "jscgc.warm_start", "codec")),
-    "diffjscc": Stage(("latents", "flow", "mambajscc_psnr"), ("seed", *RECEIVER)),
-    "jscgc": Stage(("latents", "flow", "mambajscc_psnr"), ("seed", *RECEIVER)),
-    "jscgc_fast": Stage(("latents", "jscgc"), ("seed", "precision", "link", "few_step")),
-}
-PASSED_THROUGH: dict[Init, tuple[str, ...]] = {
+UNTOUCHED: dict[Init, tuple[str, ...]] = {
     "scratch": (),
     "shipped": ("vae", "flow"),
     "finetune": ("vae", "flow"),
     "widen": (),
 }
-"""init -> stages whose results are those that come with the package, which nothing changes."""
-SAMPLED = {"jscgc": ("sample",), "diffjscc": ("sample",)}
-"""Parts that act when a system receives; the student's are its own."""
-IDLE = {"jscgc": ("jscgc.diffjscc_steps", "sample.reconstruction_guidance"), "jscgc_fast": ("jscgc.diffjscc_steps",)}
-"""Keys of those parts that a system does not look at."""
-WIDENING = ("vae.anchor_weight", "vae.added_shrink", "latents.added_scale")
-TRAINED_ON = (
+"""init -> results that are those that come with the package, which nothing changes."""
+ADDING = tuple(f"{section}.{key}" for section, keys in WIDENING.items() for key in keys)
+AS_SHIPPED = (
     *(f"generator.{key}" for key in ("backbone", "widths", "depth")),
     *("encoder", "link.rates", "jscgc.adapter", "jscgc.encoder_init"),
 )
-UNUSED: dict[Init, tuple[str, ...]] = {
-    "scratch": WIDENING,
-    "shipped": (*WIDENING, "generator.train"),
-    "finetune": (*WIDENING, "generator.train", *TRAINED_ON),
-    "widen": ("vae.width", "vae.depth", *TRAINED_ON),
+IDLE: dict[Init, tuple[str, ...]] = {
+    "scratch": ADDING,
+    "shipped": (*ADDING, "generator.train"),
+    "finetune": (*ADDING, "generator.train", *AS_SHIPPED),
+    "widen": ("vae.width", "vae.depth", *AS_SHIPPED),
 }
-"""Keys of those parts that act on nothing, or must be those of what ships."""
+"""Keys that act on nothing, or must be those of what ships."""
 UNREAD: dict[Init, tuple[str, ...]] = {"scratch": (), "shipped": (), "finetune": ("codec",), "widen": ("codec",)}
 """The same for JSCGC and its student, whose encoder starts from the shipped JSCGC's then."""
 
 
-def sections(stage: str, init: Init) -> set[str]:
-    """All parts of params.yaml that a stage's result depends on, by its inputs too."""
-    if stage in PASSED_THROUGH[init]:
+def trained_names() -> tuple[str, ...]:
+    """What a sweep can search for: the methods with a training of their own."""
+    return tuple(method.name for method in METHODS if method.network and method.network.trained_by)
+
+
+def sections(result: str, init: Init) -> set[str]:
+    """All parts of params.yaml that a result depends on, by its inputs too."""
+    if result in UNTOUCHED[init]:
         return {"init"}
-    own = STAGES[stage]
-    return set(own.sections).union(*(sections(need, init) for need in own.needs))
+    own = stages.stage(result)
+    return set(own.keys).union(*(sections(need, init) for need in own.needs)) - {"data"}
 
 
 def acts_on(system: str, key: str, init: Init) -> bool:
     """Whether a dotted key can change how a system scores."""
-    parts = sections(system, init) | set(SAMPLED.get(system, ()))
-    idle = (*IDLE.get(system, ()), *UNUSED[init], *(UNREAD[init] if system in ("jscgc", "jscgc_fast") else ()))
+    parts = sections(system, init) | set(METHODS[system].receives_by)
+    idle = (*IDLE[init], *(UNREAD[init] if system in ("jscgc", "jscgc_fast") else ()))
     if any(key == own or key.startswith(f"{own}.") for own in idle):
         return False
     return any(_meet(key, part) for part in parts)
 
 
-def values(stage: str, params: Params) -> dict[str, Any]:
-    """What a stage's result depends on."""
+def values(result: str, params: Params) -> dict[str, Any]:
+    """What a result depends on."""
     content = params.model_dump(mode="json")
-    found: dict[str, Any] = {}
-    for section in sorted(sections(stage, params.init)):
-        value: Any = content
-        for name in section.split("."):
-            value = value[name]
-        found[section] = value
-    return found
+    return {section: stages.value_at(content, section) for section in sorted(sections(result, params.init))}
 
 
 @dataclass(frozen=True)
@@ -112,7 +89,7 @@ class Origin:
 
     def left(self, stage: str) -> Path:
         """Where `dvc repro` leaves a stage's result."""
-        return self.data / "latents" if stage == "latents" else self.data / "models" / stage
+        return self.data / stages.place(stage)
 
     def touched(self, stage: str, params: Params) -> bool:
         """Whether a stage's result depends on what these parameters have otherwise."""
@@ -128,15 +105,12 @@ class Origin:
 def missing(system: str, origin: Origin, base: Params, searched: list[str]) -> list[Path]:
     """What `dvc repro` must have left for a sweep and has not."""
     wanted = [origin.data / "photos"]
-    for stage in before(system):
+    for stage in stages.before(system):
+        if stage == "photos":
+            continue
         trained = origin.touched(stage, base) or any(acts_on_stage(stage, key, base) for key in searched)
         wanted += [] if trained else [origin.left(stage)]
     return [path for path in wanted if not path.exists()]
-
-
-def before(stage: str) -> list[str]:
-    found = [name for need in STAGES[stage].needs for name in (*before(need), need)]
-    return list(dict.fromkeys(found))
 
 
 def acts_on_stage(stage: str, key: str, base: Params) -> bool:
@@ -187,12 +161,9 @@ def train(system: str, params: Params, origin: Origin, steps: int, whole: bool, 
 
 def training_steps(system: str, params: Params) -> int:
     """Steps of a system's own training."""
-    if system == "mambajscc_psnr":
-        return params.codec.steps
-    if system == "jscgc_fast":
-        return params.few_step.train.steps
-    own = params.jscgc
-    return (own.diffjscc_steps if system == "diffjscc" else None) or own.train.steps
+    training = network(system).training(params)
+    assert training is not None
+    return training.steps
 
 
 def _silent(step: int, metrics: Mapping[str, float]) -> None:
@@ -209,33 +180,11 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _run(
-    stage: str, params: Params, origin: Origin, done: Path, run: Path, until: int | None, metrics: MetricLog
+    result: str, params: Params, origin: Origin, done: Path, run: Path, until: int | None, metrics: MetricLog
 ) -> None:
     """Run a stage's recipe; its result appears in `done` whole or not at all."""
-    from jscgc.latent.autoencoder import save_vae
-    from jscgc.systems import store
-    from jscgc.training import recipes
+    from jscgc.training import make
 
-    photos, needs = origin.data / "photos", {need: provide(need, params, origin) for need in STAGES[stage].needs}
+    needs = {need: provide(need, params, origin) for need in stages.stage(result).needs}
     run.mkdir(parents=True, exist_ok=True)
-    if stage == "vae":
-        save_vae(
-            done, params.vae, recipes.train_vae(params, photos, run, metrics) if params.vae.source == "nano" else None
-        )
-        return
-    if stage == "latents":
-        recipes.extract_latents(params, photos, needs["vae"], done)
-        return
-    latents = needs["latents"]
-    architecture = store.Architecture.of(stage, params)  # type: ignore[arg-type]
-    net: Any
-    if stage == "flow":
-        net, architecture = recipes.pretrain_flow(params, latents, run, metrics), recipes.prior_architecture(params)
-    elif stage == "mambajscc_psnr":
-        net = recipes.train_codec(params, latents, run, metrics, until)
-    elif stage == "jscgc_fast":
-        net = recipes.distil(params, latents, needs["jscgc"], run, metrics, until)
-    else:
-        recipe = recipes.train_jscgc if stage == "jscgc" else recipes.train_diffjscc
-        net = recipe(params, latents, needs["flow"], needs["mambajscc_psnr"], run, metrics, until)
-    store.save(done, architecture, recipes.read_statistics(latents), net)
+    make.make(result, params, needs, run, metrics, done, until)

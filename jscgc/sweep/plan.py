@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from jscgc.config import Params, ParamsError, digest, load_params, read_yaml
+from jscgc import stages
+from jscgc.config import ParamsError, digest, read_yaml
 from jscgc.files import held, read_json, sha256, write_json
+from jscgc.params import Params, load_params
 from jscgc.sweep import chain
 from jscgc.sweep.journal import Journal
 from jscgc.sweep.propose import Proposer
@@ -76,7 +78,7 @@ class Plan:
 
     def retrained(self) -> list[str]:
         """The stages that are trained in trials, in order."""
-        order = [*chain.before(self.space.system), self.space.system]
+        order = [*stages.before(self.space.system), self.space.system]
         touched = {
             stage
             for stage in order
@@ -89,8 +91,8 @@ class Plan:
 
     def identity(self) -> str:
         """Stands for all that the scores depend on, but for the code: what makes a sweep this one and no other."""
-        stages = {*chain.before(self.space.system), self.space.system} - set(self.retrained())
-        inputs = [self.origin.left(stage) for stage in sorted(stages)]
+        kept = {*stages.before(self.space.system), self.space.system} - {"photos", *self.retrained()}
+        inputs = [self.origin.left(result) for result in sorted(kept)]
         found = {path.name: sha256(path) for path in inputs if path.exists()}
         photos = [(name, sha256(path)) for name, path in self.task.photos]
         return digest(self.space.model_dump(mode="json", exclude={"trials"}), self.params, found, photos)
@@ -156,6 +158,6 @@ def opened(plan: Plan, fresh: bool) -> Iterator[tuple[str, Journal]]:
 
 
 def _producer(path: Path) -> str:
-    stages = {"photos": "prepare", "latents": "extract_latents", "vae": "train_vae", "flow": "pretrain_flow"}
-    names = stages | {"mambajscc_psnr": "train_baselines@mambajscc_psnr", "jscgc": "train_jscgc"}
-    return names.get(path.name, path.name)
+    """DVC's stage that makes a result."""
+    names = {"photos": "prepare", "latents": "extract_latents", "vae": "train_vae", "flow": "pretrain_flow"}
+    return names.get(path.name, f"train_{path.name}")

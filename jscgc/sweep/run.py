@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jscgc import tracking
+from jscgc import stages, tracking
 from jscgc.cluster.tune import Objective, Rungs, tune
 from jscgc.config import digest
-from jscgc.sweep import chain, results
+from jscgc.sweep import results
 from jscgc.sweep.journal import Journal, State, Trial
 from jscgc.sweep.plan import Plan, opened
 from jscgc.sweep.propose import Proposer
@@ -190,7 +190,7 @@ class Driver:
         plan, kept = self._plan, set()
         if best is not None:
             params, system = plan.works(best.values), plan.space.system
-            kept = {plan.origin.folder(stage, params) for stage in (*chain.before(system), system)}
+            kept = {plan.origin.folder(stage, params) for stage in (*stages.before(system), system)}
             if own := plan.origin.folder(system, params):
                 models = f"step-{plan.task.steps(params, self._last):08d}"
                 others = [path for path in own.glob("*") if path.is_dir() and path.name not in (models, system)]

@@ -12,10 +12,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from jscgc.config import ChannelName, Params, ParamsError, Positive, Rate, Section, complaints, overlay, read_yaml
-from jscgc.sweep.chain import SystemName, acts_on
+from jscgc.channel.params import ChannelName
+from jscgc.config import ParamsError, Positive, Rate, Section, complaints, overlay, read_yaml
+from jscgc.params import Params
+from jscgc.sweep.chain import acts_on, trained_names
 
 METRIC = "feature_distance_efficientnet_lite0"
 FIXED = {
@@ -85,11 +87,17 @@ class Grid(Section):
     """So many of the validation photographs, evenly spread."""
 
 
+def _system(name: str) -> str:
+    if name not in trained_names():
+        raise ValueError(f"nothing of {name!r} is trained; choose from {', '.join(trained_names())}")
+    return name
+
+
 class Space(Section):
     """A space file."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
-    system: SystemName = "jscgc"
+    system: Annotated[str, AfterValidator(_system)] = "jscgc"
     metric: str = METRIC
     search: Literal["optuna", "random"] = "optuna"
     """optuna: its tree-structured Parzen estimator. random: the baseline."""

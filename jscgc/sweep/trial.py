@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jscgc.cluster.tune import Assignment, TrialFailed
-from jscgc.config import Params
 from jscgc.files import read_json, write_json
+from jscgc.params import Params
 from jscgc.sweep import chain
 from jscgc.sweep.space import Space, changed
 
@@ -77,9 +77,10 @@ def evaluate(space: Space, params: Params, models: Path, photos: tuple[tuple[str
     """The space's metric and PSNR, means over its grid, in this process."""
     import torch
 
-    from jscgc.evaluation.grid import Setup, Worker, plan
+    from jscgc.device import resolve_device
+    from jscgc.evaluation.jobs import every_job
     from jscgc.evaluation.results import ALL_IMAGES, tabulate
-    from jscgc.training.loop import resolve_device
+    from jscgc.evaluation.worker import Setup, Worker
 
     grid = space.evaluate
     names = tuple(dict.fromkeys((space.metric, "psnr")))
@@ -88,7 +89,7 @@ def evaluate(space: Space, params: Params, models: Path, photos: tuple[tuple[str
     worker = Worker(setup, torch.get_num_threads())
     images = [name for name, _ in photos]
     seeds = range(params.seed, params.seed + grid.seeds)
-    jobs = plan([space.system], grid.channels, grid.snr_db, grid.rates, images, seeds, 0, False)
+    jobs = every_job([space.system], grid.channels, grid.snr_db, grid.rates, images, seeds, 0, False)
     table = tabulate((job, worker.run(job)) for job in jobs).table
     whole = table[~table["image"].str.startswith(f"{ALL_IMAGES}-") & (table["method"] == space.system)]
     means = whole.groupby("metric")["value"].mean()

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from jscgc.channel.receiver import Received
-from jscgc.config import DiffComParams
 from jscgc.flow.path import interpolate
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling
@@ -30,10 +29,14 @@ class DiffComNet(nn.Module):
 
     generative = True
 
-    def __init__(self, codec: Codec, prior: Prior, params: DiffComParams) -> None:
+    def __init__(
+        self, codec: Codec, prior: Prior, steps: int, start: float, likelihood: float, reconstruction: float
+    ) -> None:
+        """Arguments as of `methods.diffcom.DiffComParams`."""
         super().__init__()
         self.codec, self.prior = codec.requires_grad_(False), prior.requires_grad_(False)
-        self.params, self.own_steps = params, params.steps
+        self.own_steps, self.start = steps, start
+        self.likelihood, self.reconstruction = likelihood, reconstruction
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter: the codec's."""
@@ -52,13 +55,12 @@ class DiffComNet(nn.Module):
         return misfit
 
     def restore(self, received: Received, sampling: Sampling, conditioned: bool = True) -> Samples:
-        """The receiver. Steps and guidance are its own (`params`), not those of `sampling`."""
-        p = self.params
+        """The receiver. Steps and guidance are its own, not those of `sampling`."""
         reconstruction = self.codec.reconstruct(received)
         noise = torch.randn(reconstruction.shape, generator=sampling.rng).to(reconstruction)
-        start = p.start if conditioned else 1.0
+        start = self.start if conditioned else 1.0
         x = interpolate(reconstruction, noise, torch.full((len(noise),), start).to(noise))
-        times = torch.linspace(start, 0, p.steps + 1).tolist()
+        times = torch.linspace(start, 0, self.own_steps + 1).tolist()
         for t, following in pairwise(times):
             with torch.enable_grad():
                 x = x.detach().requires_grad_(conditioned)
@@ -66,11 +68,11 @@ class DiffComNet(nn.Module):
                 moved = x.detach() + (following - t) * velocity.detach()
                 if conditioned:
                     mean = x - t * velocity
-                    moved = moved - p.likelihood * (t - following) * _direction(self.misfit(mean, received), x)
+                    moved = moved - self.likelihood * (t - following) * _direction(self.misfit(mean, received), x)
                     distance = (mean - reconstruction).square().flatten(1).sum(1)
-                    moved = moved - p.reconstruction * (t - following) * _direction(distance, x)
+                    moved = moved - self.reconstruction * (t - following) * _direction(distance, x)
             x = moved
-        return Samples(x.detach(), p.steps)
+        return Samples(x.detach(), self.own_steps)
 
     def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> None:
         """There is no conditional velocity field to estimate it from."""

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jscgc.channel.params import LinkParams
 from jscgc.channel.receiver import Received
-from jscgc.config import JscgcParams, LinkParams, ObjectiveParams
 from jscgc.flow.information import Information
+from jscgc.flow.params import ObjectiveParams
 from jscgc.flow.samplers import Samples
+from jscgc.generator.params import AdapterParams
 from jscgc.systems.base import Sampling
 from jscgc.systems.links import draw_link
 from jscgc.systems.mambajscc import Codec
+from jscgc.systems.params import JscgcParams
 from jscgc.systems.receiver import GenerativeReceiver, Prior
 
 
@@ -26,10 +29,10 @@ class DiffJsccNet(nn.Module):
     generative = True
     own_steps = None
 
-    def __init__(self, channels: int, codec: Codec, prior: Prior, params: JscgcParams) -> None:
+    def __init__(self, channels: int, codec: Codec, prior: Prior, adapter: AdapterParams) -> None:
         super().__init__()
         self.codec = codec.requires_grad_(False)
-        self.receiver = GenerativeReceiver(prior, channels + 1, channels, params.adapter)
+        self.receiver = GenerativeReceiver(prior, channels + 1, channels, adapter)
 
     @torch.no_grad()
     def condition(self, received: Received) -> Tensor:

@@ -6,13 +6,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from jscgc.channel.params import LinkParams
 from jscgc.channel.receiver import Received, features
-from jscgc.config import EncoderParams, JscgcParams, LinkParams, ObjectiveParams
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder, latent_to_grid
+from jscgc.encoder.params import EncoderParams
 from jscgc.flow.information import Information
+from jscgc.flow.params import ObjectiveParams
 from jscgc.flow.samplers import Samples
+from jscgc.generator.params import AdapterParams
 from jscgc.systems.base import Sampling
 from jscgc.systems.links import draw_link
+from jscgc.systems.params import JscgcParams
 from jscgc.systems.receiver import GenerativeReceiver, Prior
 
 
@@ -23,7 +27,7 @@ class JscgcNet(nn.Module):
     own_steps = None
 
     def __init__(
-        self, channels: int, encoder: EncoderParams, prior: Prior, params: JscgcParams, max_rate: int, factor: int
+        self, channels: int, encoder: EncoderParams, prior: Prior, adapter: AdapterParams, max_rate: int, factor: int
     ) -> None:
         super().__init__()
         down, spread = latent_to_grid(factor)
@@ -31,7 +35,7 @@ class JscgcNet(nn.Module):
         self.refiner = MambaDecoder(channels, encoder, max_rate, factor)
         planes = nn.Conv2d(3 * max_rate * spread**2, channels * down**2, 1)
         self.own = nn.Sequential(nn.PixelUnshuffle(spread), planes, nn.PixelShuffle(down))
-        self.receiver = GenerativeReceiver(prior, 2 * channels, channels, params.adapter)
+        self.receiver = GenerativeReceiver(prior, 2 * channels, channels, adapter)
 
     def condition(self, received: Received) -> Tensor:
         """What the adapter reads, on the latent grid: refined features [B,C,h,w], and a linear view [B,C,h,w] of the symbols.

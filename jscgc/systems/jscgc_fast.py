@@ -5,28 +5,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from jscgc.channel.params import LinkParams
 from jscgc.channel.receiver import Received
-from jscgc.config import FewStepParams, LinkParams
 from jscgc.flow.distil import distillation_loss
 from jscgc.flow.samplers import Grid, Samples, guidance_at, guided, sample
 from jscgc.systems.base import Sampling
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.links import draw_link
+from jscgc.systems.params import FewStepParams
 
 
 class FastJscgcNet(nn.Module):
-    """A JSCGC whose receiver takes `params.steps` Euler steps of one evaluation each, whatever else is asked for.
+    """A JSCGC whose receiver takes `grid.steps` Euler steps of one evaluation each, whatever else is asked for.
 
     Args:
         net: the student. It starts as the teacher; transmitter and Refiner stay the teacher's, so that one signal serves both.
-        params: the student's grid, and the guidance that it learns.
+        grid: the student's.
     """
 
     generative = True
 
-    def __init__(self, net: JscgcNet, params: FewStepParams) -> None:
+    def __init__(self, net: JscgcNet, grid: Grid) -> None:
         super().__init__()
-        self.net, self.grid, self.own_steps = net, Grid(params.steps, params.time_shift), params.steps
+        self.net, self.grid, self.own_steps = net, grid, grid.steps
 
     def loss(
         self, teacher: JscgcNet, latents: Tensor, link: LinkParams, params: FewStepParams, rng: torch.Generator

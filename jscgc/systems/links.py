@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from jscgc.channel.channels import get_channel
+from jscgc.channel.params import LinkParams
 from jscgc.channel.receiver import Received, equalise
-from jscgc.config import LinkParams, SampleParams
 from jscgc.encoder.symbols import sent
-from jscgc.systems.base import LatentSystem, Sampling
+from jscgc.flow.params import SampleParams
+from jscgc.systems.base import Sampling
+from jscgc.systems.latent import LatentSystem
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from jscgc.channel.params import LinkParams
 from jscgc.channel.receiver import Received, features
-from jscgc.config import EncoderParams, LinkParams
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder
 from jscgc.encoder.klt import start_linear
+from jscgc.encoder.params import EncoderParams
 from jscgc.encoder.symbols import SymbolEncoder, leading_planes
 from jscgc.flow.samplers import Samples
 from jscgc.systems.base import Sampling

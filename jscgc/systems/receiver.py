@@ -8,23 +8,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from jscgc.config import AdapterParams, GeneratorParams, JscgcParams, ObjectiveParams
 from jscgc.flow.information import Information, mutual_information
 from jscgc.flow.objective import flow_matching_loss, lagrangian_weights
+from jscgc.flow.params import ObjectiveParams
 from jscgc.flow.path import VelocityField
 from jscgc.flow.samplers import Grid, Samples, guidance_at, guided, sample, towards
 from jscgc.flow.times import Times
 from jscgc.generator.adapter import CaAdapter, LinkState
 from jscgc.generator.backbones import build_backbone
+from jscgc.generator.lora import add_lora
+from jscgc.generator.params import AdapterParams, BackboneParams
 from jscgc.systems.base import Sampling
+from jscgc.systems.params import JscgcParams, ReceiverShape
 
 
 class Prior(nn.Module):
     """The unconditional prior: a backbone trained by flow matching on latents [B,C,h,w]."""
 
-    def __init__(self, channels: int, params: GeneratorParams) -> None:
+    def __init__(self, channels: int, params: BackboneParams) -> None:
         super().__init__()
         self.backbone = build_backbone(channels, params)
+
+    @classmethod
+    def tuned(cls, channels: int, shape: ReceiverShape) -> Prior:
+        """As part of a receiver: with low-rank updates where those are what learns."""
+        prior = cls(channels, shape.generator)
+        if shape.tuning == "lora":
+            add_lora(prior.backbone, shape.lora_rank)
+        return prior
 
     def loss(self, latents: Tensor, objective: ObjectiveParams, rng: torch.Generator) -> dict[str, Tensor]:
         """Eq. (4) without a condition."""

@@ -23,10 +23,11 @@ from jscgc.channel.capacity import known, outage_capacity
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise
 from jscgc.channel.spec import parse_channel
-from jscgc.classical.codecs import CannotOperate, decode, fit, get_codec
+from jscgc.classical.codecs import decode, fit, get_codec
 from jscgc.classical.ldpc import transport_block
 from jscgc.classical.mcs import choose
 from jscgc.data.images import to_photo, to_tensor
+from jscgc.errors import CannotOperate
 from jscgc.systems.base import Exchanged, Link
 
 RATES = tuple(range(1, 61))
@@ -41,6 +42,7 @@ class Separation:
     """A SeparatedSystem.
 
     Args:
+        name: the method's.
         codec: name of an image codec, see `classical.codecs`.
         code: the channel code.
     """
@@ -50,8 +52,8 @@ class Separation:
     multiple = GRID
     rates = RATES
 
-    def __init__(self, codec: str, code: Literal["capacity", "ldpc"]) -> None:
-        self.name = f"{codec}_{code}"
+    def __init__(self, name: str, codec: str, code: Literal["capacity", "ldpc"]) -> None:
+        self.name = name
         self._codec = get_codec(codec)
         self._ideal = code == "capacity"
 
@@ -75,7 +77,7 @@ class Separation:
         channel = known(spec)
 
         def over_the_air(file: bytes, rng: torch.Generator) -> bytes | None:
-            if spec.name == "awgn" or spec.name.endswith("_fast"):
+            if spec.kind.averages:
                 return file
             sounding = torch.ones(1, 1, 1, symbols, dtype=torch.complex64)
             held = equalise(channel(sounding, torch.tensor([link.snr_db]), rng)).bits.item()

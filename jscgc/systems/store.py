@@ -1,4 +1,4 @@
-"""Trained systems on disk: a folder each with model.json (what it is) and weights.safetensors, never pickle.
+"""Trained networks on disk: a folder each with model.json (what it is) and weights.safetensors, never pickle.
 
 A model may share parts with the models beside it (DiffJSCC's codec is mambajscc_psnr): model.json then names them and their
 checksum, and the weights lie there once.
@@ -6,59 +6,46 @@ checksum, and the weights lie there once.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 from safetensors.torch import load_file
 from torch import nn
 
-from jscgc.channel.accounting import GRID
-from jscgc.config import (
-    BaselineParams,
-    EncoderParams,
-    FewStepParams,
-    GeneratorParams,
-    JscgcParams,
-    Params,
-    Rate,
-    Section,
-    complaints,
-)
-from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
-from jscgc.files import atomic, read_json, sha256, write_json
-from jscgc.generator.lora import add_lora
+from jscgc.config import Rate, Section, complaints
+from jscgc.files import SHIPPED, atomic, read_json, sha256, write_json
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, check_weights, load_weights, save_weights
 from jscgc.latent.pixels import PIXELS, PixelVae
-from jscgc.methods import CLASSICAL, CODECS, PIXEL, PIXEL_START, SHIPPED, SYSTEMS, CodecName
-from jscgc.systems.base import LatentSystem, SeparatedSystem
-from jscgc.systems.diffcom import DiffComNet
-from jscgc.systems.diffjscc import DiffJsccNet
-from jscgc.systems.jscgc import JscgcNet
-from jscgc.systems.jscgc_fast import FastJscgcNet
-from jscgc.systems.mambajscc import Codec
-from jscgc.systems.receiver import Prior
+from jscgc.method import METHODS, network
+from jscgc.systems.base import SeparatedSystem, System
+from jscgc.systems.latent import LatentSystem
+from jscgc.systems.migration import FORMAT, migrated
 
-Kind = Literal["flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", "diffcom"] | CodecName
 NAMED = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
 class Architecture(Section):
-    """All that is needed to build a network again; written beside its weights."""
+    """All that is needed to build a network again, and nothing of others; written beside its weights."""
 
-    kind: Kind
+    kind: NAMED
+    """A part or method, which knows how it is built."""
     rates: Annotated[list[Rate], Field(min_length=1)]
     max_rate: Rate
     """Symbols per position that the networks have planes for: the largest rate ever trained, in a warm start too."""
-    encoder: EncoderParams
-    generator: GeneratorParams
-    jscgc: JscgcParams
-    few_step: FewStepParams
-    baselines: BaselineParams
+    network: SerializeAsAny[Section]
+    """Of the kind's own shape."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_shape(cls, content: Any) -> Any:
+        if isinstance(content, dict) and isinstance(kind := content.get("kind"), str):
+            # ValidationErrors pass through as they are.
+            content = {**content, "network": network(kind).shape.model_validate(content.get("network"))}
+        return content
 
     @model_validator(mode="after")
     def _has_the_planes(self) -> Architecture:
@@ -67,63 +54,26 @@ class Architecture(Section):
         return self
 
     @classmethod
-    def of(cls, kind: Kind, params: Params) -> Architecture:
+    def of(cls, kind: str, params: Any) -> Architecture:
+        """What params.yaml (`jscgc.params.Params`) makes of a part or method."""
+        warm = params.jscgc.warm_start
         return cls(
             kind=kind,
             rates=sorted(params.link.rates),
-            max_rate=max(params.link.rates + (params.jscgc.warm_start.link.rates if params.jscgc.warm_start else [])),
-            encoder=params.encoder,
-            generator=params.generator,
-            jscgc=params.jscgc,
-            few_step=params.few_step,
-            baselines=params.baselines,
+            max_rate=max(params.link.rates + (warm.link.rates if warm else [])),
+            network=network(kind).describe(params),
         )
 
     def elsewhere(self, name: str) -> bool:
         """Whether a weight of that name is a pretrained generator's, unchanged: it stays where it came from."""
-        changed = self.kind not in ("flow", "diffcom") and self.jscgc.generator_learns
-        return self.generator.source == "pretrained" and not changed and "backbone.net." in name and "lora_" not in name
+        source = getattr(getattr(self.network, "generator", None), "source", "scratch")
+        changed = getattr(self.network, "generator_learns", False)
+        return source == "pretrained" and not changed and "backbone.net." in name and "lora_" not in name
 
 
-def on_pixels(name: str) -> bool:
-    """Whether a method sends pixels and no VAE's latents."""
-    return name in PIXEL or name.endswith("_pixels")
-
-
-def perceptual_start(name: str) -> str:
-    """The codec for least squared error that one for a perceptual distance is trained on from."""
-    return PIXEL_START if on_pixels(name) else "mambajscc_psnr"
-
-
-def build(
-    architecture: Architecture, latents: LatentStatistics
-) -> Prior | Codec | JscgcNet | FastJscgcNet | DiffJsccNet | DiffComNet:
+def build(architecture: Architecture, latents: LatentStatistics) -> Any:
     """A randomly initialised network; `latents` are those of `PIXELS` for codecs on pixels."""
-    a, channels, factor, max_rate = architecture, latents.channels, latents.factor, architecture.max_rate
-    if a.kind == "flow":
-        return Prior(channels, a.generator)
-    if a.kind == "deepjscc":
-        width = a.baselines.deepjscc.width
-        return Codec(CnnEncoder(channels, width, max_rate, GRID), CnnDecoder(channels, width, max_rate, GRID))
-    if a.kind == "swinjscc":
-        # Only here: torchvision takes a second to import.
-        from jscgc.encoder.swin import SwinDecoder, SwinEncoder
-
-        swin = a.baselines.swinjscc
-        return Codec(SwinEncoder(channels, swin, max_rate), SwinDecoder(channels, swin, max_rate))
-    if a.kind == "mambajscc_psnr" or a.kind in CODECS:
-        sizes = a.baselines.mamba_pixels if on_pixels(a.kind) else a.encoder
-        return Codec.mamba(channels, sizes, max_rate, factor)
-    prior = Prior(channels, a.generator)
-    if a.kind == "diffcom":
-        return DiffComNet(Codec.mamba(channels, a.encoder, max_rate, factor), prior, a.baselines.diffcom)
-    if a.jscgc.tuning == "lora":
-        add_lora(prior.backbone, a.jscgc.lora_rank)
-    if a.kind in ("jscgc", "jscgc_fast"):
-        net = JscgcNet(channels, a.encoder, prior, a.jscgc, max_rate, factor)
-        return net if a.kind == "jscgc" else FastJscgcNet(net, a.few_step)
-    codec = Codec.mamba(channels, a.encoder, max_rate, factor)
-    return DiffJsccNet(channels, codec, prior, a.jscgc)
+    return network(architecture.kind).build(architecture.network, latents, architecture.max_rate)
 
 
 class Shared(Section):
@@ -136,9 +86,12 @@ class Shared(Section):
 class Description(Section):
     """What model.json says."""
 
+    format: Literal[2]
     architecture: Architecture
     latents: Annotated[LatentStatistics, BeforeValidator(LatentStatistics.of)]
     shared: dict[str, Shared] = Field(default={})
+    trained: dict[str, Any] = Field(default={})
+    """How it was really trained: dotted keys of params.yaml and their values. Nothing reads it but people."""
 
 
 def save(
@@ -147,10 +100,12 @@ def save(
     latents: LatentStatistics,
     net: nn.Module,
     shared: Mapping[str, str] | None = None,
+    trained: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a trained network: whole or not at all.
 
     Args:
+        trained: how it was trained, for people.
         shared: part of the network (such as `codec`) -> the model beside `folder` that it is, bit for bit, and not written again.
 
     Raises:
@@ -164,9 +119,13 @@ def save(
             raise ValueError(f"{folder}: its {part} is not the {at.model} beside it")
     with atomic(folder) as temporary:
         temporary.mkdir()
-        content: dict[str, Any] = {"architecture": architecture.model_dump(mode="json"), "latents": asdict(latents)}
-        if parts:
-            content["shared"] = {part: at.model_dump() for part, at in parts.items()}
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "architecture": architecture.model_dump(mode="json"),
+            "latents": asdict(latents),
+            "shared": {part: at.model_dump() for part, at in parts.items()},
+            "trained": dict(trained or {}),
+        }
         write_json(temporary / "model.json", content)
         save_weights(
             net,
@@ -199,13 +158,16 @@ def _fill_shared(
         fill(child, path)
 
 
-def latent_space(vae: Path, latents: LatentStatistics) -> LatentSpace:
-    """The space that a model's latents belong to: the VAE's in a folder, or the pixels themselves.
+def latent_space(vae: Path | None, latents: LatentStatistics) -> LatentSpace:
+    """The space that a model's latents belong to: the VAE's in a folder, or the pixels themselves, which need none.
 
     Raises:
         ValueError: the model was trained on another VAE.
     """
-    return LatentSpace(PixelVae(), PIXELS) if latents == PIXELS else LatentSpace.load(vae, latents)
+    if latents == PIXELS:
+        return LatentSpace(PixelVae(), PIXELS)
+    assert vae is not None
+    return LatentSpace.load(vae, latents)
 
 
 @dataclass(frozen=True)
@@ -215,6 +177,7 @@ class Trained:
     architecture: Architecture
     latents: LatentStatistics
     net: Any
+    trained: Mapping[str, Any]
 
 
 def load(folder: Path) -> Trained:
@@ -225,17 +188,13 @@ def load(folder: Path) -> Trained:
     """
     if not (folder / "model.json").exists():
         raise ValueError(f"{folder}: no trained model here; train with `dvc repro`, or name the place with --models")
-    content: Any = read_json(folder / "model.json")
-    try:
-        description = Description.model_validate(content)
-    except ValidationError as error:
-        raise ValueError(f"{folder / 'model.json'}: not a model description: {complaints(error)}") from None
+    description = describe(folder)
     architecture, latents, shared = description.architecture, description.latents, description.shared
 
     def elsewhere(name: str) -> bool:
         return architecture.elsewhere(name) or name.split(".")[0] in shared
 
-    if architecture.generator.source == "scratch":
+    if getattr(getattr(architecture.network, "generator", None), "source", "scratch") == "scratch":
         # First without memory: a description may ask for more than there is, its weights have the sizes that they have.
         with torch.device("meta"):
             sketch = _built(architecture, latents, folder)
@@ -244,7 +203,22 @@ def load(folder: Path) -> Trained:
     net = _built(architecture, latents, folder)
     _fill_shared(net, folder, shared, load_weights)
     load_weights(net, folder / "weights.safetensors", elsewhere)
-    return Trained(architecture, latents, net.eval())
+    return Trained(architecture, latents, net.eval(), description.trained)
+
+
+def describe(folder: Path) -> Description:
+    """What a folder's model.json says, of whatever format; nothing is built.
+
+    Raises:
+        ValueError: it is damaged, or of a later format.
+    """
+    path = folder / "model.json"
+    try:
+        return Description.model_validate(migrated(read_json(path)))
+    except ValidationError as error:
+        raise ValueError(f"{path}: not a model description: {complaints(error)}") from None
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path}: not a model description, nor one of an earlier format") from None
 
 
 def _built(architecture: Architecture, latents: LatentStatistics, folder: Path) -> Any:
@@ -257,7 +231,7 @@ def _built(architecture: Architecture, latents: LatentStatistics, folder: Path) 
 
 def trained_systems(models: Path) -> list[str]:
     """Names of the systems that lie trained in a folder of models."""
-    return [name for name in SYSTEMS if (models / name / "model.json").exists()]
+    return [method.name for method in METHODS if method.network and (models / method.name / "model.json").exists()]
 
 
 def asked_systems(asked: Sequence[str], models: Path) -> list[str]:
@@ -277,23 +251,17 @@ def asked_systems(asked: Sequence[str], models: Path) -> list[str]:
 
 def load_system(
     name: str, models: Path = SHIPPED, device: torch.device | str = "cpu"
-) -> LatentSystem | SeparatedSystem:
-    """A system by name, from a folder of models (those that come with the package unless told otherwise); the classical ones
-    need none.
+) -> LatentSystem | SeparatedSystem | System:
+    """A system by name, from a folder of models (those that come with the package unless told otherwise); one that is not
+    trained needs none.
 
     Raises:
         ValueError: no such method (suggests the nearest), or it is not trained.
     """
-    if name not in SYSTEMS:
-        near = difflib.get_close_matches(name, SYSTEMS, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown method {name!r}: {hint}available: {', '.join(SYSTEMS)}")
-    if name in CLASSICAL:
-        # Only here: scipy's statistics take as long as half of torch to import.
-        from jscgc.systems.separation import Separation
-
-        codec, code = name.split("_")
-        return Separation(codec, "capacity" if code == "capacity" else "ldpc")
+    method = METHODS[name]
+    if method.system is not None:
+        made: SeparatedSystem | System = method.system()
+        return made
     trained = load(models / name)
     space = latent_space(models / "vae", trained.latents)
     return LatentSystem(name, space.to(device), trained.net.to(device), tuple(trained.architecture.rates))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from jscgc.config import Params
-from jscgc.files import read_json
+from jscgc.files import SHIPPED, read_json
 from jscgc.latent.autoencoder import LatentStatistics, load_vae
 from jscgc.latent.nano_vae import NanoVae
-from jscgc.methods import SHIPPED
+from jscgc.method import PARTS
 from jscgc.systems import store
+from jscgc.systems.params import PriorShape
 from jscgc.systems.receiver import Prior
-from jscgc.systems.store import Architecture, Kind, Trained
+from jscgc.systems.store import Architecture, Trained
 from jscgc.training.widen import widen
 
-PASSED_THROUGH, TRAINED_ON = ("shipped", "finetune"), ("finetune", "widen")
+if TYPE_CHECKING:
+    from jscgc.params import Params
+
+KEEPS_PRIOR, STARTS_FROM_SHIPPED = ("shipped", "finetune"), ("finetune", "widen")
 """`init` with which VAE and prior stay the shipped ones; with which codec, JSCGC and DiffJSCC start from the shipped ones."""
 
 
@@ -48,8 +51,10 @@ def shipped_prior(params: Params, shipped: Path = SHIPPED) -> Prior:
 
 
 def _same_generator(params: Params, found: Trained) -> None:
+    known = found.architecture.network
+    assert isinstance(known, PriorShape)
     stated = {key: getattr(params.generator, key) for key in ("backbone", "widths", "depth")}
-    _as_shipped(params, "generator", stated, vars(found.architecture.generator))
+    _as_shipped(params, "generator", stated, vars(known.generator))
 
 
 def _as_shipped(params: Params, section: str, stated: Mapping[str, Any], found: Mapping[str, Any]) -> None:
@@ -61,7 +66,7 @@ def _as_shipped(params: Params, section: str, stated: Mapping[str, Any], found: 
             )
 
 
-def from_shipped(net: nn.Module, kind: Kind, params: Params) -> None:
+def from_shipped(net: nn.Module, kind: str, params: Params) -> None:
     """Give a network the weights of the one that comes with the package, for `init: finetune` and `widen`.
 
     Raises:
@@ -72,7 +77,8 @@ def from_shipped(net: nn.Module, kind: Kind, params: Params) -> None:
     if kind == "flow":
         _same_generator(params, found)
     else:
-        _as_shipped(params, "encoder", own.encoder.model_dump(), known.encoder.model_dump())
+        stated, there = (architecture.network.model_dump()["encoder"] for architecture in (own, known))
+        _as_shipped(params, "encoder", stated, there)
         _as_shipped(params, "link", {"rates": own.rates}, {"rates": known.rates})
     try:
         if params.init == "widen":
@@ -94,14 +100,21 @@ def check_start(params: Params) -> None:
     """
     channels = params.vae.channels
     latents = LatentStatistics([0.0] * channels, [1.0] * channels, NanoVae.factor, "")
-    kinds: tuple[Kind, ...] = ("flow", "mambajscc_psnr", "jscgc", "diffjscc")
-    for kind in kinds[params.init == "finetune" :]:
+    kinds = [name for name, own in params.trained.items() if own.starts_from_shipped]
+    for kind in kinds:
+        if kind in PARTS and params.init == "finetune":
+            continue  # it is passed through
         from_shipped(store.build(Architecture.of(kind, params), latents), kind, params)
+
+
+def shipped_record(kind: str) -> Mapping[str, Any]:
+    """How the one that comes with the package was trained."""
+    return store.describe(SHIPPED / kind).trained
 
 
 def shipped_statistics() -> LatentStatistics:
     """Those of the latents that the prior which comes with the package knows."""
-    return store.load(SHIPPED / "flow").latents
+    return store.describe(SHIPPED / "flow").latents
 
 
 def widen_vae(vae: NanoVae, params: Params) -> NanoVae:

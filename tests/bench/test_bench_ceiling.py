@@ -17,7 +17,8 @@ from jscgc.config import SampleParams
 from jscgc.data.images import open_photo, to_tensor
 from jscgc.latent.autoencoder import load_vae
 from jscgc.metrics import pair_metric
-from jscgc.systems.base import Link, transmit
+from jscgc.systems.base import Link
+from jscgc.systems.transmit import transmit
 from jscgc.systems.store import load_system
 
 

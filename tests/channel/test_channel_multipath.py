@@ -12,16 +12,16 @@ from channel_signals import gaussian_symbols, stream
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jscgc.channel import multipath
+from jscgc.channel import declaration, multipath
 from jscgc.channel.accounting import bandwidth, normalise_power
 from jscgc.channel.channels import get_channel
 from jscgc.channel.estimation import least_squares
+from jscgc.channel.kinds.multipath import MULTIPATH
 from jscgc.channel.noise import BLIND_SNR_DB
 from jscgc.channel.ofdm import DATA, PILOTS, SLOT, Grid
 from jscgc.channel.receiver import equalise
-from jscgc.channel.spec import NAMES, parse_channel
 
-PROFILES = [name for name in NAMES if parse_channel(name).multipath]
+PROFILES = [kind.name for kind in MULTIPATH]
 TO_SYMBOL = 30e3 / (1 + 144 / 2048)
 """OFDM symbols per second."""
 
@@ -179,7 +179,7 @@ def test_importing_sionna_disturbs_nothing_either():
     """sionna seeds torch's default generators while it is imported; and our modules do not import it until they must."""
     code = """
 import sys, torch
-from jscgc.channel import accounting, channels, estimation, multipath, noise, ofdm, receiver, spec
+from jscgc.channel import accounting, capacity, channels, estimation, multipath, noise, ofdm, receiver, spec
 channel = channels.get_channel("cdl_a:csi=lmmse")
 assert "sionna" not in sys.modules and "h5py" not in sys.modules
 torch.manual_seed(3)
@@ -193,11 +193,11 @@ assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_without_sionna_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(multipath, "find_spec", lambda name: None)
+    monkeypatch.setattr(declaration, "find_spec", lambda name: None)
     with pytest.raises(
         ValueError, match="channel tdl_a needs sionna, which is not installed: pip install sionna-no-rt"
     ):
-        multipath.Multipath(parse_channel("tdl_a"))
+        get_channel("tdl_a")
 
 
 @pytest.mark.parametrize("snr_db", [torch.zeros(3), torch.tensor([0.0, math.nan])])

@@ -13,7 +13,8 @@ from scipy.integrate import quad
 from scipy.special import exp1, ive
 from scipy.stats import norm
 
-from jscgc.channel.channels import ChannelOutput, get_channel
+from jscgc.channel.base import ChannelOutput
+from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise, features
 
 ALL = ["awgn", "rayleigh_block", "rayleigh_fast", "rician_block:csi=ls", "rician_fast:csi=none"]

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jscgc.classical.codecs import CODECS, CannotOperate, decode, encode, fit, get_codec, pack, unpack
+from jscgc.classical.codecs import CODECS, decode, encode, fit, get_codec, pack, unpack
+from jscgc.errors import CannotOperate
 
 NAMES = list(CODECS)
 HEIGHT, WIDTH = 48, 80

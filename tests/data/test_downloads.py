@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import requests
 
-from jscgc.config import DataParams, ParamsError
+from jscgc.config import ParamsError
+from jscgc.data.params import DataParams
 from jscgc.data import downloads
 from jscgc.data.images import open_photo, save_png
 from jscgc.data.splits import collect

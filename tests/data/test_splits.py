@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jscgc.config import DataParams, ParamsError
+from jscgc.config import ParamsError
+from jscgc.data.params import DataParams
 from jscgc.data import builtin, prepared
 from jscgc.data.builtin import builtin_photos
 from jscgc.data.images import open_photo, save_png

@@ -18,7 +18,7 @@ from jscgc.data import read_photo, reduce, to_tensor
 from jscgc.demo.choice import OFFERED, Choice, channel_text, common_cbr
 from jscgc.demo.shown import Refused, Transmission, best, shown
 from jscgc.demo.workplace import Workplace
-from jscgc.evaluation.grid import pair_names
+from jscgc.metrics.registry import pair_names
 from jscgc.metrics import pair_metric
 from jscgc.systems.store import load_system
 from jscgc.transmission import send

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jscgc.config import SampleParams
+from jscgc.flow.params import SampleParams
 from jscgc.demo import markup
 from jscgc.demo.choice import Choice
 from jscgc.demo.figures import POINTS, SCALES, Points, brightest, constellation, points

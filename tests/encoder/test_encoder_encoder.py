@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jscgc.config import EncoderParams
+from jscgc.encoder.params import EncoderParams
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder, latent_to_grid
 from jscgc.encoder.symbols import leading_planes

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise, features
-from jscgc.config import EncoderParams
+from jscgc.encoder.params import EncoderParams
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder
 from jscgc.encoder.klt import start_linear
 

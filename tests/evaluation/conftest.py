@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from jscgc import cluster
-from jscgc.config import EvaluateParams, SampleParams
-from jscgc.evaluation.grid import Job
+from jscgc.evaluation.params import EvaluateParams
+from jscgc.flow.params import SampleParams
+from jscgc.evaluation.jobs import Job
 from jscgc.evaluation.protocol import Protocol
 
 METRICS = ["psnr", "fid_efficientnet_lite0", "kid_efficientnet_lite0"]

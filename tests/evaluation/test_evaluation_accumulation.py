@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from jscgc.config import SampleParams
+from jscgc.flow.params import SampleParams
 from jscgc.evaluation.run import Evaluation, follow
 from jscgc.report import load_results
 from jscgc.report.results import checked
@@ -146,7 +146,7 @@ def test_a_job_asked_for_twice_is_run_once(run, jobs_run):
 
 
 def test_what_fails_leaves_no_table_and_the_finished_jobs(run, jobs_run, tmp_path, monkeypatch):
-    from jscgc.evaluation.grid import Worker
+    from jscgc.evaluation.worker import Worker
 
     whole = Worker.run
 

@@ -170,7 +170,7 @@ def test_mistakes_are_one_line(command, tmp_path, jobs_run, capsys, arguments, s
 
 
 def test_an_interruption_says_where_to_go_on(command, tmp_path, capsys, jobs_run, monkeypatch):
-    from jscgc.evaluation.grid import Worker
+    from jscgc.evaluation.worker import Worker
 
     def interrupted(self, job):
         raise KeyboardInterrupt

@@ -10,8 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from jscgc.config import SampleParams
-from jscgc.evaluation.grid import ORIGINAL, Job, JobResult, Setup, Worker, plan, score
+from jscgc.flow.params import SampleParams
+from jscgc.evaluation.jobs import ORIGINAL, Job, JobResult, every_job
+from jscgc.evaluation.worker import Setup, Worker
+from jscgc.metrics.scoring import score
 from jscgc.evaluation.results import COLUMNS, tabulate
 from jscgc.metrics import pair_metric
 
@@ -21,7 +23,7 @@ def job(method: str, image: str, seed: int = 0) -> Job:
 
 
 def test_the_plan_has_every_condition_once_and_the_controls():
-    jobs = plan(
+    jobs = every_job(
         ["jscgc", "diffjscc"], ["awgn", "rayleigh_fast"], [-5, 10], [2, 8], ["a", "b"], [3, 4], 1, controls=True
     )
     assert len(jobs) == len(set(jobs)) == 2 + 2 * 2 * 2 * 2 * 2 * 2 + 2 * 2 * 2
@@ -30,11 +32,11 @@ def test_the_plan_has_every_condition_once_and_the_controls():
     controls = [j for j in jobs if j.control != "none"]
     assert {j.label for j in controls} == {"jscgc_wrong_symbols", "jscgc_unconditional"}
     assert {(j.channel, j.snr_db, j.rate) for j in controls} == {("awgn", 10.0, 8)}
-    assert not [j for j in plan(["diffjscc"], ["awgn"], [0], [8], ["a"], [0], 0, controls=True) if j.control != "none"]
+    assert not [j for j in every_job(["diffjscc"], ["awgn"], [0], [8], ["a"], [0], 0, controls=True) if j.control != "none"]
 
 
 def test_the_plan_has_the_dial_and_the_information_where_they_are_asked_for():
-    jobs = plan(
+    jobs = every_job(
         ["jscgc", "diffjscc"], ["awgn", "tdl_a"], [-5, 0, 10], [2, 8], ["a", "b"], [3, 4], 0, True, [4, 2], 20, 9, 50
     )
     asides = [j for j in jobs if j.dial or j.steps]

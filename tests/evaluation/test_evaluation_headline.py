@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from jscgc.config import SampleParams
+from jscgc.flow.params import SampleParams
 from jscgc.evaluation.headline import HEADLINE, Headline, by_snr, headline
 from jscgc.evaluation.protocol import ImageEntry, MetricEntry, Protocol
 from jscgc.report import headline_table, summarise

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from jscgc.config import SampleParams
+from jscgc.flow.params import SampleParams
 from jscgc.evaluation import identity
-from jscgc.evaluation.grid import ORIGINAL, Job, Setup, Worker
+from jscgc.evaluation.jobs import ORIGINAL, Job
+from jscgc.evaluation.worker import Setup, Worker
 from jscgc.evaluation.identity import PACKAGE, Identities, code_digest, packages, weights_digest
 
 CODEC = Job("mambajscc_psnr", "none", "awgn", 5.0, 2, "a", 0, False)

@@ -18,8 +18,9 @@ from PIL import Image
 
 from jscgc import cluster
 from jscgc.cli import main
-from jscgc.config import SampleParams
-from jscgc.evaluation.grid import Job, Setup
+from jscgc.flow.params import SampleParams
+from jscgc.evaluation.jobs import Job
+from jscgc.evaluation.worker import Setup
 from jscgc.evaluation.nodes import Batches, MakeWorker, needed
 from jscgc.evaluation.run import follow
 

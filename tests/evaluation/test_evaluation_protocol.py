@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jscgc.config import SampleParams
+from jscgc.flow.params import SampleParams
 from jscgc.evaluation.protocol import Protocol
 from jscgc.files import sha256
 

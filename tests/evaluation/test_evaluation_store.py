@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jscgc.evaluation.grid import Job, JobResult
+from jscgc.evaluation.jobs import Job, JobResult
 from jscgc.evaluation.identity import JobKey
 from jscgc.evaluation.store import ResultStore
 

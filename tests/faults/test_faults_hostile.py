@@ -26,7 +26,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save
 
-from jscgc.config import load_params
+from jscgc.params import load_params
 from jscgc.data import find_photos, open_photo, read_manifest, split_files
 from jscgc.evaluation.protocol import Protocol
 from jscgc.latent.autoencoder import load_vae

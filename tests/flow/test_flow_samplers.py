@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +17,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from jscgc.flow.gaussian import gaussian_flow, gaussian_velocity
+from jscgc.flow.params import SampleParams
 from jscgc.flow.path import expand
-from jscgc.flow.samplers import SOLVERS, Grid, _euler_maruyama, guidance_at, guided, sample, towards
+from jscgc.flow.samplers import Grid, guidance_at, guided, sample, towards
+from jscgc.flow.solver import SOLVERS
+from jscgc.flow.solvers import sde
+from jscgc.registry import PLUGINS, add_plugin
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -63,7 +71,7 @@ def test_a_step_of_the_sde_is_euler_maruyama_s_to_first_order():
     errors = []
     for h in (0.04, 0.02):
         # Times t, t - h: the step of interest is the first, so the sampler itself is stopped after it.
-        after = _euler_maruyama(lambda x, s: torch.full_like(x, slope), x, [t, t - h], stream(7))
+        after = sde.run(lambda x, s: torch.full_like(x, slope), x, [t, t - h], stream(7))
         errors.append((after.mean().item() - (1.2 - h * drift), after.var().item() - h * g2))
     for coarse, fine in zip(*errors, strict=True):
         assert coarse / fine == pytest.approx(4, abs=0.8)
@@ -101,7 +109,7 @@ def test_samplers_run_from_noise_at_one_to_data_at_zero():
     assert samples.nfe == 4
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", SOLVERS.names)
 def test_one_step_from_the_exact_field_is_the_mean(solver):
     """At t = 1 nothing is known: nu = x_1 - E[x0], so a single step lands on the mean."""
     samples = sample(gaussian_velocity(0.4, 0.3), normal(2, 5), Grid(1), solver, rng=stream())
@@ -131,8 +139,60 @@ def test_a_shift_that_is_none_is_an_error(shift):
 
 
 def test_an_unknown_solver_is_an_error_that_names_the_others():
-    with pytest.raises(ValueError, match="unknown solver 'rk4'; choose from euler, heun, multistep, sde"):
+    with pytest.raises(ValueError, match="unknown solver 'rk4': available: euler, heun, multistep, sde"):
         sample(gaussian_velocity(0.0, 1.0), torch.zeros(1, 1), Grid(1), "rk4")
+    with pytest.raises(ValueError, match="unknown solver 'rk4': available: euler, heun, multistep, sde"):
+        SampleParams(steps=1, guidance=1.0, solver="rk4")
+    with pytest.raises(ValueError, match="unknown solver 'huen': did you mean heun"):
+        SampleParams(steps=1, guidance=1.0, solver="huen")
+
+
+MIDPOINT = """
+from itertools import pairwise
+
+from jscgc.flow.solver import SolverKind
+
+
+def run(nu, x, times, rng):
+    for t, following in pairwise(times):
+        half = (following - t) / 2
+        x = x + (following - t) * nu(x + half * nu(x, t), t + half)
+    return x
+
+
+MIDPOINT = SolverKind("midpoint", "second order, two calls a step", run)
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file of a solver, used in this process until the test ends."""
+    monkeypatch.setenv(PLUGINS, "")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = tmp_path / "solver_of_another.py"
+    path.write_text(MIDPOINT, encoding="utf-8")
+    add_plugin(str(path))
+    yield path
+    sys.modules.pop(path.stem)
+    monkeypatch.undo()
+    SOLVERS.forget()
+    assert "midpoint" not in SOLVERS
+
+
+def test_a_plugin_s_solver_is_one_like_ours(plugin):
+    assert SOLVERS.names == ("euler", "heun", "multistep", "sde", "midpoint")
+    assert SOLVERS.module("midpoint") == plugin.stem
+    assert SampleParams(steps=1, guidance=1.0, solver="midpoint").solver == "midpoint"
+    noise, field = normal(1, 1000), gaussian_velocity(0.7, 0.25)
+    exact = gaussian_flow(noise, 0.7, 0.25)
+    found, euler = (sample(field, noise, Grid(40), name, evaluations=3) for name in ("midpoint", "euler"))
+    assert found.nfe == 240
+    assert (found.x0 - exact).abs().max() < 1e-3 < (euler.x0 - exact).abs().max()
+
+
+def test_what_solvers_there_are_is_told_without_torch():
+    code = "import sys; from jscgc.flow import params; params.SOLVERS.names; assert not {'torch', 'numpy'} & {*sys.modules}"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_sampling_keeps_no_gradients():

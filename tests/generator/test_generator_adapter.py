@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from jscgc.config import AdapterParams, GeneratorParams
 from jscgc.flow.path import expand, preconditioning
 from jscgc.generator.adapter import CaAdapter, LinearReading, chosen_layers
 from jscgc.generator.backbones import build_backbone
+from jscgc.generator.params import AdapterParams, GeneratorParams
 
 TRAIN = {"steps": 1, "batch_size": 1, "learning_rate": 0.1}
 UNET = GeneratorParams.model_validate({"backbone": "unet", "widths": [16, 32, 48], "depth": 2, "train": TRAIN})

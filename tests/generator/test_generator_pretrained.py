@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from jscgc.config import AdapterParams, GeneratorParams
 from jscgc.generator.adapter import CaAdapter
 from jscgc.generator.backbones import build_backbone
+from jscgc.generator.kinds.zimage import empty_prompt, start_from_controlnet
 from jscgc.generator.lora import add_lora
-from jscgc.generator.zimage import empty_prompt, start_from_controlnet
+from jscgc.generator.params import AdapterParams, GeneratorParams
 
 TRAIN = {"steps": 1, "batch_size": 1, "learning_rate": 0.1}
 DIM = 64

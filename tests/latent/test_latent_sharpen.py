@@ -12,13 +12,18 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from jscgc.bench.ceiling import _fine
-from jscgc.config import DataParams, SharpenParams, TrainParams, load_params
+from jscgc.config import TrainParams
+from jscgc.data.params import DataParams
+from jscgc.latent.params import SharpenParams
+from jscgc.params import load_params
 from jscgc.data import prepare
 from jscgc.files import sha256
 from jscgc.latent.autoencoder import load_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.sharpen import BoundedConv2d, PatchDiscriminator, Sharpening
-from jscgc.systems.base import LatentSystem, Link, transmit
+from jscgc.systems.base import Link
+from jscgc.systems.latent import LatentSystem
+from jscgc.systems.transmit import transmit
 from jscgc.systems.links import arrived
 from jscgc.systems.store import load_system, trained_systems
 from jscgc.training import recipes

@@ -37,9 +37,13 @@ from torchvision import transforms
 from transformers import BitImageProcessorPil, Dinov2Config, Dinov2Model
 
 from jscgc.cli import main
-from jscgc.metrics import PairMetric, available, catalogue, clip, dino, dists, dreamsim, pair_metric, vgg, weights
-from jscgc.metrics.embedding import Embedder
-from jscgc.metrics.lpips import LPIPS, load_vgg, lpips_vgg
+from jscgc.metrics import PairMetric, available, info, pair_metric, weights
+from jscgc.metrics.kinds import clip, dino, dists, dreamsim
+from jscgc.metrics.kinds.lpips import LPIPS, load_vgg
+from jscgc.metrics.networks import dists as dists_network
+from jscgc.metrics.networks import dreamsim as ensemble_network
+from jscgc.metrics.networks import vgg
+from jscgc.metrics.networks.embedding import Embedder
 
 OLD_SPELLING = "ignore:(The parameter 'pretrained'|Arguments other than a weight enum):UserWarning"
 pytestmark = pytest.mark.filterwarnings(OLD_SPELLING)
@@ -126,7 +130,7 @@ def ensemble(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             patch.setattr(module, "vit_base", narrow)
         dino_network = random_vit()
         torch.save(dino_network.state_dict(), shelf / weights.DINO_VITB16.file)
-        for name in dreamsim.CHECKPOINTS:
+        for name in ensemble_network.CHECKPOINTS:
             state = random_vit(normalised=True).state_dict() | {"proj": torch.randn(48, 32)}
             torch.save({"state_dict": state}, folder / name)
         head = {f"module.head.mlp.{i}.{what}": torch.zeros(1) for i in (0, 2, 4) for what in ("weight", "bias")}
@@ -142,14 +146,14 @@ def ensemble(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             "bias": "none",
             "target_modules": ["qkv"],
         }
-        (folder / dreamsim.ADAPTER[0]).write_text(json.dumps(config), encoding="utf-8")
+        (folder / ensemble_network.ADAPTER[0]).write_text(json.dumps(config), encoding="utf-8")
         adapter = {
             f"base_model.model.extractor_list.{n}.model.blocks.{b}.attn.qkv.lora_{side}.weight": torch.randn(shape)
             for n in range(3) for b in range(12) for side, shape in (("A", (4, 48)), ("B", (144, 4)))
         }  # fmt: skip
-        safetensors.torch.save_file(adapter, folder / dreamsim.ADAPTER[1])
+        safetensors.torch.save_file(adapter, folder / ensemble_network.ADAPTER[1])
         with zipfile.ZipFile(shelf / weights.DREAMSIM_ENSEMBLE.file, "w") as archive:
-            for name in ("dino_vitb16_pretrain.pth", *dreamsim.CHECKPOINTS, *dreamsim.ADAPTER):
+            for name in ("dino_vitb16_pretrain.pth", *ensemble_network.CHECKPOINTS, *ensemble_network.ADAPTER):
                 archive.write(folder / name, name)
         patch.setattr(torch.hub, "set_dir", lambda place: None)
         patch.setattr(torch.hub, "load", lambda repository, model: dino_network)
@@ -157,13 +161,14 @@ def ensemble(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield library
 
 
-MAKERS: dict[str, tuple[str, Callable[[], PairMetric]]] = {
-    "lpips_vgg": ("trunk", lpips_vgg),
-    "dists": ("trunk", dists.DISTS),
-    "clip_score": ("openclip", clip.ClipScore),
-    "dino_score_vits14": ("dinov2", dino.dino_score_vits14),
-    "dreamsim": ("ensemble", dreamsim.DreamSim),
+FIXTURES = {
+    "lpips_vgg": "trunk",
+    "dists": "trunk",
+    "clip_score": "openclip",
+    "dino_score_vits14": "dinov2",
+    "dreamsim": "ensemble",
 }
+"""Metric -> what writes random weights for it."""
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +181,9 @@ def metric(name: str, request: pytest.FixtureRequest, made: dict[str, PairMetric
     """The metric of this name, on random weights read by its own loader."""
     if name == "flip":
         return pair_metric("flip")
-    fixture, make = MAKERS[name]
-    request.getfixturevalue(fixture)
+    request.getfixturevalue(FIXTURES[name])
     if name not in made:
-        made[name] = make()
+        made[name] = pair_metric(name)
     return made[name]
 
 
@@ -188,7 +192,7 @@ def bytes_of(images: Tensor) -> Tensor:
     return torch.round(images * 255) / 255
 
 
-EVERY = pytest.mark.parametrize("name", [*MAKERS, "flip"])
+EVERY = pytest.mark.parametrize("name", [*FIXTURES, "flip"])
 
 
 @EVERY
@@ -254,14 +258,14 @@ def test_lpips_vgg_is_the_librarys(
     with torch.no_grad():
         expected = network.eval()(reference * 2 - 1, received * 2 - 1).item()
     assert expected > 0.01
-    assert lpips_vgg()(reference, received).item() == pytest.approx(expected, rel=1e-5)
+    assert pair_metric("lpips_vgg")(reference, received).item() == pytest.approx(expected, rel=1e-5)
     given = LPIPS(network=network, net="vgg")
-    assert given.info is catalogue.LPIPS_VGG and given(reference, received).item() == pytest.approx(expected, rel=1e-5)
+    assert given.info is info("lpips_vgg") and given(reference, received).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_lpips_vgg_and_dists_share_one_trunk(trunk: nn.Sequential) -> None:
     before = torch.random.get_rng_state()
-    first, second = load_vgg("cpu"), dists.load_dists("cpu")
+    first, second = load_vgg("cpu"), dists_network.load_dists("cpu")
     assert torch.equal(torch.random.get_rng_state(), before)
     convolutions = [
         [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d)] for network in (first, second)
@@ -297,7 +301,7 @@ def test_dists_of_constant_images_in_closed_form() -> None:
     alpha[:3] = 2.0  # the image's own channels alone
     beta = no_layers.clone()
     beta[:3] = 1.0
-    network = dists.DISTSNetwork(vgg.trunk().to_empty(device="cpu").apply(zero), alpha, beta)
+    network = dists_network.DISTSNetwork(vgg.trunk().to_empty(device="cpu").apply(zero), alpha, beta)
     x, y = torch.full((1, 3, 32, 32), 0.25), torch.full((1, 3, 32, 32), 0.5)
     means = 2 * 0.25 * 0.5 / (0.25**2 + 0.5**2)  # and no variance: texture is 1
     assert network(x, y).item() == pytest.approx(1 - (2 * means + 1) / 3, abs=1e-5)
@@ -389,7 +393,7 @@ def test_dino_score_is_that_of_transformers(dinov2: dict[str, Tensor], chelsea: 
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
     cosine = F.cosine_similarity(*expected, dim=0).item()
     assert cosine < 0.9999
-    assert dino.dino_score_vits14()(chelsea, coffee).item() == pytest.approx(cosine, abs=1e-5)
+    assert pair_metric("dino_score_vits14")(chelsea, coffee).item() == pytest.approx(cosine, abs=1e-5)
 
 
 def to_bytes(images: Tensor) -> np.ndarray:
@@ -438,16 +442,16 @@ def test_dreamsim_is_the_librarys(ensemble: Any, chelsea: Tensor, coffee: Tensor
 
 def test_dreamsims_adapter_counts(ensemble: Any, shelf: Path) -> None:
     with zipfile.ZipFile(shelf / weights.DREAMSIM_ENSEMBLE.file) as archive:
-        config = json.loads(archive.read(dreamsim.ADAPTER[0]))
-        adapter = safetensors.torch.load(archive.read(dreamsim.ADAPTER[1]))
-    network = dreamsim.load_ensemble()
+        config = json.loads(archive.read(ensemble_network.ADAPTER[0]))
+        adapter = safetensors.torch.load(archive.read(ensemble_network.ADAPTER[1]))
+    network = ensemble_network.load_ensemble()
     some = dict(list(adapter.items())[:-1])
     with pytest.raises(ValueError, match="71 tensors, two for each of 36 layers"):
-        dreamsim.merge(network, config, some)
+        ensemble_network.merge(network, config, some)
     with pytest.raises(ValueError, match="unknown tensor other"):
-        dreamsim.merge(network, config, adapter | {"other": torch.zeros(1)})
+        ensemble_network.merge(network, config, adapter | {"other": torch.zeros(1)})
     with pytest.raises(ValueError, match="of a kind"):
-        dreamsim.merge(network, config | {"bias": "all"}, adapter)
+        ensemble_network.merge(network, config | {"bias": "all"}, adapter)
 
 
 def test_an_archive_that_is_none_is_one_line(
@@ -483,16 +487,16 @@ def test_a_user_gets_every_metric_whose_weights_are_there(
     trunk: object, openclip: object, dinov2: object, ensemble: object, chelsea: Tensor, pictures: SimpleNamespace,
     tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    assert {name for name in MAKERS if available()[name] is None} == set(MAKERS)
+    assert {name for name in FIXTURES if available()[name] is None} == set(FIXTURES)
     pictures.to_image(chelsea[..., :128, :128]).save(tmp_path / "photo.png")
     sent = ["transmit", str(tmp_path / "photo.png"), "--method", "jpeg_capacity", "--snr-db", "20", "--cbr", "48/768"]
     assert main([*sent, "--out", str(tmp_path / "out"), "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)["results"][0]["metrics"]
-    assert {*MAKERS, "flip", "psnr", "ms_ssim"} <= set(scores) and "dino_score" not in scores
+    assert {*FIXTURES, "flip", "psnr", "ms_ssim"} <= set(scores) and "dino_score" not in scores
     received = Image.open(next((tmp_path / "out").glob("*jpeg_capacity.png")))
     again = pictures.to_tensor(np.asarray(received))
     sent_photo = pictures.to_tensor(np.asarray(Image.open(tmp_path / "photo.png")))
-    for name in MAKERS:
+    for name in FIXTURES:
         assert scores[name] == pytest.approx(pair_metric(name)(sent_photo, again).item(), rel=1e-4)
 
 

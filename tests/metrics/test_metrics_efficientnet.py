@@ -11,8 +11,8 @@ from skimage import data
 from torch import Tensor
 
 from jscgc.metrics import pair_metric
-from jscgc.metrics.efficientnet import EfficientNetLite0, shared
 from jscgc.metrics.images import resize_shorter_side
+from jscgc.metrics.networks.efficientnet import EfficientNetLite0, shared
 
 ALL = (
     "feature_distance_efficientnet_lite0",

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from jscgc.metrics import Trainable, pair_metric
 from jscgc.metrics.images import as_bytes
-from jscgc.metrics.lpips import LPIPS, load_alex
-from jscgc.metrics.ms_ssim import WEIGHTS, _few_scales, scales
+from jscgc.metrics.kinds.lpips import LPIPS, load_alex
+from jscgc.metrics.kinds.ms_ssim import WEIGHTS, _few_scales, scales
 from jscgc.metrics.weights import ALEXNET
 
 FAST = ("psnr", "ms_ssim")

@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from jscgc.metrics import available, create, info, names, pair_metric, registry, set_metric
+from jscgc.metrics import (
+    available,
+    create,
+    info,
+    names,
+    pair_metric,
+    pair_names,
+    registry,
+    set_metric,
+    set_names,
+)
+from jscgc.metrics.packages import missing_package
+from jscgc.metrics.scoring import score
 from jscgc.metrics.weights import (
     ALEXNET,
     CLEAN_FID_FOLDER,
@@ -22,7 +34,6 @@ from jscgc.metrics.weights import (
     FILES,
     INCEPTION,
     VGG16,
-    missing_package,
     torch_hub_checkpoints,
 )
 
@@ -54,14 +65,35 @@ def test_every_metric_is_there_and_offline_is_the_default(bare: Path) -> None:
     assert names() == EVERY
     here = {name for name, missing in available().items() if missing is None}
     assert here == {name for name in EVERY if name in ("psnr", "ms_ssim", "flip") or "efficientnet" in name}
+    assert [*pair_names(), *set_names()] == [name for name in EVERY if name in here]
+    assert all(info(name).scope == "pair" for name in pair_names())
+    assert all(info(name).scope == "set" for name in set_names())
 
 
-def test_declared_weights_are_the_files_that_are_looked_for() -> None:
+def test_a_metric_with_weights_names_its_network() -> None:
     for name in names():
-        files = [file for file in FILES if name in registry.needing(file)]
-        assert bool(files) == (info(name).weights is not None)
-        assert all(file.name in (info(name).weights or "") for file in files)
-    assert all(registry.needing(file) for file in FILES)
+        files = registry.weights(name)
+        assert set(files) == {file for file in FILES if name in registry.needing(file)}
+        assert bool(files) == (info(name).network is not None)
+        assert not files or info(name).network in {file.key for file in files}
+    assert all(registry.needing(file) for file in FILES) and registry.files() == FILES
+
+
+def test_each_metric_stands_in_one_file_of_its_own() -> None:
+    modules = {name: registry.module(name) for name in names()}
+    assert modules["psnr"] == "jscgc.metrics.kinds.psnr"
+    assert modules["lpips"] == modules["lpips_vgg"] == "jscgc.metrics.kinds.lpips"
+    folder = Path(registry.__file__).parent / "kinds"
+    assert {name.rpartition(".")[2] for name in modules.values()} == {f.stem for f in folder.glob("[!_]*.py")}
+    for file in folder.glob("*.py"):
+        assert "jscgc.metrics.kinds" not in file.read_text(encoding="utf-8")  # a score depends on one such file
+    with pytest.raises(ValueError, match="unknown metric 'pnsr': did you mean psnr"):
+        registry.module("pnsr")
+
+
+def test_one_package_has_one_requirement() -> None:
+    asked = {package for metric in registry.METRICS for package in metric.packages}
+    assert len({package for package, _ in asked}) == len(asked)
 
 
 def test_declarations_are_consistent() -> None:
@@ -92,7 +124,7 @@ def test_scopes_are_kept_apart() -> None:
 def test_embedded_metrics_are_available_and_made_offline(bare: Path) -> None:
     missing = available()
     for name in names():
-        if info(name).weights is None or "efficientnet_lite0" in name:
+        if not registry.weights(name) or "efficientnet_lite0" in name:
             assert missing[name] is None
             assert create(name).info is info(name)
 
@@ -145,10 +177,18 @@ def test_missing_package_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing_package("no_such_package", "no-such==1") == (
         "the Python package no_such_package is not installed: pip install 'no-such==1'"
     )
-    monkeypatch.setattr(registry, "missing_package", lambda package, requirement: f"no {package}")
+    monkeypatch.setattr("jscgc.metrics.base.missing_package", lambda package, requirement: f"no {package}")
     assert available()["ms_ssim"] == "no pytorch_msssim" and available()["psnr"] is None
 
 
 def test_what_there_is_needs_no_torch() -> None:
-    code = "import sys, jscgc.metrics as m; m.available(); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    heavy = "torch torchvision numpy scipy PIL jaxtyping lpips timm open_clip cleanfid dreamsim"
+    code = f"import sys, jscgc.metrics as m; m.available(); print(*set('{heavy}'.split()) & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], capture_output=True)
+    assert told.stdout == b"\n"
+
+
+def test_a_photo_too_small_for_a_metric_is_scored_by_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    photo = torch.rand(3, 8, 9, generator=torch.Generator().manual_seed(0))
+    assert score([pair_metric("ms_ssim"), pair_metric("psnr")], photo, photo) == {"psnr": 100.0}
+    assert caplog.messages == ["ms_ssim is left out: MS-SSIM needs at least 11 pixels on the smaller side, not 8"]

@@ -13,11 +13,13 @@ from cleanfid.resize import build_resizer
 from skimage import data
 from torch import Tensor, nn
 
-from jscgc.metrics import inception, set_metric
+from jscgc.metrics import SetMetric, set_metric
 from jscgc.metrics.images import as_bytes
-from jscgc.metrics.inception import InceptionFeatures
+from jscgc.metrics.kinds.fid_kid import frechet_distance, kernel_distance
+from jscgc.metrics.networks import inception
+from jscgc.metrics.networks.inception import InceptionFeatures
 from jscgc.metrics.patches import patches
-from jscgc.metrics.sets import fid_inception, frechet_distance, kernel_distance, kid_inception
+from jscgc.metrics.registry import METRICS
 from jscgc.metrics.weights import INCEPTION
 
 
@@ -175,12 +177,14 @@ def test_fid_and_kid_look_through_one_network_once(photographs: list[Tensor], mo
             return super().forward(x)
 
     one = InceptionFeatures(network=Watched())
-    monkeypatch.setattr("jscgc.metrics.inception.shared", lambda device: one)
+    monkeypatch.setattr("jscgc.metrics.networks.inception.shared", lambda device: one)
     cut = patches(photographs, 128)
-    features = [make().features(cut) for make in (fid_inception, kid_inception)]
+    fid, kid = (METRICS[name].make("cpu") for name in ("fid_inception", "kid_inception"))
+    assert isinstance(fid, SetMetric) and isinstance(kid, SetMetric)
+    features = [metric.features(cut) for metric in (fid, kid)]
     assert sum(calls) == len(cut) and np.array_equal(*features)
     features[0][:] = 0  # a caller's own copy
-    assert not np.array_equal(fid_inception().features(cut), features[0]) and sum(calls) == len(cut)
+    assert not np.array_equal(fid.features(cut), features[0]) and sum(calls) == len(cut)
 
 
 def test_patches_of_kodak_are_the_literatures_192() -> None:

@@ -202,10 +202,10 @@ def test_import_refuses_wrong_content_unless_a_right_one_is_there_too(tmp_path: 
 
 def test_import_of_nothing_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such folder"):
-        import_folder(tmp_path / "nowhere")
+        import_folder(tmp_path / "nowhere", weights.FILES)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"no weights of any metric here; looked for alexnet-owt-7be5be79.pth"):
-        import_folder(tmp_path / "empty")
+        import_folder(tmp_path / "empty", weights.FILES)
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +272,7 @@ def test_fetch_and_import_by_command(
 ) -> None:
     ours = replace(INCEPTION, url=f"{site.address}/net.pth", digest=SHA, megabytes=0.009)
     gone = replace(VGG16, url=f"{site.address}/gone.pth", megabytes=0.5)
-    monkeypatch.setattr(weights, "FILES", (ours, gone))
+    monkeypatch.setattr("jscgc.metrics.registry.files", lambda: (ours, gone))
     monkeypatch.setattr("jscgc.metrics.registry.needing", lambda f: ["fid_inception"] if f is ours else ["dists"])
     site["/net.pth"] = CONTENT
     assert main(["weights", "fetch", "inception", "fid_inception", "dists"]) == 1
@@ -283,8 +283,6 @@ def test_fetch_and_import_by_command(
     assert "unknown weights 'inceptoin': did you mean inception?" in capsys.readouterr().err
 
     (folder / INCEPTION.file).rename(tmp_path / "another name.pt")
-    monkeypatch.setattr(weights_store, "FILES", (ours, gone))
-    monkeypatch.setattr(import_folder, "__defaults__", ((ours, gone),))
     stick = tmp_path / "stick"
     stick.mkdir()
     (tmp_path / "another name.pt").rename(stick / "another name.pt")

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from jscgc.channel.spec import NAMES
-from jscgc.evaluation.grid import ORIGINAL, Job, JobResult
+from jscgc.channel.spec import names
+from jscgc.evaluation.jobs import ORIGINAL, Job, JobResult
 from jscgc.evaluation.results import write_pictures
 from jscgc.evaluation.run import Evaluation
 from jscgc.report.pictures import find_photos
@@ -41,7 +41,7 @@ def test_labels_are_for_people(channel, label):
 
 
 def test_labels_keep_channels_apart():
-    assert len({channel_label(name) for name in NAMES}) == len(NAMES)
+    assert len({channel_label(name) for name in names()}) == len(names())
 
 
 def test_awgn_comes_first_and_variants_stay_together():

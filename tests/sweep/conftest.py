@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jscgc.config import Params
+from jscgc.params import Params
 from jscgc.files import read_json, sha256, write_json
 
 SPACE: dict[str, Any] = {

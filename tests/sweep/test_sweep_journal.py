@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from jscgc.config import ParamsError, load_params, overlay, read_yaml
+from jscgc.config import ParamsError, overlay, read_yaml
+from jscgc.params import load_params
 from jscgc.sweep import results
 from jscgc.sweep.journal import Journal, Trial, trial_name
 from jscgc.sweep.propose import STARTUP, Proposer

@@ -9,7 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from jscgc.cli import main
-from jscgc.config import Init, ParamsError, load_params
+from jscgc.config import ParamsError
+from jscgc.params import Init, load_params
 from jscgc.sweep import chain
 from jscgc.sweep.plan import prepare
 from jscgc.sweep.space import changed, check, nested, read_space

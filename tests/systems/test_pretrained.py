@@ -16,16 +16,17 @@ import pytest
 import torch
 
 from jscgc.bench.velocity import bench_velocity
-from jscgc.config import SampleParams
+from jscgc.flow.params import SampleParams
 from jscgc.data import open_photo, reduce, to_tensor
 from jscgc.data.builtin import builtin_photos
 from jscgc.data.crops import centre_crop
-from jscgc.evaluation.grid import score
+from jscgc.metrics.scoring import score
 from jscgc.latent.autoencoder import load_vae
-from jscgc.methods import SHIPPED
+from jscgc.files import SHIPPED
 from jscgc.metrics import pair_metric
 from jscgc.systems import store
-from jscgc.systems.base import Link, transmit
+from jscgc.systems.base import Link
+from jscgc.systems.transmit import transmit
 
 PSNR, FEATURE = "psnr", "feature_distance_efficientnet_lite0"
 # AWGN, 5 dB, CBR 8/768, seed 0, 2 steps, guidance 1.5; the photograph reduced to a longer side of 256 pixels.

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import Received, equalise
-from jscgc.config import Params, SampleParams
+from jscgc.flow.params import SampleParams
+from jscgc.params import Params
 from jscgc.encoder.swin import SwinDecoder, SwinEncoder
 from jscgc.flow.path import interpolate
 from jscgc.latent.autoencoder import LatentSpace

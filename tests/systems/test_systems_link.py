@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from jscgc.channel.accounting import SIDE_INFORMATION_BITS, bandwidth
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import Received, equalise
-from jscgc.config import SampleParams
-from jscgc.systems.base import LatentSystem, Link, Sampling, transmit
+from jscgc.flow.params import SampleParams
+from jscgc.systems.base import Link, Sampling
+from jscgc.systems.latent import LatentSystem
+from jscgc.systems.transmit import transmit
 from jscgc.systems.store import load_system
 
 SNR_DB = torch.tensor([5.0])

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from jscgc.channel.capacity import OUTAGE
-from jscgc.classical.codecs import CannotOperate
-from jscgc.config import SampleParams
+from jscgc.errors import CannotOperate
+from jscgc.flow.params import SampleParams
 from jscgc.metrics import pair_metric
-from jscgc.systems.base import Link, transmit
+from jscgc.systems.base import Link
+from jscgc.systems.transmit import transmit
 from jscgc.systems.separation import GRAY
 from jscgc.systems.store import load_system
 

@@ -9,11 +9,12 @@ import shutil
 import pytest
 import torch
 
-from jscgc.config import SampleParams
+from jscgc.flow.params import SampleParams
 from jscgc.latent.autoencoder import save_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.systems import store
-from jscgc.systems.base import Link, transmit
+from jscgc.systems.base import Link
+from jscgc.systems.transmit import transmit
 from jscgc.systems.store import Architecture, load, load_system, trained_systems
 
 KINDS = ["flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise
-from jscgc.config import Params
+from jscgc.params import Params
 from jscgc.generator.lora import set_trained
 from jscgc.latent.autoencoder import LatentStatistics
 from jscgc.systems import store

@@ -11,8 +11,10 @@ from tested_methods import METHODS
 from torch import Tensor
 
 from jscgc.channel.receiver import Received
-from jscgc.config import SampleParams
-from jscgc.systems.base import LatentSystem, Link, transmit
+from jscgc.flow.params import SampleParams
+from jscgc.systems.base import Link
+from jscgc.systems.latent import LatentSystem
+from jscgc.systems.transmit import transmit
 from jscgc.systems.store import load_system
 
 LINK = Link("awgn", 5.0, 4)

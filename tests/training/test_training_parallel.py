@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from jscgc.config import DistributedParams, TrainParams
+from jscgc.cluster.params import DistributedParams
+from jscgc.config import TrainParams
 from jscgc.systems import store
 from jscgc.training import recipes
 from jscgc.training.loop import train

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from jscgc.config import DataParams, WarmStart, load_params
+from jscgc.data.params import DataParams
+from jscgc.params import load_params
+from jscgc.systems.params import WarmStart
 from jscgc.data import prepare
 from jscgc.files import sha256
 from jscgc.latent.autoencoder import load_vae, save_vae

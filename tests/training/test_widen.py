@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from jscgc.config import DataParams
+from jscgc.data.params import DataParams
 from jscgc.data import prepare
 from jscgc.files import sha256
 from jscgc.latent.autoencoder import LatentStatistics, load_vae, save_vae

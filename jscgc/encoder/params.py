@@ -1,0 +1,44 @@
+"""Section `encoder` of params.yaml, and the sizes of SwinJSCC's network."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from jscgc.config import Depth, Levels, Section, Width
+
+
+class EncoderParams(Section):
+    """The Mamba encoder: stage i down-samples by downsample[i], then applies depths[i] visual state-space blocks."""
+
+    widths: Levels
+    depths: list[Depth]
+    downsample: list[Literal[1, 2, 4]]
+    state: Width
+    head: Width
+    window: Annotated[int, Field(ge=0, multiple_of=16)] = 0
+    """Side in pixels of the photo of the squares within which scans stay; 0: the whole photo, as published."""
+
+    @model_validator(mode="after")
+    def _same_lengths(self) -> EncoderParams:
+        if not len(self.widths) == len(self.depths) == len(self.downsample) > 0:
+            raise ValueError("widths, depths and downsample must have the same length, one entry per stage")
+        return self
+
+
+class SwinParams(Section):
+    """SwinJSCC's network: every stage halves the resolution, four to 1/16."""
+
+    widths: Annotated[list[Width], Field(min_length=4, max_length=4)]
+    depths: Annotated[list[Depth], Field(min_length=4, max_length=4)]
+    heads: Annotated[list[Width], Field(min_length=4, max_length=4)]
+    window: Annotated[int, Field(ge=2, le=256)]
+    """Side of the attention windows, positions."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> SwinParams:
+        for width, heads in zip(self.widths, self.heads, strict=True):
+            if width % heads:
+                raise ValueError(f"a width must be a multiple of its number of heads, got {width} and {heads}")
+        return self

@@ -1,0 +1,152 @@
+"""The jobs of the evaluation grid. A job's result depends on the job alone, not on who runs it or when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jscgc.channel.accounting import SOURCE_DIMENSIONS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from jscgc.systems.base import Control
+
+CANNOT_OPERATE, DECODING_FAILED = "cannot_operate", "decoding_failed"
+"""Of separated systems: no file was small enough (there is then no other row), the channel decoder gave up."""
+SIZES = ("file_bits", "budget_bits")
+ORIGINAL = "original"
+"""The pseudo-method whose "received" photo is the sent one: the reference of FID and KID."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One transmission of one photo."""
+
+    method: str
+    control: Control
+    channel: str
+    snr_db: float
+    rate: int
+    image: str
+    seed: int
+    picture: bool
+    """Whether the received photo itself is wanted."""
+    dial: tuple[int, ...] = ()
+    """Numbers N, rising: the means of the first N of so many posterior samples are scored, and nothing else."""
+    steps: int = 0
+    """Sampling steps; 0: the setup's."""
+    guidance: float | None = None
+    """Guidance; None: the setup's."""
+    information_points: int = 0
+    """Above 0, the information that arrived is estimated."""
+
+    @property
+    def label(self) -> str:
+        """The method as results name it."""
+        if self.steps:
+            return f"{self.method}_reference"
+        return self.method if self.control == "none" else f"{self.method}_{self.control}"
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """Scores by metric name, patch features by set metric, the received photo as PNG, and milliseconds."""
+
+    scores: dict[str, float]
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+    png: bytes = b""
+    steps: int = 0
+    encode_ms: float = 0.0
+    decode_ms: float = 0.0
+    height: int = 0
+    width: int = 0
+    means: dict[int, tuple[dict[str, float], dict[str, np.ndarray]]] = field(default_factory=dict)
+    """Of a dial job: N -> scores and features of the mean of the first N samples."""
+
+
+def every_job(
+    methods: Sequence[str],
+    channels: Sequence[str],
+    snr_db: Sequence[float],
+    rates: Sequence[int],
+    images: Sequence[str],
+    seeds: Sequence[int],
+    pictures: int,
+    controls: bool,
+    dial: Sequence[int] = (),
+    dial_steps: int = 16,
+    information_points: int = 0,
+    reference_steps: int = 0,
+) -> list[Job]:
+    """Every job of the grid, the originals first.
+
+    `dial`: numbers of posterior samples of jscgc (of `dial_steps`, without guidance) whose mean is scored too, at the first
+    channel, the middle SNR, the highest rate and the first seed. `reference_steps`: jscgc with so many steps at that
+    condition, all seeds. `information_points`: of the information estimate, at the first seed.
+
+    With `controls`, a generative system named jscgc is also run with the wrong symbols and with none, at the first
+    channel, the highest SNR and the highest rate. Pictures are kept of the first `pictures` images, first seed.
+    """
+    shown = set(images[:pictures])
+    originals = [Job(ORIGINAL, "none", "", 0.0, 0, image, seeds[0], image in shown) for image in images]
+    grid = [
+        Job(
+            method,
+            "none",
+            channel,
+            float(snr),
+            rate,
+            image,
+            seed,
+            image in shown and seed == seeds[0],
+            information_points=information_points if seed == seeds[0] else 0,
+        )
+        for method in methods
+        for channel in channels
+        for snr in snr_db
+        for rate in rates
+        for image in images
+        for seed in seeds
+    ]
+    kinds: tuple[Control, ...] = ("wrong_symbols", "unconditional") if controls and "jscgc" in methods else ()
+    checks = [
+        Job(
+            "jscgc", kind, channels[0], float(max(snr_db)), max(rates), image, seed, image in shown and seed == seeds[0]
+        )
+        for kind in kinds
+        for image in images
+        for seed in seeds
+    ]
+    middle = float(sorted(snr_db)[len(snr_db) // 2])
+    counts = tuple(sorted({1, *dial})) if dial and "jscgc" in methods else ()
+    asides = [
+        Job(
+            "jscgc",
+            "none",
+            channels[0],
+            middle,
+            max(rates),
+            image,
+            seeds[0],
+            False,
+            dial=counts,
+            steps=dial_steps,
+            guidance=1.0,
+        )
+        for image in images
+        if counts
+    ]
+    asides += [
+        Job("jscgc", "none", channels[0], middle, max(rates), image, seed, False, steps=reference_steps)
+        for image in images
+        for seed in seeds
+        if reference_steps and "jscgc" in methods
+    ]
+    return originals + grid + checks + asides
+
+
+def nominal_cbr(rate: int) -> float:
+    """CBR of an image whose sides are multiples of 16; `cbr_exact` has the padding in it."""
+    return rate / SOURCE_DIMENSIONS

@@ -1,0 +1,50 @@
+"""Section `evaluate` of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from jscgc.channel.params import ChannelName
+from jscgc.config import Positive, Rate, Section, each_once
+from jscgc.method import METHODS
+
+MethodName = Annotated[str, AfterValidator(METHODS.check)]
+
+
+def _distinct(channels: list[str]) -> list[str]:
+    if twice := [channel for channel in channels if channels.count(channel) > 1]:
+        raise ValueError(f"{twice[0]} is there twice; options at their default value make no other channel")
+    return channels
+
+
+class EvaluateParams(Section):
+    """The evaluation grid: method x channel x snr_db x rate x image x seed."""
+
+    methods: Annotated[list[MethodName], Field(min_length=1)]
+    channels: Annotated[list[ChannelName], Field(min_length=1), AfterValidator(_distinct)]
+    snr_db: Annotated[list[float], Field(min_length=1)]
+    rates: Annotated[list[Rate], Field(min_length=1)]
+    seeds: Positive
+    """Independent channel (and sampler) draws per condition."""
+    patch: Literal[64, 128, 256]
+    """Patch side in pixels for FID and KID; the second grid is shifted by half of it. 256 is the literature's for Kodak."""
+    information_points: Annotated[int, Field(ge=0)] = 0
+    """Points of the estimate of I(X; Y_hat), two network calls each, first seed only; 0 leaves it out."""
+    dial: list[Positive] = Field(default=[])
+    """Numbers N of posterior samples whose mean is scored too, at the middle SNR, first channel, highest rate and first seed."""
+    dial_steps: Positive = 16
+    """Steps of those samples, drawn without guidance: few steps or guidance would draw them together."""
+    reference_steps: Annotated[int, Field(ge=0)] = 0
+    """At that same condition, all seeds: jscgc with so many steps, which few steps are compared with; 0 leaves it out."""
+    metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])
+    """Metrics to score with, by their registered names; empty: all that can run here."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Ray workers, 0 for as many as there is room for: without a GPU one per `cpus_per_worker` cores."""
+    cpus_per_worker: Positive = 1
+    """Cores, and threads of torch, of a worker. More threads add up in another order: the last digits may move."""
+    gpus_per_worker: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """GPUs of a worker where there are any: 0.5 lets two share one."""
+    store: str = ".jscgc/results"
+    """Folder where finished jobs are kept and looked up; empty: every job is run every time."""

@@ -1,0 +1,158 @@
+"""The worker that runs a job: transmit, score, describe patches."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from jscgc.data.images import open_photo, reduce, to_photo, to_png, to_tensor
+from jscgc.errors import CannotOperate
+from jscgc.evaluation.jobs import CANNOT_OPERATE, DECODING_FAILED, ORIGINAL, SIZES, Job, JobResult
+from jscgc.flow.params import SampleParams
+from jscgc.metrics import PairMetric, SetMetric, pair_metric, set_metric
+from jscgc.metrics import info as metric_info
+from jscgc.metrics.patches import patches
+from jscgc.metrics.registry import pair_names, set_names
+from jscgc.metrics.scoring import score
+from jscgc.systems.base import Link, SeparatedSystem, System
+from jscgc.systems.store import load_system
+from jscgc.systems.transmit import transmit
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every worker knows: where models and photos are, and how to sample and score."""
+
+    models: Path
+    photos: tuple[tuple[str, Path], ...]
+    max_side: int
+    sample: SampleParams
+    patch: int
+    device: str
+    metrics: tuple[str, ...] | None = None
+    """Names of the metrics to score with; None: all that can run here."""
+
+
+class Worker:
+    """Holds models, photos and metrics, and runs jobs one by one."""
+
+    def __init__(self, setup: Setup, threads: int = 1) -> None:
+        torch.set_num_threads(threads)
+        self._setup = setup
+        self._systems: dict[str, System | SeparatedSystem] = {}
+        self._photos: dict[str, Tensor] = {}
+
+    @cached_property
+    def _pairs(self) -> list[PairMetric]:
+        return [pair_metric(name, self._setup.device) for name in self._wanted("pair")]
+
+    @cached_property
+    def _sets(self) -> list[SetMetric]:
+        return [set_metric(name, self._setup.device) for name in self._wanted("set")]
+
+    def _wanted(self, scope: Literal["pair", "set"]) -> list[str]:
+        asked = self._setup.metrics
+        if asked is None:
+            return pair_names() if scope == "pair" else set_names()
+        return [name for name in asked if metric_info(name).scope == scope]
+
+    def system(self, name: str) -> System | SeparatedSystem:
+        """A system, loaded at first use."""
+        if name not in self._systems:
+            if self._setup.device == "cuda":
+                # Jobs come method by method; a GPU may have no room for two large generators.
+                self._systems.clear()
+            self._systems[name] = load_system(name, self._setup.models, self._setup.device)
+        return self._systems[name]
+
+    def photo(self, name: str) -> Tensor:
+        """A photo as float [3,H,W]."""
+        if name not in self._photos:
+            self._photos[name] = to_tensor(reduce(open_photo(dict(self._setup.photos)[name]), self._setup.max_side))
+        return self._photos[name].to(self._setup.device)
+
+    def _other(self, name: str) -> Tensor:
+        """The next photo of the list, enlarged or reduced to this one's size: what `wrong_symbols` sends."""
+        names = [n for n, _ in self._setup.photos]
+        height, width = self.photo(name).shape[-2:]
+        following = names[(names.index(name) + 1) % len(names)]
+        if following == name:
+            return self.photo(name).flip(-1).flip(-2)
+        resized = Image.fromarray(to_photo(self.photo(following))).resize((width, height), Image.Resampling.LANCZOS)
+        return to_tensor(np.asarray(resized)).to(self._setup.device)
+
+    def _sample(self, job: Job) -> SampleParams:
+        changes = {"steps": job.steps or None, "guidance": job.guidance}
+        return self._setup.sample.model_copy(update={k: v for k, v in changes.items() if v is not None})
+
+    def _features(self, photo: Tensor) -> dict[str, np.ndarray]:
+        cut = patches([photo], self._setup.patch)
+        return {metric.info.name: metric.features(cut) for metric in self._sets}
+
+    def run(self, job: Job) -> JobResult:
+        """Transmit, score, describe patches."""
+        photo = self.photo(job.image)
+        height, width = photo.shape[-2:]
+        if job.method == ORIGINAL:
+            return JobResult({}, self._features(photo), _png(photo) if job.picture else b"", height=height, width=width)
+        system = self.system(job.method)
+        try:
+            reception = transmit(
+                system,
+                photo,
+                Link(job.channel, job.snr_db, job.rate),
+                sample=self._sample(job),
+                seed=job.seed,
+                key=job.image,
+                control=job.control,
+                samples=max(job.dial, default=1),
+                information_points=job.information_points,
+                other=self._other(job.image) if job.control == "wrong_symbols" else None,
+            )
+        except CannotOperate as error:
+            log.info("%s", error)
+            return JobResult({CANNOT_OPERATE: 1.0}, height=height, width=width)
+        if job.dial:
+            means = {count: reception.samples[:count].mean(0) for count in job.dial}
+            spent = reception.nfe // len(reception.samples)
+            scored = {
+                count: (score(self._pairs, photo, mean) | {"nfe": float(count * spent)}, self._features(mean))
+                for count, mean in means.items()
+            }
+            return JobResult({}, means=scored, steps=reception.steps, height=height, width=width)
+        received = reception.photo
+        scores = score(self._pairs, photo, received)
+        scores |= {"cbr_exact": reception.bandwidth.cbr, "nfe": float(reception.nfe)}
+        if isinstance(system, SeparatedSystem):
+            scores |= {CANNOT_OPERATE: 0.0, DECODING_FAILED: float(reception.failed)}
+            scores |= {key: float(value) for key, value in reception.details.items() if key in SIZES}
+        features = self._features(received)
+        if features:
+            scores["patches"] = float(min(map(len, features.values())))
+        if rate := reception.information:
+            scores |= {"information_bits": rate.bits, "capacity_bits": rate.capacity_bits}
+            scores |= {"information_bits_per_use": rate.bits_per_use, "information_efficiency": rate.efficiency}
+        return JobResult(
+            scores,
+            features,
+            _png(received) if job.picture else b"",
+            reception.steps,
+            reception.encode_ms,
+            reception.decode_ms,
+            height,
+            width,
+        )
+
+
+def _png(photo: Tensor) -> bytes:
+    return to_png(to_photo(photo.cpu()))

@@ -1,0 +1,63 @@
+"""Sections `objective` and `sample` of params.yaml."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
+
+from jscgc.config import Positive, Section
+from jscgc.flow.solver import SOLVERS
+
+
+class ObjectiveParams(Section):
+    """At which t the loss (4) looks and how much each t counts; t = 0 is data, t = 1 is noise (the paper's direction)."""
+
+    time_law: Literal["uniform", "logit_normal", "shifted"]
+    """Law of t in training: the paper gives none."""
+    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    """s of the law `shifted`, t = s u / (1 + (s - 1) u): above 1 more noise."""
+    weight_power: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """a of the weight ((1 - t) / t)^a: 0 the paper's (4), 1 the likelihood weighting."""
+
+    @model_validator(mode="after")
+    def _shift_acts(self) -> ObjectiveParams:
+        if self.time_shift != 1 and self.time_law != "shifted":
+            raise ValueError(f"time_shift {self.time_shift} acts on time_law shifted only, which is {self.time_law}")
+        return self
+
+
+def _guidance(value: Any) -> float | list[tuple[float, float]]:
+    """A weight, or points of distinct SNRs."""
+
+    def number(x: Any) -> bool:
+        return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
+
+    if number(value) and value >= 0:
+        return float(value)
+    if isinstance(value, list | tuple) and value and all(isinstance(p, list | tuple) and len(p) == 2 for p in value):
+        points = [(snr_db, weight) for snr_db, weight in value]
+        right = all(number(snr_db) and number(weight) and weight >= 0 for snr_db, weight in points)
+        if right and len({snr_db for snr_db, _ in points}) == len(points):
+            return [(float(snr_db), float(weight)) for snr_db, weight in points]
+    raise ValueError(
+        "expected a weight from 0, or points [snr_db, weight] of distinct SNRs, such as [[-5, 2], [10, 1.2]]"
+    )
+
+
+Guidance = Annotated[float | list[tuple[float, float]], PlainValidator(_guidance), PlainSerializer(lambda value: value)]
+"""1: the conditional field; 0: unconditional; above 1: extrapolated. Or points [snr_db, weight], linear in between."""
+
+
+class SampleParams(Section):
+    """How the receiver samples."""
+
+    steps: Positive
+    guidance: Guidance
+    """1: the conditional field; 0: unconditional; above 1: extrapolated. Or points [snr_db, weight], linear in between."""
+    reconstruction_guidance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """diffjscc: how far every step's estimate of the image is pulled to its codec's reconstruction; 1: all the way."""
+    solver: Annotated[str, AfterValidator(SOLVERS.check)] = "euler"
+    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    """Above 1: more of the steps at high noise."""

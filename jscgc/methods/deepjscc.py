@@ -1,0 +1,57 @@
+"""DeepJSCC's convolutional network (Bourtsoulatze et al. 2019), from pixels to pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jscgc.config import Positive, Section, Width
+from jscgc.method import Look, Method
+from jscgc.training.pixel_codec import PixelParams, PixelTraining, pixel_codec
+
+if TYPE_CHECKING:
+    from jscgc.latent.autoencoder import LatentStatistics
+    from jscgc.params import Params
+    from jscgc.systems.mambajscc import Codec
+
+
+class DeepJsccShape(Section):
+    """What builds it."""
+
+    width: Width = 64
+    """Channels of the hidden layers."""
+
+
+class DeepJsccTraining(PixelTraining):
+    """More steps than the others' in the same time."""
+
+    steps: Positive = 1700
+
+
+class DeepJsccParams(PixelParams, DeepJsccShape):
+    """Its network and its training."""
+
+    train: DeepJsccTraining = DeepJsccTraining()
+
+
+def build(shape: DeepJsccShape, latents: LatentStatistics, max_rate: int) -> Codec:
+    """As `Network.build`."""
+    from jscgc.channel.accounting import GRID
+    from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
+    from jscgc.systems.mambajscc import Codec
+
+    size = (latents.channels, shape.width, max_rate, GRID)
+    return Codec(CnnEncoder(*size), CnnDecoder(*size))
+
+
+def _describe(params: Params) -> DeepJsccShape:
+    return DeepJsccShape(width=params.own(METHOD.name, DeepJsccParams).width)
+
+
+METHOD = Method(
+    name="deepjscc",
+    label="DeepJSCC",
+    group="pixel_codec",
+    order=70,
+    look=Look("#a87f0c", "solid", "x"),
+    network=pixel_codec("deepjscc", DeepJsccParams, DeepJsccShape, _describe, build),
+)

@@ -1,0 +1,72 @@
+"""JSCGC (arXiv 2606.12858): encoder, adapter and (if set) generator learn together, the gradient running through the channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jscgc.method import Look, Method, Network
+from jscgc.systems.params import ReceiverShape
+
+if TYPE_CHECKING:
+    from jscgc.latent.autoencoder import LatentStatistics
+    from jscgc.params import Params
+    from jscgc.systems.jscgc import JscgcNet
+    from jscgc.training.loop import MetricLog
+
+
+def build(shape: ReceiverShape, latents: LatentStatistics, max_rate: int) -> JscgcNet:
+    """As `Network.build`."""
+    from jscgc.systems.jscgc import JscgcNet
+    from jscgc.systems.receiver import Prior
+
+    prior = Prior.tuned(latents.channels, shape)
+    return JscgcNet(latents.channels, shape.encoder, prior, shape.adapter, max_rate, latents.factor)
+
+
+def train(
+    params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricLog, until: int | None = None
+) -> JscgcNet:
+    """Encoder and adapter (and generator, if set) jointly, from the prior and the reconstruction codec's encoder."""
+    from jscgc.systems import store
+    from jscgc.systems.jscgc import JscgcNet
+    from jscgc.training.latents import read_statistics
+    from jscgc.training.photos import seeded
+    from jscgc.training.receiver import start_receiver, train_receiver
+    from jscgc.training.start import STARTS_FROM_SHIPPED
+
+    name, own = METHOD.name, params.jscgc
+    seeded(params, name)
+    net = store.build(store.Architecture.of(name, params), read_statistics(inputs["latents"]))
+    assert isinstance(net, JscgcNet)
+    start_receiver(net, name, params, inputs["flow"])
+    if params.init not in STARTS_FROM_SHIPPED and own.encoder_init == "mambajscc_psnr":
+        store.load(inputs["mambajscc_psnr"]).net.give(net.encoder, net.refiner)
+    net.encoder.requires_grad_(own.encoder_learns)
+    train_receiver(net, params, own.train, own.warm_start, inputs["latents"], folder, log, name, until)
+    return net
+
+
+METHOD = Method(
+    name="jscgc",
+    label="JSCGC",
+    group="generative",
+    order=10,
+    look=Look("#2f7de1", "solid", "circle"),
+    samples=True,
+    receives_by=("sample.steps", "sample.guidance", "sample.solver", "sample.time_shift"),
+    network=Network(
+        about="Encoder, adapter and generator jointly, the gradient running through the channel",
+        needs=("latents", "flow", "mambajscc_psnr"),
+        section="jscgc",
+        keys=("init", "objective", "generator", "encoder", "link"),
+        shape=ReceiverShape,
+        describe=lambda params: ReceiverShape.of(params.encoder, params.generator, params.jscgc),
+        build=build,
+        recipe=train,
+        trained_by="jscgc.train",
+        starts_from_shipped=True,
+        ships=True,
+    ),
+)

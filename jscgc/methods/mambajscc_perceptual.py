@@ -1,0 +1,122 @@
+"""MambaJSCC trained on for a perceptual distance, on latents through the VAE's decoder, or on pixels: four methods alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from jscgc.config import Positive, Section, TrainParams
+from jscgc.method import Look, Method, Network
+from jscgc.methods import mambajscc_psnr, mambajscc_psnr_pixels
+from jscgc.systems.params import CodecShape
+
+if TYPE_CHECKING:
+    from jscgc.params import Params
+    from jscgc.systems.mambajscc import Codec
+    from jscgc.training.loop import MetricLog
+
+
+class PerceptualTraining(TrainParams):
+    """Unless params.yaml says otherwise."""
+
+    steps: Positive = 120
+    batch_size: Positive = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 0.0005
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.98
+
+
+class PerceptualParams(Section):
+    """Training of a MambaJSCC for a perceptual distance, from the one for least squared error."""
+
+    distortion: Annotated[float, Field(ge=0)] = 10.0
+    """Weight of the squared error (of pixels in [0,1]) beside the perceptual distance."""
+    crop: Annotated[int, Field(ge=64, multiple_of=16)] = 96
+    """Side of a training crop, pixels; the deep features need 64."""
+    train: PerceptualTraining = PerceptualTraining()
+
+
+def train(
+    name: str,
+    start: str,
+    metric: str,
+    params: Params,
+    inputs: Mapping[str, Path],
+    folder: Path,
+    log: MetricLog,
+    until: int | None = None,
+) -> Codec:
+    """From the codec `start`, for a distance of whole photos. On latents the loss is seen through the VAE's decoder, which does
+    not learn.
+
+    Raises:
+        ValueError: the codec that it starts from is not trained, or the distance's weights are not there.
+    """
+    import torch
+
+    from jscgc.device import resolve_device
+    from jscgc.seeding import stream
+    from jscgc.systems import store
+    from jscgc.training.photos import batches, distance, photo_crops, place, train_on_photos
+
+    device, own = resolve_device(params.device), params.own(name, PerceptualParams)
+    started = store.load(inputs[start])
+    codec: Codec = place(started.net, device).requires_grad_(True)
+    space = store.latent_space(inputs.get("vae"), started.latents).to(device)
+    crops = photo_crops(params, inputs["photos"], own.crop)
+    batch = batches(crops, own.train, params.seed, name, device)
+    perceive = distance(metric, device)
+
+    def loss(draw: int) -> dict[str, Any]:
+        images = place(batch(draw), device)
+        rng = stream(params.seed, name, draw)
+        decoded = space.decode(codec.over(space.encode(images), params.link, rng), own.crop, own.crop)
+        perceived, squared = perceive.loss(images, decoded).mean(), torch.mean((decoded - images) ** 2)
+        return {"loss": perceived + own.distortion * squared, "perceived": perceived, "squared": squared}
+
+    train_on_photos(codec, params, own.train, crops, folder, log, name, loss, until=until)
+    return codec
+
+
+def _network(name: str, metric: str, pixels: bool) -> Network:
+    start = mambajscc_psnr_pixels.METHOD.name if pixels else mambajscc_psnr.METHOD.name
+    return Network(
+        about=f"The competitor {name}: {start} trained on for a perceptual distance",
+        needs=("photos", start) if pixels else ("photos", "vae", start),
+        section=f"baselines.{name}",
+        settings=PerceptualParams,
+        metrics=(metric,),
+        keys=("link", "jscgc.warm_start", "latents", f"baselines.{start}" if pixels else "encoder"),
+        shape=CodecShape,
+        describe=mambajscc_psnr_pixels.describe if pixels else lambda params: CodecShape(encoder=params.encoder),
+        build=mambajscc_psnr.build,
+        recipe=partial(train, name, start, metric),
+        trained_by=f"baselines.{name}.train",
+        pixels=pixels,
+    )
+
+
+def _method(distance: str, label: str, metric: str, network: str, pixels: bool, look: Look) -> Method:
+    name = f"mambajscc_{distance}{'_pixels' * pixels}"
+    return Method(
+        name=name,
+        label=f"MambaJSCC ({label}){', pixels' * pixels}",
+        group="pixel_codec" if pixels else "latent_codec",
+        order=(61 if pixels else 31) + (distance == "lpips"),
+        look=look,
+        network=_network(name, metric, pixels),
+        losses=(network,),
+    )
+
+
+_LITE0 = ("feature", "features", "feature_distance_efficientnet_lite0", "efficientnet_lite0")
+_LPIPS = ("lpips", "LPIPS", "lpips", "alexnet")
+METHODS = (
+    _method(*_LITE0, pixels=False, look=Look("#0b9a74", "dash", "triangle-down")),
+    _method(*_LPIPS, pixels=False, look=Look("#0b9a74", "dot", "triangle-left")),
+    _method(*_LITE0, pixels=True, look=Look("#1a93ad", "dash", "triangle-down-open")),
+    _method(*_LPIPS, pixels=True, look=Look("#1a93ad", "dot", "triangle-left-open")),
+)

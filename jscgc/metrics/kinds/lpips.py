@@ -1,0 +1,107 @@
+"""LPIPS."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from jscgc.metrics.base import Metric, MetricInfo
+from jscgc.metrics.images import as_saved, check_pair
+from jscgc.metrics.packages import TORCHVISION
+from jscgc.metrics.weights import ALEXNET, VGG16
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from jscgc.metrics.base import Images, Scores
+
+ALEX = MetricInfo(
+    name="lpips",
+    label="LPIPS (alex)",
+    direction="lower",
+    minimum=0.0,
+    maximum=None,
+    citation="Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018",
+    scope="pair",
+    network=ALEXNET.key,
+)
+VGG = replace(ALEX, name="lpips_vgg", label="LPIPS (vgg)", network=VGG16.key)
+
+
+class LPIPS:
+    """Learned perceptual distance, version 0.1, by package lpips; lower is better, from 0.
+
+    At native resolution. The linear heads come with the package; the trunk is torchvision's AlexNet, or VGG-16.
+    """
+
+    def __init__(
+        self, device: str = "cpu", network: nn.Module | None = None, *, net: Literal["alex", "vgg"] = "alex"
+    ) -> None:
+        """`network`: an `lpips.LPIPS` of kind `net` to use instead of the published weights (a test's random trunk)."""
+        self.info = ALEX if net == "alex" else VGG
+        self._device = device
+        if network is None:
+            network = load_alex() if net == "alex" else load_vgg(device)
+        self._network = network.to(device).eval()
+
+    def __call__(self, reference: Images, received: Images) -> Scores:
+        """LPIPS of each pair; [B,3,H,W] in [0,1] twice -> [B]."""
+        import torch
+
+        check_pair(reference, received)
+        a, b = (as_saved(x.to(self._device)) for x in (reference, received))
+        with torch.no_grad():
+            return torch.as_tensor(self._network(a, b, normalize=True)).flatten().cpu()
+
+    def loss(self, reference: Images, received: Images) -> Tensor:
+        """As `Trainable.loss`."""
+        import torch
+
+        check_pair(reference, received)
+        return torch.as_tensor(self._network.requires_grad_(False)(reference, received, normalize=True)).flatten()
+
+
+def load_alex() -> nn.Module:
+    """`lpips.LPIPS(net="alex")` with its published trunk, without the library's unsafe, downloading loader."""
+    import torch
+
+    state = torch.load(ALEXNET.verified(), map_location="cpu", weights_only=True)
+    return _load("alex", {name.removeprefix("features."): value for name, value in state.items()})
+
+
+def load_vgg(device: str) -> nn.Module:
+    """`lpips.LPIPS(net="vgg")` on the tensors of `vgg.shared`."""
+    from jscgc.metrics.networks import vgg
+
+    return _load("vgg", dict(vgg.shared(device).state_dict()))
+
+
+def _load(net: str, features: dict[str, Tensor]) -> nn.Module:
+    """The library's network with the layers of torchvision's `features`, by number, and the library's own heads."""
+    import lpips
+    import torch
+
+    heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
+    state = torch.load(heads, map_location="cpu", weights_only=True)
+    # On the meta device a random trunk costs neither time nor the caller's random numbers; lpips spells torchvision's
+    # argument the old way.
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        network: nn.Module = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
+    # the library's slices keep torchvision's layer numbers: net.slice2.3.weight is features.3.weight
+    state |= {name: features[name.split(".", 2)[2]] for name in network.state_dict() if name.startswith("net.")}
+    found = network.load_state_dict(state, strict=False, assign=True)
+    # `lins.N` are second names of `linN`
+    if found.unexpected_keys or any(parameter.is_meta for parameter in network.parameters()):
+        raise ValueError(f"{heads}: not the heads of LPIPS 0.1 ({net})")
+    return network.requires_grad_(False)
+
+
+_PACKAGES = (("lpips", "lpips==0.1.4"), *TORCHVISION)
+METRICS = (
+    Metric(ALEX, LPIPS, _PACKAGES, (ALEXNET,), order=40),
+    Metric(VGG, partial(LPIPS, net="vgg"), _PACKAGES, (VGG16,), order=50),
+)

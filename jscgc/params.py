@@ -1,0 +1,183 @@
+"""Typed parameters: params.yaml is read once into frozen, validated models."""
+
+from __future__ import annotations
+
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, create_model, model_validator
+
+from jscgc.channel.params import LinkParams
+from jscgc.cluster.params import DistributedParams
+from jscgc.config import ParamsError, Section, complaints, overlay, read_yaml
+from jscgc.data.params import DataParams
+from jscgc.encoder.params import EncoderParams
+from jscgc.evaluation.params import EvaluateParams
+from jscgc.flow.params import ObjectiveParams, SampleParams
+from jscgc.generator.params import GeneratorParams
+from jscgc.latent.params import LatentParams, VaeParams
+from jscgc.method import METHODS, Network, own_sections, trainable
+from jscgc.systems.params import CodecParams, FewStepParams, JscgcParams
+
+S = TypeVar("S", bound=Section)
+Init = Literal["shipped", "scratch", "finetune", "widen"]
+WIDENING = {"vae": ("anchor_weight", "added_shrink"), "latents": ("added_scale",)}
+"""Keys by section that are for `init: widen` only."""
+
+
+def _own_sections(content: Any) -> Any:
+    """Each method's section by that method's model; errors name the key as everywhere."""
+    if isinstance(content, dict):
+        content = {name: value for name, value in content.items() if value is not None}
+        if all(isinstance(value, Section) for value in content.values()):
+            return content
+    fields: dict[str, Any] = {name: (settings | None, None) for name, settings in own_sections().items()}
+    sections = create_model("Baselines", __base__=Section, **fields).model_validate(content)
+    return {name: value for name, value in sections if value is not None}
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    profile: str
+    init: Init = "scratch"
+    """Where models come from. `scratch`: all are trained. `shipped`: VAE and prior are those that come with the package, passed
+    through, with the latents' statistics they were trained with; sections vae and generator must then state their sizes.
+    `finetune`: mambajscc_psnr, JSCGC and DiffJSCC, too, are trained on from those that come with the package; then also encoder,
+    link.rates and jscgc.adapter must be theirs, and jscgc.encoder_init has no say. `widen`: as finetune, but vae.channels is
+    more than the shipped VAE's; VAE and prior are trained on, too, and the shipped latents stay the first channels."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix products and convolutions in training (autocast); weights and optimiser are float32 always."""
+    data: DataParams
+    vae: VaeParams
+    latents: LatentParams
+    objective: ObjectiveParams
+    generator: GeneratorParams
+    encoder: EncoderParams
+    link: LinkParams
+    codec: CodecParams
+    jscgc: JscgcParams
+    few_step: FewStepParams
+    sample: SampleParams
+    baselines: Annotated[dict[str, SerializeAsAny[Section]], BeforeValidator(_own_sections)] = Field(default={})
+    """Methods that are trained if they have a key here, with their own settings; `{}`: their defaults (`jscgc.methods`)."""
+    evaluate: EvaluateParams
+    distributed: DistributedParams = DistributedParams()
+
+    @property
+    def trained(self) -> dict[str, Network]:
+        """The networks that these parameters train, by name, in the registry's order."""
+        found = trainable()
+        return {name: own for name, own in found.items() if own.settings is None or name in self.baselines}
+
+    def own(self, name: str, kind: type[S]) -> S:
+        """The section `baselines.NAME`; its defaults if the method is not trained."""
+        found = self.baselines.get(name) or kind()
+        assert isinstance(found, kind)
+        return found
+
+    def at(self, key: str) -> Any:
+        """The value at a dotted key; of a method that is not trained None."""
+
+        def step(value: Any, name: str) -> Any:
+            return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+
+        return reduce(step, key.split("."), self)
+
+    @model_validator(mode="after")
+    def _what_is_needed_is_trained(self) -> Params:
+        trained = self.trained
+        for name in self.evaluate.methods:
+            if METHODS[name].network is not None and name not in trained:
+                raise ValueError(f"evaluate.methods: {name} is not trained; give baselines the key {name}")
+        for name, own in trained.items():
+            if lacking := [need for need in own.needs if need in METHODS and need not in trained]:
+                raise ValueError(
+                    f"baselines.{name}: it is trained on from {lacking[0]}, which is not trained; give baselines that key, too"
+                )
+        return self
+
+    def check(self) -> None:
+        """What the pipeline must not start with, although each section is valid and models may exist that were trained so.
+
+        Raises:
+            ValueError: section evaluate asks for rates that are not trained; conditions are dropped to no purpose.
+        """
+        untrained = sorted(set(self.evaluate.rates) - set(self.link.rates))
+        if untrained and not set(self.evaluate.methods) <= {
+            method.name for method in METHODS if method.network is None
+        }:
+            raise ValueError(f"evaluate.rates: {untrained} are not trained; link.rates are {self.link.rates}")
+        if self.jscgc.condition_dropout and not self.jscgc.perception_weight:
+            raise ValueError(
+                "jscgc.condition_dropout needs a perception_weight above 0, by which dropped images count: set both, or neither"
+            )
+
+    @model_validator(mode="after")
+    def _workers_share_parts(self) -> Params:
+        workers = self.distributed.workers
+        keys = {own.trained_by for own in self.trained.values()} - {"", "generator.train"}
+        if self.init in ("scratch", "widen"):
+            keys |= {"vae.train", "generator.train"}
+        if self.vae.sharpen:
+            keys.add("vae.sharpen.train")
+        if odd := [f"{key}.parts ({self.at(key).parts})" for key in sorted(keys) if self.at(key).parts % workers]:
+            raise ValueError(
+                f"distributed.workers: {workers} workers can't share the parts of a step evenly; make a multiple of {workers} of "
+                f"{', '.join(odd)}, and the batch_size beside each as much smaller as the step shall stay the same"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Params:
+        for name, source in (("vae", self.vae.source), ("generator", self.generator.source)):
+            if self.init != "scratch" and source == "pretrained":
+                raise ValueError(f"init {self.init} and {name}.source pretrained: one of them; set init: scratch")
+        if self.init != "scratch" and not self.latents.normalise:
+            raise ValueError(f"init {self.init} needs latents.normalise: true (its prior knows normalised latents)")
+        return self
+
+    @model_validator(mode="after")
+    def _widens(self) -> Params:
+        for name, keys in WIDENING.items():
+            section = getattr(self, name)
+            for key in keys if self.init != "widen" else ():
+                if getattr(section, key) != type(section).model_fields[key].default:
+                    raise ValueError(f"{name}.{key} is for init widen only, which adds channels to the shipped VAE")
+        return self
+
+    @model_validator(mode="after")
+    def _pretrained_latents(self) -> Params:
+        if self.generator.source == "pretrained" and self.latents.normalise:
+            raise ValueError("generator.source pretrained needs latents.normalise: false (its VAE's own latents)")
+        if self.generator.dtype != "float32" and self.jscgc.generator_learns:
+            raise ValueError(
+                f"jscgc.tuning {self.jscgc.tuning} with generator.dtype bfloat16 would train in it and lose small updates; "
+                "set dtype float32 and precision: bfloat16"
+            )
+        if self.jscgc.adapter.controlnet_path and self.generator.backbone != "zimage":
+            raise ValueError("jscgc.adapter.controlnet_path is for generator.backbone zimage only")
+        return self
+
+
+def load_params(path: Path = Path("params.yaml"), profile: Path | None = None) -> Params:
+    """Read and validate params.yaml, with a profile's file laid over it if one is given.
+
+    Raises:
+        ParamsError: a file is missing, not YAML, or holds unknown keys or wrong values.
+    """
+    content = read_yaml(path, "; run from the project's root, or name one with --params")
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path}: expected a mapping of sections at the top")
+    if profile is not None:
+        changes = read_yaml(profile, "; profiles are files, such as pipeline/profiles/paper.yaml")
+        if not isinstance(changes, dict):
+            raise ParamsError(f"{profile}: expected a mapping of sections at the top")
+        overlay(content, changes)
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {complaints(error)}") from None

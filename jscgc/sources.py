@@ -1,0 +1,169 @@
+"""Which sources a computation can run: the closure of its imports, read off the source and not off a run.
+
+Imports count wherever they stand, in functions too, and so do strings that name a module of ours (`jscgc.x.y`,
+`jscgc.x.y:callable`); those for types only do not. Of a module that declares methods, channels or metrics only the functions
+asked for count, and what they use of it: what builds a network is there to receive with, what trains it is not. What a registry
+finds by name is nobody's import; who asks for it by name (`jscgc.stages`, `evaluation.identity`) names it here, too.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from jscgc.files import sha256
+
+PACKAGE = Path(__file__).parent
+ORCHESTRATION = ("bench", "cli", "cluster", "commands", "demo", "options", "report", "sweep", "tracking")
+"""Folders and modules that say where and when something runs and how it is shown, and can reach no result: left out, unless
+they are asked for by name."""
+DECLARING = ("methods", "channel.kinds", "metrics.kinds")
+"""Packages whose modules declare; of them single functions are asked for."""
+_NAMED = re.compile(r"jscgc(\.\w+)+(:\w+)?")
+
+
+def entry(function: Callable[..., Any]) -> str:
+    """`module:function` of what a declaration names."""
+    while isinstance(function, partial):
+        function = function.func
+    return f"{function.__module__}:{function.__qualname__.split('.')[0]}"
+
+
+@cache
+def closure(*entries: str) -> tuple[Path, ...]:
+    """The files of ours, and of the packages of plugins that `entries` name, that these can run, sorted.
+
+    Args:
+        entries: `module:function`, or `module` for all of it.
+    """
+    roots = {name.partition(":")[0].split(".")[0] for name in entries} | {PACKAGE.name}
+    asked = {name.partition(":")[0].split(".")[1] for name in entries if name.startswith(f"{PACKAGE.name}.")}
+    found: dict[str, set[str]] = {}
+    left = list(entries)
+    while left:
+        module, _, function = left.pop().partition(":")
+        if module.split(".")[0] not in roots or _exempt(module, asked) or (path := _path(module)) is None:
+            continue
+        names = found.setdefault(module, set())
+        if (function or "*") in names or "*" in names:
+            continue
+        first = not names
+        names.add(function or "*")
+        left += _reached(path, function if _declares(module) else "")
+        if first and "." in module:
+            left.append(module.rpartition(".")[0])  # the package is imported before it
+    return tuple(sorted({path for module in found if (path := _path(module)) is not None}))
+
+
+def meaning(path: Path) -> str:
+    """Digest of what a source means: comments, docstrings and layout do not count. Of another file its SHA-256."""
+    if path.suffix != ".py":
+        return sha256(path)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def packages(paths: Iterable[Path]) -> set[str]:
+    """Names of the packages of others that these sources import."""
+    names = {name.split(".")[0] for path in paths if path.suffix == ".py" for name in _imports(_tree(path))}
+    return names - {PACKAGE.name}
+
+
+def _exempt(module: str, asked: set[str]) -> bool:
+    parts = module.split(".")
+    return parts[0] == PACKAGE.name and len(parts) > 1 and parts[1] in ORCHESTRATION and parts[1] not in asked
+
+
+def _declares(module: str) -> bool:
+    """Whether its functions are asked for one by one: ours that declare, and modules of plugins."""
+    parent = module.rpartition(".")[0]
+    return not module.startswith("jscgc.") or parent in {f"jscgc.{package}" for package in DECLARING}
+
+
+@cache
+def _path(module: str) -> Path | None:
+    parts = module.split(".")
+    if parts[0] != PACKAGE.name:
+        spec = importlib.util.find_spec(module)
+        return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+    base = PACKAGE.joinpath(*parts[1:])
+    file = base.with_suffix(".py") if len(parts) > 1 else PACKAGE / "__init__.py"
+    return next((path for path in (file, base / "__init__.py") if path.is_file()), None)
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _reached(path: Path, function: str) -> tuple[str, ...]:
+    """What a module imports; with a function: what stands outside of all functions, and in those that this one uses."""
+    tree = _tree(path)
+    if not function:
+        return tuple(_imports(tree))
+    definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    outside = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
+    # Modules that are imported as such, and what is used of them.
+    aliases = {alias: name for node in tree.body for name, alias in _modules(node)}
+    used: dict[str, ast.FunctionDef] = {}
+    left = [function]
+    found: list[str] = []
+    while left:
+        definition = definitions.get(left.pop())
+        if definition is None or definition.name in used:
+            continue
+        used[definition.name] = definition
+        inside = list(ast.walk(definition))
+        own = aliases | {alias: name for child in inside for name, alias in _modules(child)}
+        for child in inside:
+            if isinstance(child, ast.Name):
+                left.append(child.id)
+            elif isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id in own:
+                found.append(f"{own[child.value.id]}:{child.attr}")
+    declaring = set(aliases.values()) | {
+        name for node in used.values() for c in ast.walk(node) for name, _ in _modules(c)
+    }
+    every = [name for part in [*outside, *used.values()] for name in _imports(part)]
+    return tuple(found + [name for name in every if name not in declaring])
+
+
+def _modules(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """(module that declares, the name it has here) of an import."""
+    if isinstance(node, ast.ImportFrom) and node.module:
+        for alias in node.names:
+            if _declares(name := f"{node.module}.{alias.name}") and name.startswith("jscgc.") and _path(name):
+                yield name, alias.asname or alias.name
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    """Every module (or `module:function` of one that declares) that is imported below a node, or named by a string."""
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        for line in node.orelse:
+            yield from _imports(line)
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module if not _declares(node.module) else ""
+        for alias in node.names:
+            name = f"{node.module}.{alias.name}"
+            yield f"{node.module}:{alias.name}" if _declares(node.module) else name
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAMED.fullmatch(node.value):
+        yield node.value
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child)
+
+
+def _is_text(line: ast.AST) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)

@@ -1,0 +1,183 @@
+"""The graph of stages, stated once: what each reads, by which code and which keys of params.yaml it makes what.
+
+`pipeline.graph` makes dvc.yaml of it; sweeps, ablations, checkpoints' names and the identity of results read it, too. The stages
+of the networks follow from their declarations (`jscgc.method`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jscgc.channel.spec import KINDS, parse_channel
+from jscgc.config import Section, digest
+from jscgc.files import sha256
+from jscgc.method import METHODS, PARTS, Network, network, trainable
+from jscgc.metrics import registry as metrics
+from jscgc.params import Params
+from jscgc.sources import PACKAGE, closure, entry, meaning
+
+PLACES = {"photos": Path("photos"), "latents": Path("latents")}
+"""Results that are no models, by their folder below the data's."""
+LEAVES = (PACKAGE / "params.py",)
+"""Sources of all stages, whose own imports count only where a stage's keys name them: defaults of the sections stand there."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How one result is made.
+
+    makes: its name: `photos`, `vae`, `latents` or a network's. needs: results that it reads. entries: code, as of
+    `sources.closure`. keys: of params.yaml, beside the device.
+    """
+
+    makes: str
+    about: str
+    needs: tuple[str, ...]
+    entries: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    def sources(self, params: Params) -> tuple[Path, ...]:
+        """The files of ours that its result depends on: its code, that of the channels it trains over, its sections' defaults."""
+        channels = {parse_channel(text).name for text in _channels(params, self.keys)}
+        entries = {*self.entries, *(KINDS.module(name) for name in channels)}
+        entries |= {_module(params, key) for key in self.keys}
+        return tuple(sorted({*closure(*sorted(entries)), *LEAVES}))
+
+    def values(self, params: Params) -> dict[str, Any]:
+        """What of params.yaml it depends on itself."""
+        content = params.model_dump(mode="json")
+        return {key: value_at(content, key) for key in sorted(self.keys)}
+
+
+def place(result: str) -> Path:
+    """Where a result lies, below the data's folder."""
+    return PLACES.get(result, Path("models") / result)
+
+
+def stage(result: str) -> Stage:
+    """How a result is made.
+
+    Raises:
+        ValueError: nothing makes it.
+    """
+    return _FIXED[result] if result in _FIXED else _training(result)
+
+
+def trains(result: str) -> bool:
+    """Whether something is learnt on the way to it, so that there is a curve."""
+    return result == "vae" or (result in trainable() and bool(network(result).trained_by))
+
+
+def before(result: str) -> list[str]:
+    """The results that lead to one, in the order in which they can be made."""
+    found = [name for need in stage(result).needs for name in (*before(need), need)]
+    return list(dict.fromkeys(found))
+
+
+def all_keys(result: str) -> set[str]:
+    """Keys of params.yaml that a result depends on, by its inputs too."""
+    return set(stage(result).keys).union(*(all_keys(need) for need in stage(result).needs))
+
+
+def evaluation_sources() -> tuple[Path, ...]:
+    """What an evaluation can run: every method's, channel's and metric's code, since it can be asked for any of them."""
+    return tuple(sorted({*closure("jscgc.evaluation.run", *declared(), *_receiving()), *LEAVES}))
+
+
+def report_sources() -> tuple[Path, ...]:
+    """What a report is made by: its code, and the names and looks that methods, channels and metrics declare."""
+    return closure("jscgc.report", "jscgc.report.build", *declared())
+
+
+def theory_sources() -> tuple[Path, ...]:
+    """What the theory is checked by."""
+    return closure("jscgc.theory.run", "jscgc.theory", KINDS.module("awgn"))
+
+
+def declared() -> list[str]:
+    """The modules that declare methods, channels and metrics, as entries of `sources.closure` for what stands outside of their
+    functions."""
+    methods = [f"{registry.module(name)}:METHOD" for registry in (PARTS, METHODS) for name in registry.names]
+    return [
+        *methods,
+        *(KINDS.module(name) for name in KINDS.names),
+        *(metrics.module(name) for name in metrics.names()),
+    ]
+
+
+def _receiving() -> list[str]:
+    made = [entry(method.system) for method in METHODS if method.system]
+    return [*made, *(entry(own.build) for own in trainable().values())]
+
+
+def checkpoint_key(result: str, params: Params, inputs: Mapping[str, Path]) -> str:
+    """What a training's checkpoints are named by: its parameters, inputs and code, and nothing else."""
+    own = stage(result)
+    code = [(path.name, meaning(path)) for path in own.sources(params)]
+    return digest(own.values(params), params.device, {name: sha256(path) for name, path in inputs.items()}, code)
+
+
+@cache
+def _training(name: str) -> Stage:
+    own = network(name)
+    return Stage(name, own.about, own.needs, _code(name, own), ("seed", "precision", *own.keys, own.section))
+
+
+def _code(name: str, own: Network) -> tuple[str, ...]:
+    """Its recipe, what builds it and what it needs, what declares these, and the distances it is trained for."""
+    known = trainable()
+    built = [name, *(need for need in own.needs if need in known)]
+    builders = [entry(function) for one in built for function in (known[one].build, known[one].describe)]
+    declared = [f"{(PARTS if one in PARTS else METHODS).module(one)}:METHOD" for one in built]
+    return (entry(own.recipe), *builders, *declared, *(metrics.module(metric) for metric in own.metrics))
+
+
+def _channels(params: Params, keys: tuple[str, ...]) -> list[str]:
+    found = list(params.link.channels) if "link" in keys else []
+    warm = params.jscgc.warm_start
+    return found + (list(warm.link.channels) if warm and {"jscgc", "jscgc.warm_start"} & set(keys) else [])
+
+
+def _module(params: Params, key: str) -> str:
+    """The module of the section that a key is in."""
+    value: Any = params.at(key)
+    while not isinstance(value, Section):
+        key, _, _ = key.rpartition(".")
+        value = params.at(key) if key else params
+    return "jscgc.config" if value is params else type(value).__module__
+
+
+def value_at(content: Any, key: str) -> Any:
+    """The value at a dotted key of nested mappings; None where there is none."""
+    for name in key.split("."):
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
+
+
+_FIXED = {
+    "photos": Stage(
+        "photos",
+        "Photographs, split by photograph, with a manifest of checksums and licences",
+        (),
+        ("jscgc.data.prepared",),
+        ("seed", "data"),
+    ),
+    "vae": Stage(
+        "vae",
+        "The nano VAE (or a pretrained one, passed through)",
+        ("photos",),
+        ("jscgc.training.vae", "jscgc.metrics.kinds.feature_distance"),
+        ("seed", "precision", "init", "vae", "latents.min_scale"),
+    ),
+    "latents": Stage(
+        "latents",
+        "Latents of random crops, normalised per channel and cached",
+        ("photos", "vae"),
+        ("jscgc.training.latents",),
+        ("seed", "init", "latents"),
+    ),
+}

@@ -1,0 +1,123 @@
+"""Sections `codec`, `jscgc` and `few_step` of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from jscgc.channel.params import LinkParams
+from jscgc.config import Positive, Section, TrainParams, Width
+from jscgc.encoder.params import EncoderParams
+from jscgc.flow.params import Guidance
+from jscgc.generator.params import AdapterParams, BackboneParams, GeneratorParams
+
+
+class PriorShape(Section):
+    """What builds the prior."""
+
+    generator: BackboneParams
+
+
+class CodecShape(Section):
+    """What builds a MambaJSCC."""
+
+    encoder: EncoderParams
+
+
+class CodecParams(TrainParams):
+    """Training of the reconstruction codec (mambajscc_psnr)."""
+
+    loss: Literal["squared_error", "decibels"] = "squared_error"
+    """decibels: every image's squared error over what its link permits. The worst links, whose errors are the largest, have
+    nearly all the say otherwise."""
+
+
+Tuning = Literal["full", "lora", "frozen", "receiver", "adapter_only"]
+
+
+class WarmStart(Section):
+    """The paper's schedule: a first share of the steps on one good link, then the target's (there 100 k of 120 k iterations)."""
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    link: LinkParams
+
+
+def generator_learns(tuning: Tuning) -> bool:
+    """Whether the generator's own weights are trained."""
+    return tuning in ("full", "receiver")
+
+
+class ReceiverShape(Section):
+    """What builds JSCGC's network, or DiffJSCC's."""
+
+    encoder: EncoderParams
+    generator: BackboneParams
+    adapter: AdapterParams
+    tuning: Tuning
+    lora_rank: Width = 8
+
+    @property
+    def generator_learns(self) -> bool:
+        """Whether the generator's own weights are trained."""
+        return generator_learns(self.tuning)
+
+    @classmethod
+    def of(cls, encoder: EncoderParams, generator: GeneratorParams, own: JscgcParams) -> ReceiverShape:
+        return cls(
+            encoder=encoder, generator=generator.shape, adapter=own.adapter, tuning=own.tuning, lora_rank=own.lora_rank
+        )
+
+
+class JscgcParams(Section):
+    """Joint training of encoder, adapter and (if set) generator; the same settings train DiffJSCC's receiver."""
+
+    adapter: AdapterParams
+    tuning: Tuning
+    """What learns beside the adapter. `full`: encoder and generator. `lora`: encoder, and low-rank updates of the generator's
+    weights (peft). `frozen`: the encoder, as in the paper; the generator's weights stay bit for bit. `receiver`: the generator;
+    the encoder stays. `adapter_only`: nothing."""
+    lora_rank: Width = 8
+    """Rank of the updates of tuning `lora`."""
+    encoder_init: Literal["mambajscc_psnr", "random"]
+    """Start of encoder and Refiner. The paper starts from the reconstruction codec's encoder."""
+    codec_rate: Annotated[float, Field(gt=0)] = 1.0
+    """Factor of the learning rate for encoder and Refiner where they start from the codec's."""
+    condition_dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Share of images whose condition is dropped: they train the unconditional field, by which guidance, the control without
+    symbols and the estimate of I(X; Y_hat) need to be right. Where the generator learns and this is 0, they are not."""
+    perception_weight: Annotated[float, Field(ge=0)]
+    """Multiplier of the unconditional term (condition dropped) beside the conditional one: the Lagrangian of (2)."""
+    warm_start: WarmStart | None = None
+    """A link to train on first, as the paper does: a high rate. JSCGC's only: DiffJSCC's codec is frozen as `link` trained it."""
+    train: TrainParams
+
+    @model_validator(mode="after")
+    def _term_is_seen(self) -> JscgcParams:
+        if self.perception_weight and not self.condition_dropout:
+            raise ValueError("perception_weight needs a condition_dropout above 0: its term is the dropped images'")
+        return self
+
+    @property
+    def generator_learns(self) -> bool:
+        """Whether the generator's own weights are trained."""
+        return generator_learns(self.tuning)
+
+    @property
+    def encoder_learns(self) -> bool:
+        """Whether the encoder is trained."""
+        return self.tuning not in ("receiver", "adapter_only")
+
+
+class FewStepParams(Section):
+    """The student jscgc_fast: how many steps it takes, and the teacher that it learns from."""
+
+    steps: Positive
+    """Its Euler steps, one network evaluation each."""
+    substeps: Positive
+    """The teacher's steps in one of the student's."""
+    guidance: Guidance
+    """Of the teacher, as `sample.guidance`; the student has it built in."""
+    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    """Above 1: more of the steps at high noise."""
+    train: TrainParams
