@@ -35,6 +35,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
+    def named(self) -> tuple[str, ...]:
+        """Modules that its own values name by a registry, such as a backbone's."""
+        return ()
+
+    def modules(self) -> set[str]:
+        """Those of all sections in it, too."""
+        values: list[Any] = [value for _, value in self]
+        nested = [one for value in values for one in (value.values() if isinstance(value, dict) else (value,))]
+        return set(self.named()).union(*(one.modules() for one in nested if isinstance(one, Section)))
+
 
 def each_once(names: list[Any]) -> list[Any]:
     if len(set(names)) < len(names):

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from jscgc.channel import spec
 from jscgc.files import SHIPPED
@@ -18,22 +18,10 @@ from jscgc.files import SHIPPED
 if TYPE_CHECKING:
     from jscgc.flow.params import SampleParams
 
-SOLVERS = ("euler", "heun", "multistep", "sde")
 CHANNEL_HELP = (
     "awgn | rayleigh_block | rayleigh_fast | rician_block | rician_fast | tdl_a .. tdl_e | cdl_a .. cdl_e; options as "
     "NAME:key=value,key=value, such as rician_block:k_db=6,csi=lmmse or awgn:snr=blind; `jscgc info` lists them"
 )
-
-
-class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Descriptions as they are written, and every default."""
-
-
-class Parser(argparse.ArgumentParser):
-    """One line for a wrong argument, where argparse would print all of the command's first."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def number(text: str) -> float:
@@ -138,7 +126,7 @@ def add_models(sub: argparse.ArgumentParser) -> None:
 
 
 def add_methods(sub: argparse.ArgumentParser, flag: str, default: list[str]) -> None:
-    """Methods by name; `systems.store.asked_systems` knows which `all` are."""
+    """Methods by name; `systems.load.asked_systems` knows which `all` are."""
     from jscgc.method import METHODS
 
     kind = choice("method", (*METHODS.names, "all"))
@@ -148,6 +136,8 @@ def add_methods(sub: argparse.ArgumentParser, flag: str, default: list[str]) -> 
 
 def add_sampling(sub: argparse.ArgumentParser) -> None:
     """The sampler's options, seed and device."""
+    from jscgc.flow.solver import SOLVERS
+
     # argparse takes `-5:2` for an option unless it looks like a negative number to it.
     sub._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(:.*)?$")
     sub.add_argument(
@@ -171,7 +161,7 @@ def add_sampling(sub: argparse.ArgumentParser) -> None:
         metavar="W",
         help="diffjscc: pull every step towards its codec's reconstruction, 0 (not) to 1 (all the way)",
     )
-    sub.add_argument("--solver", type=choice("solver", SOLVERS), default="euler", help=" | ".join(SOLVERS))
+    sub.add_argument("--solver", type=choice("solver", SOLVERS.names), default="euler", help=" | ".join(SOLVERS.names))
     sub.add_argument("--time-shift", type=positive, default=1.0, help="above 1: more of the steps at high noise")
     sub.add_argument("--seed", type=natural, default=0, help="of channel and sampler: same seed, same result")
     sub.add_argument("--device", type=choice("device", ("auto", "cpu", "cuda")), default="auto", help="auto|cpu|cuda")

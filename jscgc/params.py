@@ -15,6 +15,7 @@ from jscgc.data.params import DataParams
 from jscgc.encoder.params import EncoderParams
 from jscgc.evaluation.params import EvaluateParams
 from jscgc.flow.params import ObjectiveParams, SampleParams
+from jscgc.generator.backbones import BACKBONES
 from jscgc.generator.params import GeneratorParams
 from jscgc.latent.params import LatentParams, VaeParams
 from jscgc.method import METHODS, Network, own_sections, trainable
@@ -158,8 +159,9 @@ class Params(Section):
                 f"jscgc.tuning {self.jscgc.tuning} with generator.dtype bfloat16 would train in it and lose small updates; "
                 "set dtype float32 and precision: bfloat16"
             )
-        if self.jscgc.adapter.controlnet_path and self.generator.backbone != "zimage":
-            raise ValueError("jscgc.adapter.controlnet_path is for generator.backbone zimage only")
+        if self.jscgc.adapter.controlnet_path and not BACKBONES[self.generator.backbone].start_stages:
+            readers = " or ".join(kind.name for kind in BACKBONES if kind.start_stages)
+            raise ValueError(f"jscgc.adapter.controlnet_path is for generator.backbone {readers} only")
         return self
 
 

@@ -18,7 +18,6 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar
@@ -72,6 +71,8 @@ class Registry(Generic[T]):
             yield from self._in(importlib.import_module(f"{self.package}.{module}"))
 
     def _installed(self) -> Iterator[tuple[T, str]]:
+        from importlib import metadata  # not before: 20 ms
+
         for point in metadata.entry_points(group=self.group):
             try:
                 loaded = point.load()
@@ -147,6 +148,7 @@ def add_plugin(name: str) -> None:
         ValueError: it can't be imported.
     """
     _load(name)
+    name = str(Path(name).absolute()) if name.endswith(".py") else name  # workers may stand in another folder
     os.environ[PLUGINS] = os.pathsep.join(dict.fromkeys([*plugins(), name]))
     for registry in _EVERY:
         registry.forget()
@@ -161,6 +163,11 @@ def _load(name: str) -> ModuleType:
         if (folder := str(path.absolute().parent)) not in sys.path:
             sys.path.insert(0, folder)
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
     except Exception as error:
         raise ValueError(f"plugin {name}: can't be imported: {type(error).__name__}: {error}") from None
+    if path.suffix == ".py" and path.resolve() != Path(module.__file__ or "").resolve():
+        raise ValueError(
+            f"plugin {path}: {name} is already the name of {module.__file__ or 'a module'}; rename the file"
+        )
+    return module

@@ -23,7 +23,7 @@ PACKAGE = Path(__file__).parent
 ORCHESTRATION = ("bench", "cli", "cluster", "commands", "demo", "options", "report", "sweep", "tracking")
 """Folders and modules that say where and when something runs and how it is shown, and can reach no result: left out, unless
 they are asked for by name."""
-DECLARING = ("methods", "channel.kinds", "metrics.kinds")
+DECLARING = ("methods", "channel.kinds", "metrics.kinds", "generator.kinds", "flow.solvers")
 """Packages whose modules declare; of them single functions are asked for."""
 _NAMED = re.compile(r"jscgc(\.\w+)+(:\w+)?")
 
@@ -37,7 +37,7 @@ def entry(function: Callable[..., Any]) -> str:
 
 @cache
 def closure(*entries: str) -> tuple[Path, ...]:
-    """The files of ours, and of the packages of plugins that `entries` name, that these can run, sorted.
+    """The files of ours, and of the packages of plugins that `entries` name, that these can run or read, sorted.
 
     Args:
         entries: `module:function`, or `module` for all of it.
@@ -58,7 +58,14 @@ def closure(*entries: str) -> tuple[Path, ...]:
         left += _reached(path, function if _declares(module) else "")
         if first and "." in module:
             left.append(module.rpartition(".")[0])  # the package is imported before it
-    return tuple(sorted({path for module in found if (path := _path(module)) is not None}))
+    files = {path for module in found if (path := _path(module)) is not None}
+    # Tables and the like lie beside the module that reads them.
+    files |= {path for folder in {file.parent for file in files} for path in folder.iterdir() if _is_data(path)}
+    return tuple(sorted(files))
+
+
+def _is_data(path: Path) -> bool:
+    return path.is_file() and path.is_relative_to(PACKAGE) and path.suffix not in (".py", ".pyc")
 
 
 def meaning(path: Path) -> str:
@@ -85,9 +92,8 @@ def _exempt(module: str, asked: set[str]) -> bool:
 
 
 def _declares(module: str) -> bool:
-    """Whether its functions are asked for one by one: ours that declare, and modules of plugins."""
-    parent = module.rpartition(".")[0]
-    return not module.startswith("jscgc.") or parent in {f"jscgc.{package}" for package in DECLARING}
+    """Whether its functions are asked for one by one."""
+    return module.rpartition(".")[0] in {f"{PACKAGE.name}.{package}" for package in DECLARING}
 
 
 @cache
@@ -142,7 +148,7 @@ def _modules(node: ast.AST) -> Iterator[tuple[str, str]]:
     """(module that declares, the name it has here) of an import."""
     if isinstance(node, ast.ImportFrom) and node.module:
         for alias in node.names:
-            if _declares(name := f"{node.module}.{alias.name}") and name.startswith("jscgc.") and _path(name):
+            if _declares(name := f"{node.module}.{alias.name}") and _path(name):
                 yield name, alias.asname or alias.name
 
 

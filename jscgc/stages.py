@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jscgc.channel.spec import KINDS, parse_channel
+from jscgc.channel.spec import KINDS
 from jscgc.config import Section, digest
 from jscgc.files import sha256
 from jscgc.method import METHODS, PARTS, Network, network, trainable
@@ -41,10 +41,13 @@ class Stage:
     keys: tuple[str, ...]
 
     def sources(self, params: Params) -> tuple[Path, ...]:
-        """The files of ours that its result depends on: its code, that of the channels it trains over, its sections' defaults."""
-        channels = {parse_channel(text).name for text in _channels(params, self.keys)}
-        entries = {*self.entries, *(KINDS.module(name) for name in channels)}
-        entries |= {_module(params, key) for key in self.keys}
+        """The files of ours that its result depends on: its code, what its sections name (channels, a
+        backbone), and their defaults."""
+        entries = {*self.entries, *(_module(params, key) for key in self.keys)}
+        known = trainable()
+        shapes = [known[one].describe(params) for one in (self.makes, *self.needs) if one in known]
+        for section in (*shapes, *(params.at(key) for key in self.keys)):
+            entries |= section.modules() if isinstance(section, Section) else set()
         return tuple(sorted({*closure(*sorted(entries)), *LEAVES}))
 
     def values(self, params: Params) -> dict[str, Any]:
@@ -134,12 +137,6 @@ def _code(name: str, own: Network) -> tuple[str, ...]:
     builders = [entry(function) for one in built for function in (known[one].build, known[one].describe)]
     declared = [f"{(PARTS if one in PARTS else METHODS).module(one)}:METHOD" for one in built]
     return (entry(own.recipe), *builders, *declared, *(metrics.module(metric) for metric in own.metrics))
-
-
-def _channels(params: Params, keys: tuple[str, ...]) -> list[str]:
-    found = list(params.link.channels) if "link" in keys else []
-    warm = params.jscgc.warm_start
-    return found + (list(warm.link.channels) if warm and {"jscgc", "jscgc.warm_start"} & set(keys) else [])
 
 
 def _module(params: Params, key: str) -> str:

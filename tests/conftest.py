@@ -36,7 +36,6 @@ settings.load_profile("repeatable")
 TRAIN = {"steps": 6, "batch_size": 3, "learning_rate": 0.003, "checkpoint_every": 2, "log_every": 1, "ema_decay": 0.5}
 
 
-
 @pytest.fixture(scope="session")
 def params() -> Params:
     """Every part of the system, as small as it goes: rates 2 and 4, latents of 4 channels at 1/8."""

@@ -13,11 +13,11 @@ import torch
 from ruamel.yaml import YAML
 
 from jscgc.config import ParamsError
-from jscgc.params import load_params
 from jscgc.data import prepare
 from jscgc.evaluation.ablation import compare
 from jscgc.evaluation.headline import HEADLINE
 from jscgc.files import read_json, sha256
+from jscgc.params import load_params
 from jscgc.systems import store
 from pipeline import ablations
 
@@ -137,9 +137,7 @@ def test_variants_are_trained_once_and_end_in_one_table(project, monkeypatch):
     def never(*arguments, **options):
         raise AssertionError("trained a second time")
 
-    monkeypatch.setattr(ablations, "train_jscgc", never)
-    monkeypatch.setattr(ablations, "train_diffjscc", never)
-    monkeypatch.setattr(ablations, "train_codec", never)
+    monkeypatch.setattr(ablations.make, "make", never)
     again = run(monkeypatch, "--only", "frozen", "frozen, longer")
     kept = found[found["variant"].isin(["joint", "frozen", "frozen, longer"])]
     pd.testing.assert_frame_equal(again, kept.reset_index(drop=True))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from jscgc.channel import multipath
+from jscgc.channel import declaration
 from jscgc.channel.spec import NAMES
-from jscgc.cli import main
-from jscgc.methods import SHIPPED
-from jscgc.systems.store import asked_systems
+from jscgc.cli import COMMANDS, build_parser, main
+from jscgc.files import SHIPPED
+from jscgc.systems.load import asked_systems
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_mistakes_are_one_line_with_the_remedy(picture, models, capsys, argument
 
 
 def test_info_lists_every_channel_and_why_one_cannot_run(models, capsys, monkeypatch):
-    monkeypatch.setattr(multipath, "find_spec", lambda name: None)
+    monkeypatch.setattr(declaration, "find_spec", lambda name: None)
     assert main(["info", "--models", str(models), "--json"]) == 0
     channels = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)["channels"]}
     assert tuple(channels) == NAMES
@@ -90,6 +92,70 @@ def test_a_wrong_argument_is_one_line_that_names_the_help(arguments, capsys):
         main(arguments)
     said = capsys.readouterr().err
     assert caught.value.code == 2 and said.startswith("jscgc") and said.endswith("--help\n") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_filled_when_it_is_asked_for(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    said = capsys.readouterr().out
+    assert caught.value.code == 0 and said.startswith(f"usage: jscgc {command} ") and "--plugin MODULE" in said
+
+
+def test_the_help_of_all_imports_no_command():
+    code = "import sys; from jscgc.cli import build_parser; build_parser().format_help(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    ours = {name for name in done.stdout.split() if name.startswith("jscgc.")}
+    assert ours == {"jscgc.cli", "jscgc.extras", "jscgc.parser"}
+
+
+BENCHMARK = """
+from jscgc.bench.benchmark import Benchmark, Measurement
+
+def run(a):
+    return Measurement("counted", ({"i": i} for i in range(a.to)), lambda rows: {"rows_in_all": len(rows)})
+
+COUNTING = Benchmark("counting", "count", lambda sub: sub.add_argument("--to", type=int, default=3), run, order=10)
+"""
+
+
+@pytest.mark.parametrize(
+    "before, between, after, equals",
+    [(True, False, False, False), (False, True, False, False), (False, False, True, False), (False, False, True, True)],
+    ids=["before", "between", "after", "equals"],
+)
+def test_a_plugin_s_names_are_arguments_wherever_it_is_named(tmp_path, before, between, after, equals):
+    script = tmp_path / "a_plugin.py"
+    script.write_text(BENCHMARK)
+    option = [f"--plugin={script}"] if equals else ["--plugin", str(script)]
+    arguments = [*option * before, "bench", *option * between, "counting", "--to", "2", "--json", *option * after]
+    # In a process of its own: what is added stays.
+    done = subprocess.run([sys.executable, "-m", "jscgc.cli", *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"benchmark": "counting", "rows": [{"i": 0}, {"i": 1}], "rows_in_all": 2}
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("nowhere.py", "plugin nowhere.py: no such file"),
+        ("no_such_module_x", "plugin no_such_module_x: can't be imported: ModuleNotFoundError: No module named"),
+    ],
+)
+def test_a_plugin_that_is_not_there_is_one_line(name, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for arguments in (["--plugin", name, "info"], ["info", f"--plugin={name}"], ["info", "--plug", name]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        shown = capsys.readouterr().err
+        assert caught.value.code == 2 and f"argument --plugin: {said}" in shown and shown.count("\n") == 1
+    (tmp_path / "argparse.py").write_text("")
+    with pytest.raises(SystemExit):
+        main(["info", "--plugin", str(tmp_path / "argparse.py")])
+    assert "argparse is already the name of" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["info", "--plugin"])
+    assert "argument --plugin: expected one argument" in capsys.readouterr().err
 
 
 def test_all_are_those_that_are_trained_there(tmp_path):
@@ -142,14 +208,18 @@ def test_every_method_s_mean_and_uncertainty_are_in_the_row(picture, models, cap
     assert width == 8 + 6 * (250 + 8) and height == 29 + rows * (29 + 200 + 8)
 
 
-def test_the_solvers_are_the_same_everywhere():
-    from typing import get_args
+def test_the_solvers_are_the_same_everywhere(capsys):
+    from jscgc.flow.params import SampleParams
+    from jscgc.flow.solver import SOLVERS
 
-    from jscgc import options
-    from jscgc.config import SampleParams
-    from jscgc.flow.samplers import SOLVERS
-
-    assert options.SOLVERS == SOLVERS == get_args(SampleParams.model_fields["solver"].annotation)
+    for name in SOLVERS.names:
+        told = build_parser().parse_args(["transmit", "photo.jpg", "--solver", name])
+        assert told.solver == SampleParams(steps=1, guidance=1, solver=name).solver == name
+    with pytest.raises(ValueError, match="rk4"):
+        SampleParams(steps=1, guidance=1, solver="rk4")
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["transmit", "photo.jpg", "--solver", "rk4"])
+    assert f"choose from {', '.join(SOLVERS.names)}" in capsys.readouterr().err
 
 
 def test_sampling_options_reach_the_sampler(picture, models, capsys):
@@ -198,9 +268,9 @@ def test_wrong_sampling_options_are_one_line(picture, models, capsys, arguments,
 
 def test_the_defaults_are_those_of_the_committed_parameters():
     """What `jscgc transmit` does untold is what the report of `make reproduce` shows."""
-    from jscgc.cli import build_parser
-    from jscgc.config import Params, read_yaml
+    from jscgc.config import read_yaml
     from jscgc.options import sample
+    from jscgc.params import Params
 
     root = Path(__file__).parents[1]
     kept = root / ".jscgc" / "params.nano.yaml"
@@ -289,7 +359,7 @@ def test_info_says_which_methods_can_run(models, capsys):
 
 
 def test_models_are_those_named_or_trained_or_shipped(tmp_path, monkeypatch):
-    from jscgc.methods import SHIPPED
+    from jscgc.files import SHIPPED
     from jscgc.options import models_folder
 
     monkeypatch.chdir(tmp_path)

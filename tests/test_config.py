@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from jscgc.config import ParamsError, digest, read_yaml
+from jscgc.method import network, own_sections
 from jscgc.params import Params, load_params
 
 COMMITTED = Path(__file__).parents[1] / "params.yaml"
@@ -74,6 +75,24 @@ def test_a_missing_key_is_named(tmp_path, key):
     assert f"{key}: Field required" in message(changed(tmp_path, key, DELETE))
 
 
+@pytest.mark.parametrize("key", ["baselines.deepjsc", "baselines.deepjscc.widht", "baselines.deepjscc.train.stepz"])
+def test_an_unknown_competitor_or_key_of_one_is_named(tmp_path, key):
+    assert f"{key}: Extra inputs are not permitted" in message(changed(tmp_path, key, 1))
+
+
+@pytest.mark.parametrize("name", sorted(own_sections()))
+def test_a_competitor_is_trained_if_it_is_named_with_its_own_defaults_and_not_otherwise(tmp_path, name):
+    content = read_yaml(COMMITTED)
+    content["evaluate"]["methods"], content["baselines"] = ["jscgc"], {}
+    assert name not in Params.model_validate(content).trained
+    content["baselines"] = {need: {} for need in (name, *network(name).needs) if need in own_sections()}
+    params = Params.model_validate(content)
+    assert name in params.trained and params.own(name, own_sections()[name]) == own_sections()[name]()
+    # As DVC and `dvc exp run -S` leave a key that was taken out.
+    content["baselines"][name] = None
+    assert name not in Params.model_validate(content).trained
+
+
 @pytest.mark.parametrize(
     "key, value",
     [
@@ -124,6 +143,9 @@ def test_a_wrong_type_is_named(tmp_path, key, value):
         ("evaluate.methods", []),
         ("evaluate.patch", 100),
         ("data.source", "imagenet"),
+        ("baselines.deepjscc.crop", 100),
+        ("baselines.deepjscc.width", 0),
+        ("baselines.diffcom.start", 1.5),
     ],
 )
 def test_a_value_out_of_range_is_named(tmp_path, key, value):
@@ -273,7 +295,15 @@ def test_blind_channels_are_for_evaluation(tmp_path):
         ),
         ({"generator.source": "pretrained", "generator.pretrained_path": "x"}, "init shipped and generator.source"),
         ({"vae.source": "pretrained", "vae.pretrained_path": "x"}, "init shipped and vae.source"),
-        ({"baselines.pixels.steps": {"swinjscc": 5}}, "swinjscc is not trained; list it in codecs"),
+        (
+            {"baselines.mambajscc_feature_pixels": {"train": {"steps": 5}}},
+            "baselines.mambajscc_feature_pixels: it is trained on from mambajscc_psnr_pixels, which is not trained; give "
+            "baselines that key, too",
+        ),
+        (
+            {"evaluate.methods": ["jscgc", "swinjscc"]},
+            "evaluate.methods: swinjscc is not trained; give baselines the key swinjscc",
+        ),
         ({"latents.normalise": False}, "init shipped needs latents.normalise: true"),
         ({"jscgc.adapter.controlnet_path": "x"}, "controlnet_path is for generator.backbone zimage only"),
         (
@@ -309,8 +339,10 @@ def test_no_profile_leaves_diffjscc_fewer_steps_than_jscgc():
     """What nano says of DiffJSCC's steps would be nonsense in a profile with other steps of JSCGC's."""
     root = Path(__file__).parents[1]
     for profile in (None, *sorted((root / "pipeline/profiles").glob("*.yaml"))):
-        own = load_params(root / "params.yaml", profile).jscgc
-        assert own.train.steps <= (own.diffjscc_steps or own.train.steps) <= 2 * own.train.steps, profile
+        params = load_params(root / "params.yaml", profile)
+        training, own = network("diffjscc").training(params), params.jscgc.train
+        assert training is not None and "diffjscc" in params.trained
+        assert own.steps <= training.steps <= 2 * own.steps, profile
 
 
 def test_workers_that_cannot_share_a_step_are_named_with_every_section_at_once(tmp_path):
@@ -335,10 +367,10 @@ def test_any_multiple_of_the_workers_will_do(tmp_path):
         content["codec"],
         content["jscgc"]["train"],
         content["few_step"]["train"],
-        content["baselines"]["perceptual"]["train"],
+        content["baselines"]["mambajscc_feature"]["train"],
     ):
         train["parts"] = 8
-    content["baselines"]["pixels"]["train"]["parts"] = 4
+    content["baselines"]["deepjscc"]["train"]["parts"] = 4
     path = tmp_path / "params.yaml"
     with path.open("w") as file:
         YAML(typ="safe", pure=True).dump(content, file)

@@ -6,16 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from jscgc.flow.params import SampleParams
 from jscgc.encoder.kernels import cuda_scan
 from jscgc.encoder.scan import KERNEL_FROM, implementation, scan, scan_kernel, scan_reference
+from jscgc.flow.params import SampleParams
 from jscgc.metrics import available, pair_metric
 from jscgc.metrics import info as metric_info
-from jscgc.systems import store
 from jscgc.systems.base import Link
+from jscgc.systems.load import load_system
 from jscgc.systems.transmit import transmit
-from jscgc.systems.store import load_system
-from jscgc.training import recipes
+from jscgc.training import make
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 TENSOR_FLOAT = 2**-10
@@ -117,16 +116,15 @@ def test_training_starts_as_on_the_cpu_and_stays_finite(params, latent_cache, tm
         def log_of(name, losses=losses):
             return lambda step, metrics: losses.setdefault(name, []).append(metrics["loss"])
 
-        folder, statistics = tmp_path / device, recipes.read_statistics(latent_cache)
-        flow = recipes.pretrain_flow(here, latent_cache, folder / "run-flow", log_of("flow"))
-        store.save(folder / "flow", store.Architecture.of("flow", here), statistics, flow)
-        codec = recipes.train_codec(here, latent_cache, folder / "run-codec", log_of("codec"))
-        store.save(folder / "codec", store.Architecture.of("mambajscc_psnr", here), statistics, codec)
-        recipes.train_jscgc(here, latent_cache, folder / "flow", folder / "codec", folder / "run", log_of("jscgc"))
+        folder, inputs = tmp_path / device, {"latents": latent_cache}
+        for name in ("flow", "mambajscc_psnr"):
+            make.make(name, here, inputs, folder / f"run-{name}", log_of(name), folder / name)
+            inputs[name] = folder / name
+        make.train("jscgc", here, inputs, folder / "run", log_of("jscgc"))
         assert all(torch.isfinite(torch.tensor(values)).all() for values in losses.values())
         first[device] = {name: values[0] for name, values in losses.items()}
     print(first)
-    for name in ("flow", "codec"):
+    for name in ("flow", "mambajscc_psnr"):
         assert first["cuda"][name] == pytest.approx(first["cpu"][name], rel=tolerance), name
     # JSCGC starts from the two, which six steps have moved.
     assert first["cuda"]["jscgc"] == pytest.approx(first["cpu"]["jscgc"], rel=0.2)

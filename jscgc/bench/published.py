@@ -26,7 +26,7 @@ from jscgc.flow.params import SampleParams
 from jscgc.metrics import pair_metric
 from jscgc.seeding import stream
 from jscgc.systems.base import Link
-from jscgc.systems.store import load_system
+from jscgc.systems.load import load_system
 from jscgc.systems.transmit import transmit
 
 RATE = 48

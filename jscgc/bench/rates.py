@@ -26,12 +26,12 @@ from jscgc.config import TrainParams, digest
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
 from jscgc.encoder.encoder import latent_to_grid
 from jscgc.files import sha256
+from jscgc.methods.mambajscc_psnr import KLT_CROPS
 from jscgc.params import Params
 from jscgc.seeding import derive, stream
 from jscgc.systems.mambajscc import Codec
-from jscgc.training.loop import resolve_device, train
-from jscgc.methods.mambajscc_psnr import KLT_CROPS
 from jscgc.training.latents import LatentCrops, read_statistics
+from jscgc.training.loop import resolve_device, train
 
 HELD_OUT = 400
 """Crops at the end of the cache."""

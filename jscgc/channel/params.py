@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from jscgc.channel.spec import canonical, parse_channel
+from jscgc.channel.spec import KINDS, canonical, parse_channel
 from jscgc.config import Rate, Section
 
 ChannelName = Annotated[str, AfterValidator(canonical)]
@@ -21,6 +21,9 @@ class LinkParams(Section):
     """Lowest and highest SNR in dB, uniform in between."""
     rates: Annotated[list[Rate], Field(min_length=1)]
     """Complex symbols per 1/16 position to train for; symbols are ordered, a prefix is a valid transmission."""
+
+    def named(self) -> tuple[str, ...]:
+        return tuple(KINDS.module(parse_channel(channel).name) for channel in self.channels)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,35 +1,39 @@
-"""`jscgc evaluate` and `jscgc report`: what is printed."""
+"""`jscgc evaluate`: what is printed."""
 
 from __future__ import annotations
 
 import argparse
 
-from jscgc.commands import emit
 from jscgc.evaluation import command as evaluation
-from jscgc.report import command as report
+from jscgc.evaluation.command import DESCRIPTION, add_arguments
+from jscgc.extras import need
+from jscgc.parser import emit
+
+__all__ = ["DESCRIPTION", "add_arguments", "run"]
 
 
 def run(a: argparse.Namespace) -> None:
     """Evaluate, make the report if one is asked for, and print the summary."""
+    if a.report:
+        need("evaluate --report", {"report": ("jinja2", "matplotlib", "plotly")})
     from jscgc.report import print_headline, summarise
+    from jscgc.report.command import make
 
     done = evaluation.run(a)
     summary = summarise(done.table)
-    page = None
-    if a.report:
-        # Another run of it makes the same page, with notes and a title of one's own.
-        page = report.run(argparse.Namespace(folder=a.report, note=[], params=None, title="evaluation"))["files"][0]
+    # Another run of it makes the same page, with notes and a title of one's own.
+    page = make(a.report)[0] if a.report else None
     if a.json:
-        jobs = {"jobs": done.jobs, "stored": done.stored}
-        found = {"summary": summary["rows"], "paired": summary["paired"], "bd_rate": summary["bd_rate"]}
-        photos = len(done.protocol.images)
         emit(
             {
                 "out": str(evaluation.place(a)),
-                "photos": photos,
+                "photos": len(done.protocol.images),
                 "protocol": done.protocol.hash,
-                **jobs,
-                **found,
+                "jobs": done.jobs,
+                "stored": done.stored,
+                "summary": summary["rows"],
+                "paired": summary["paired"],
+                "bd_rate": summary["bd_rate"],
                 "timing": done.timing,
             }
         )
@@ -38,12 +42,3 @@ def run(a: argparse.Namespace) -> None:
     print(f"{len(done.table)} rows in {evaluation.place(a)}, protocol {done.protocol.hash}")
     if page:
         print(f"report: {page}")
-
-
-def run_report(a: argparse.Namespace) -> None:
-    """Make a report and print its files."""
-    made = report.run(a)
-    if a.json:
-        emit(made)
-    else:
-        print("\n".join(made["files"]))

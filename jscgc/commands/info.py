@@ -8,17 +8,18 @@ from typing import Any
 
 from jscgc import __version__, options
 from jscgc.channel import spec
-from jscgc.commands import command, emit
 from jscgc.method import METHODS, Method
+from jscgc.parser import add_json, emit
 
 DESCRIPTION = (
     "What is trained, which channels and metrics can run and why the others can't, which devices and kernels are used."
 )
 
 
-def add_parser(commands: Any) -> None:
-    """Add `info` to the command line."""
-    options.add_models(command(commands, "info", "what is trained and what can run here", DESCRIPTION))
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What `info` can be told."""
+    add_json(sub)
+    options.add_models(sub)
 
 
 def _lacks(method: Method, models: Path) -> str | None:
@@ -32,11 +33,10 @@ def run(a: argparse.Namespace) -> None:
     """Print what is trained and what can run here."""
     import torch
 
-    from jscgc.channel.multipath import missing
+    from jscgc.device import resolve_device
     from jscgc.encoder.scan import implementation
     from jscgc.files import read_json
     from jscgc.metrics import available
-    from jscgc.training.loop import resolve_device
 
     device = resolve_device("auto")
     scan, why = implementation(device)
@@ -56,12 +56,7 @@ def run(a: argparse.Namespace) -> None:
         "models": models,
         "methods": [{"name": method.name, "missing": _lacks(method, a.models)} for method in METHODS],
         "channels": [
-            {
-                "name": name,
-                "options": spec.describe(name),
-                "missing": missing() if spec.parse_channel(name).multipath else None,
-            }
-            for name in spec.NAMES
+            {"name": kind.name, "options": spec.describe(kind.name), "missing": kind.missing()} for kind in spec.KINDS
         ],
         "channel_options": spec.meanings(),
         "metrics": [

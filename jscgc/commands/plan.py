@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from jscgc import options
-from jscgc.commands import command, emit
+from jscgc.parser import add_json, emit
 
 DESCRIPTION = """\
 Parameters, memory and operations of every part, built on the meta device: no weights are downloaded or allocated.
@@ -17,9 +16,9 @@ Parameters, memory and operations of every part, built on the meta device: no we
 """
 
 
-def add_parser(commands: Any) -> None:
-    """Add `plan` to the command line."""
-    sub = command(commands, "plan", "what a configuration costs", DESCRIPTION)
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What `plan` can be told."""
+    add_json(sub)
     sub.add_argument("--params", type=Path, default=Path("params.yaml"), help="the configuration")
     sub.add_argument("--profile", type=Path, metavar="YAML", help="laid over it, such as pipeline/profiles/paper.yaml")
     sub.add_argument(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from jscgc.commands import command, emit
+from jscgc.parser import add_json, emit
 
 DESCRIPTION = """\
 Gaussian sources, linear encoders, AWGN: what is known in closed form beside what the code that trains and samples measures, in
@@ -13,9 +12,9 @@ about half a minute. Status 1 if a statement does not hold.
 """
 
 
-def add_parser(commands: Any) -> None:
-    """Add `theory` to the command line."""
-    command(commands, "theory", "check the theory through the code", DESCRIPTION)
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What `theory` can be told."""
+    add_json(sub)
 
 
 def run(a: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jscgc import options
 from jscgc.channel import spec
-from jscgc.commands import command, emit
+from jscgc.parser import add_json, emit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,9 +27,9 @@ Send a photo through a noisy channel and save what is received.
 """
 
 
-def add_parser(commands: Any) -> None:
-    """Add `transmit` to the command line."""
-    sub = command(commands, "transmit", "send one photo through the channel", DESCRIPTION)
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What `transmit` can be told."""
+    add_json(sub)
     options.add_models(sub)
     sub.add_argument("photo", type=Path, help="jpg, png, webp, ...; any size")
     sub.add_argument("--snr-db", type=options.snr_db, default=5.0, help="average signal-to-noise ratio in decibels")
@@ -61,11 +61,11 @@ def run(a: argparse.Namespace) -> None:
         OSError: pictures can't be written.
     """
     from jscgc.data import open_photo, reduce, to_tensor
+    from jscgc.device import resolve_device
     from jscgc.errors import CannotOperate
     from jscgc.metrics import pair_metric
     from jscgc.metrics.registry import pair_names
-    from jscgc.systems.store import asked_systems, load_system
-    from jscgc.training.loop import resolve_device
+    from jscgc.systems.load import asked_systems, load_system
     from jscgc.transmission import Request, conditions, send
 
     photo = to_tensor(reduce(open_photo(a.photo), a.max_side))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from importlib.util import find_spec
-from typing import Any
 
 from jscgc import options
 
@@ -20,11 +18,8 @@ side by side, with metrics, what was made up, and the received symbols. Nothing 
 PORT = 8501
 
 
-def add_parser(commands: Any, formatter: Any) -> None:
-    """Add `demo` to the command line."""
-    sub: argparse.ArgumentParser = commands.add_parser(
-        "demo", help="a local page to try the methods on", description=DESCRIPTION, formatter_class=formatter
-    )
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What `demo` can be told."""
     options.add_models(sub)
     sub.add_argument("--port", type=_port, default=PORT, help="of 127.0.0.1; 0: any free one")
     sub.add_argument(
@@ -38,12 +33,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Serve the page until it is interrupted.
 
     Raises:
-        ValueError: Streamlit is not installed, no trained models, no such device.
+        ValueError: no trained models, no such device.
         OSError: the port is taken.
         KeyboardInterrupt: Ctrl-C.
     """
-    if find_spec("streamlit") is None:
-        raise ValueError("the demo needs Streamlit, which is not installed: pip install '.[demo]'")
     from jscgc.method import METHODS
 
     if not any((arguments.models / name / "model.json").exists() for name in METHODS.names):

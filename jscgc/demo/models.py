@@ -16,7 +16,7 @@ from jscgc.method import METHODS
 from jscgc.metrics import PairMetric, pair_metric
 from jscgc.metrics.registry import pair_names
 from jscgc.systems.base import SeparatedSystem, System
-from jscgc.systems.store import load_system, trained_systems
+from jscgc.systems.load import load_system, trained_systems
 
 _DECODING = threading.Lock()
 """Pillow's limit of pixels is one for the whole process."""

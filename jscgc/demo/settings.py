@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from jscgc.channel.spec import NAMES, describe
+from jscgc.channel.spec import describe, names
 from jscgc.data import PhotoError
 from jscgc.data.images import EXTENSIONS, Pixels
 from jscgc.demo import markup, models
@@ -138,7 +138,7 @@ def _cbr(chosen: list[str], at: Workplace) -> str:
 
 def _channel() -> str:
     first, second = st.columns(2)
-    name = first.selectbox("Channel", NAMES, key="channel")
+    name = first.selectbox("Channel", names(), key="channel")
     written = second.text_input("Options", key="options", placeholder="none", help=describe(name))
     try:
         return channel_text(name, written)

@@ -30,10 +30,10 @@ class EncoderParams(Section):
 class SwinParams(Section):
     """SwinJSCC's network: every stage halves the resolution, four to 1/16."""
 
-    widths: Annotated[list[Width], Field(min_length=4, max_length=4)]
-    depths: Annotated[list[Depth], Field(min_length=4, max_length=4)]
-    heads: Annotated[list[Width], Field(min_length=4, max_length=4)]
-    window: Annotated[int, Field(ge=2, le=256)]
+    widths: Annotated[list[Width], Field(min_length=4, max_length=4)] = Field(default=[32, 64, 96, 128])
+    depths: Annotated[list[Depth], Field(min_length=4, max_length=4)] = Field(default=[1, 1, 2, 2])
+    heads: Annotated[list[Width], Field(min_length=4, max_length=4)] = Field(default=[1, 2, 3, 4])
+    window: Annotated[int, Field(ge=2, le=256)] = 4
     """Side of the attention windows, positions."""
 
     @model_validator(mode="after")

@@ -6,9 +6,10 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jscgc import options
+from jscgc.parser import add_json
 
 if TYPE_CHECKING:
     from jscgc.evaluation.protocol import Protocol
@@ -29,15 +30,9 @@ STORE = Path(".jscgc/results")
 SAMPLING = ("steps", "guidance", "reconstruction_guidance", "solver", "time_shift")
 
 
-def add_parser(commands: Any, formatter: Any) -> None:
-    """Add `evaluate` to the command line."""
-    sub: argparse.ArgumentParser = commands.add_parser(
-        "evaluate",
-        help="score trained models on a folder of photos",
-        description=DESCRIPTION,
-        formatter_class=formatter,
-    )
-    sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What `evaluate` can be told."""
+    add_json(sub)
     options.add_models(sub)
     sub.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="photos, searched recursively")
     options.add_methods(sub, "--methods", ["all"])
@@ -105,7 +100,7 @@ def run(arguments: argparse.Namespace) -> Evaluation:
     from jscgc.evaluation.protocol import Protocol
     from jscgc.evaluation.run import PICTURES, follow
     from jscgc.files import write_json
-    from jscgc.systems.store import asked_systems
+    from jscgc.systems.load import asked_systems
 
     logging.getLogger("jscgc.evaluation.run").setLevel(logging.INFO)
     given = sorted(arguments.unless_given.keys() & vars(arguments).keys())
@@ -187,7 +182,7 @@ def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]]) -> Prot
 def _rates(methods: Sequence[str], models: Path, cbr: Sequence[str]) -> list[int]:
     """Complex symbols per position of each CBR, which every method must be able to send."""
     from jscgc.channel.accounting import parse_rate
-    from jscgc.systems.store import load_system
+    from jscgc.systems.load import load_system
 
     rates: set[int] = set()
     for name in methods:

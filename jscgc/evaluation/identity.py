@@ -32,11 +32,12 @@ from jscgc.config import digest
 from jscgc.evaluation.jobs import ORIGINAL, Job
 from jscgc.evaluation.protocol import Protocol
 from jscgc.files import read_json, sha256
+from jscgc.flow.params import SampleParams
 from jscgc.method import METHODS, network
 from jscgc.metrics import registry
 from jscgc.sources import PACKAGE, closure, entry, meaning
 
-_WORKER = ("evaluation/worker.py", "evaluation/jobs.py")
+_WORKER = ("evaluation/worker.py", "evaluation/jobs.py", "systems/load.py")
 """What a job is run by: it can run any method, so that its imports say nothing of one job's."""
 _SCORING = ("jscgc.data.images", "jscgc.metrics.patches", "jscgc.metrics.scoring")
 _LINK = ("jscgc.systems.transmit", "jscgc.channel.channels")
@@ -45,21 +46,37 @@ FORMAT = 1
 """Of the identity: raised if what is in it changes its meaning."""
 
 
-def entries(method: str, channel: str, metrics: Iterable[str]) -> tuple[str, ...]:
+def entries(method: str, channel: str, metrics: Iterable[str], models: Path, sample: SampleParams) -> tuple[str, ...]:
     """What a job of this kind runs, as `sources.closure` takes it.
 
     Args:
         method: a method's name, or ORIGINAL, which crosses no channel.
         channel: with its options.
+        models: where the method's network is; its model.json names a backbone.
+
+    Raises:
+        ValueError: the method is not trained.
     """
     scored = [*_SCORING, *(registry.module(name) for name in metrics)]
     if method == ORIGINAL:
         return tuple(sorted(scored))
     declared = METHODS[method]
-    made = [entry(declared.system)] if declared.system else [_STORE, entry(network(method).build)]
+    if declared.system:
+        scored.append(entry(declared.system))
+    else:
+        scored += [_STORE, entry(network(method).build), *_named(models / method)]
+    if declared.samples:
+        scored += sample.modules()
     return tuple(
-        sorted({*scored, *_LINK, *made, METHODS.module(method) + ":METHOD", KINDS.module(parse_channel(channel).name)})
+        sorted({*scored, *_LINK, METHODS.module(method) + ":METHOD", KINDS.module(parse_channel(channel).name)})
     )
+
+
+def _named(folder: Path) -> frozenset[str]:
+    from jscgc.systems.store import describe
+
+    _check_trained(folder)
+    return frozenset(describe(folder).architecture.network.modules())
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,7 @@ class Identities:
         self._protocol, self._models, self._device = protocol, models, device
         self._images = {image.name: image.sha256 for image in protocol.images}
         self._weights: dict[str, str] = {}
+        self._entries: dict[tuple[str, str, str], tuple[str, ...]] = {}
 
     def of(self, job: Job) -> JobKey:
         """The key of a job.
@@ -89,7 +107,7 @@ class Identities:
         changes = {"steps": job.steps or None, "guidance": job.guidance}
         sample = protocol.sample.model_copy(update={k: v for k, v in changes.items() if v is not None})
         samples = job.method != ORIGINAL and METHODS[job.method].samples
-        run = entries(job.method, job.channel, [metric.name for metric in protocol.metrics])
+        run = self._run(job.method, job.channel, sample)
         names = list(self._images)
         following = names[(names.index(job.image) + 1) % len(names)]
         content = {
@@ -118,6 +136,12 @@ class Identities:
         identity = json.dumps(content, sort_keys=True)
         return JobKey(job.method, identity, hashlib.sha256(identity.encode()).hexdigest())
 
+    def _run(self, method: str, channel: str, sample: SampleParams) -> tuple[str, ...]:
+        if (place := (method, channel, sample.solver)) not in self._entries:
+            scored = [metric.name for metric in self._protocol.metrics]
+            self._entries[place] = entries(method, channel, scored, self._models, sample)
+        return self._entries[place]
+
     def _weights_of(self, method: str) -> str:
         if method not in self._weights:
             trained = method != ORIGINAL and METHODS[method].network is not None
@@ -131,12 +155,14 @@ def weights_digest(models: Path, method: str) -> str:
     Raises:
         ValueError: not trained.
     """
-    if not (models / method / "model.json").exists():
-        raise ValueError(
-            f"{models / method}: no trained model here; train with `dvc repro`, or name the place with --models"
-        )
+    _check_trained(models / method)
     folders = [models / method] if network(method).pixels else [models / method, models / "vae"]
     return digest([[sha256(folder), *_elsewhere(read_json(folder / "model.json"))] for folder in folders])
+
+
+def _check_trained(folder: Path) -> None:
+    if not (folder / "model.json").exists():
+        raise ValueError(f"{folder}: no trained model here; train with `dvc repro`, or name the place with --models")
 
 
 def _elsewhere(description: Any) -> Iterator[str]:

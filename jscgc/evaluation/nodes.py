@@ -64,7 +64,9 @@ class MakeWorker:
     @classmethod
     def of(cls, setup: Setup, threads: int, jobs: Iterable[Job]) -> MakeWorker:
         kinds = {(job.method, job.channel) for job in jobs}
-        run = tuple(sorted({one for kind in kinds for one in entries(*kind, setup.metrics or ())}))
+        run = tuple(
+            sorted({one for kind in kinds for one in entries(*kind, setup.metrics or (), setup.models, setup.sample)})
+        )
         return cls(setup, threads, run, code_digest(run), packages(run))
 
     def __call__(self, here: Callable[[Path], Path]) -> Worker:

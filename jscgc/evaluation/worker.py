@@ -23,7 +23,7 @@ from jscgc.metrics.patches import patches
 from jscgc.metrics.registry import pair_names, set_names
 from jscgc.metrics.scoring import score
 from jscgc.systems.base import Link, SeparatedSystem, System
-from jscgc.systems.store import load_system
+from jscgc.systems.load import load_system
 from jscgc.systems.transmit import transmit
 
 log = logging.getLogger(__name__)

@@ -61,3 +61,6 @@ class SampleParams(Section):
     solver: Annotated[str, AfterValidator(SOLVERS.check)] = "euler"
     time_shift: Annotated[float, Field(gt=0)] = 1.0
     """Above 1: more of the steps at high noise."""
+
+    def named(self) -> tuple[str, ...]:
+        return (SOLVERS.module(self.solver),)

@@ -30,6 +30,9 @@ class BackboneParams(Section):
     depth: Depth
     """U-Net: residual blocks per level; transformers: layers."""
 
+    def named(self) -> tuple[str, ...]:
+        return (BACKBONES.module(self.backbone),)
+
     @model_validator(mode="after")
     def _settings_act(self) -> BackboneParams:
         pretrained = self.source == "pretrained"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jscgc.config import Positive
+from jscgc.flow.solver import SOLVERS
 from jscgc.method import Look, Method, Network
 from jscgc.systems.params import ReceiverShape
 
@@ -22,6 +23,9 @@ class FastShape(ReceiverShape):
 
     steps: Positive
     time_shift: float
+
+    def named(self) -> tuple[str, ...]:
+        return (SOLVERS.module("euler"),)
 
 
 def _describe(params: Params) -> FastShape:

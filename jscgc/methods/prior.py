@@ -26,7 +26,7 @@ def build(shape: PriorShape, latents: LatentStatistics, max_rate: int) -> Prior:
 def train(params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricLog, until: int | None = None) -> Prior:
     """The unconditional prior; shipped and pretrained ones are passed through, the latter with the empty prompt's features."""
     from jscgc.device import resolve_device
-    from jscgc.generator.zimage import empty_prompt
+    from jscgc.generator.backbones import BACKBONES
     from jscgc.systems import store
     from jscgc.systems.receiver import Prior
     from jscgc.training.latents import read_statistics, train_on_latents
@@ -41,7 +41,8 @@ def train(params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricL
     if params.init == "widen":
         from_shipped(prior, "flow", params)
     if params.generator.source == "pretrained":
-        if params.generator.caption_path:
+        empty_prompt = BACKBONES[params.generator.backbone].empty_prompt
+        if params.generator.caption_path and empty_prompt:
             prior.backbone.caption.features = empty_prompt(params.generator.caption_path, resolve_device(params.device))
         return prior
     train_on_latents(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
+
+from jscgc.extras import need
+from jscgc.parser import add_json, emit
 
 DESCRIPTION = """\
 Pretrained networks of published metrics. Nothing is downloaded unless `fetch` is asked to; evaluation never does.
@@ -18,17 +20,14 @@ The folder is JSCGC_WEIGHTS, else the user's cache folder.
 """
 
 
-def add_parser(commands: Any, formatter: Any) -> None:
-    """Add `weights` and its actions to the command line."""
-    weights = commands.add_parser(
-        "weights", help="pretrained networks of metrics", description=DESCRIPTION, formatter_class=formatter
-    )
-    actions = weights.add_subparsers(dest="action", required=True, metavar="ACTION")
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What `weights` can be told: its actions."""
+    actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
-        sub: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text, formatter_class=formatter)
-        sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
-        return sub
+        added: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+        add_json(added)
+        return added
 
     action("list", "each file: which metrics need it, whether it is here and intact, size, URL")
     fetch = action("fetch", "download files, verify and keep them")
@@ -66,7 +65,7 @@ def _list(a: argparse.Namespace) -> None:
         for file in files()
     ]
     if a.json:
-        print(json.dumps({"folder": str(weights_folder()), "files": rows}, indent=2))
+        emit({"folder": str(weights_folder()), "files": rows})
         return
     from rich.console import Console
     from rich.table import Column, Table
@@ -92,6 +91,7 @@ _MEANING = {
 
 
 def _fetch(a: argparse.Namespace) -> None:
+    need("weights fetch", {"metrics": ("pooch",)})
     from jscgc.metrics.weights_store import Kept, fetch
 
     kept: list[Kept] = []
@@ -139,7 +139,7 @@ def _named(names: list[str]) -> list[Any]:
 def _show(kept: list[Any], as_json: bool) -> None:
     if as_json:
         rows = [{"name": k.file.key, "path": str(k.path), "sha256": k.sha256, "origin": k.origin} for k in kept]
-        print(json.dumps({"kept": rows}, indent=2))
+        emit({"kept": rows})
         return
     for k in kept:
         print(f"{k.file.key}: {k.path} ({k.note}), from {k.origin}")

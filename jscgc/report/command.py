@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from jscgc.parser import add_json, emit
 
 DESCRIPTION = """\
 Make the report of a folder that holds results.csv (and, where they exist, pictures/ and timing.json, as `jscgc evaluate --report`
@@ -15,13 +17,10 @@ leaves them): index.html, report.pdf, figures/ and tables/ for a paper, summary.
 """
 
 
-def add_parser(commands: Any, formatter: Any) -> None:
-    """Add `report` to the command line."""
-    sub: argparse.ArgumentParser = commands.add_parser(
-        "report", help="make the report of a folder of results", description=DESCRIPTION, formatter_class=formatter
-    )
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What `report` can be told."""
     sub.add_argument("folder", type=Path, help="with results.csv")
-    sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
+    add_json(sub)
     sub.add_argument("--note", nargs="+", default=[], metavar="TEXT", help="known limits of the run, shown in it")
     sub.add_argument(
         "--params", type=Path, metavar="YAML", help="parameters that the models were trained with, to be shown"
@@ -29,8 +28,19 @@ def add_parser(commands: Any, formatter: Any) -> None:
     sub.add_argument("--title", default="evaluation", metavar="NAME", help="shown in place of a profile's name")
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Write the report; returns {"folder", "files"}.
+def run(a: argparse.Namespace) -> None:
+    """Make a report and print its files; errors as `make`."""
+    files = make(a.folder, params=a.params, title=a.title, notes=a.note)
+    if a.json:
+        emit({"folder": str(a.folder), "files": files})
+    else:
+        print("\n".join(files))
+
+
+def make(
+    folder: Path, *, params: Path | None = None, title: str = "evaluation", notes: Sequence[str] = ()
+) -> list[str]:
+    """Write the report; returns its files, the page first.
 
     Raises:
         ValueError: no results.csv there, or one that breaks its contract.
@@ -38,9 +48,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     from jscgc.report.build import build_report
 
-    a = arguments
-    if not (a.folder / "results.csv").is_file():
-        raise ValueError(f"{a.folder}/results.csv: no such file; `jscgc evaluate --report {a.folder}` writes it")
-    text = a.params.read_text(encoding="utf-8") if a.params else ""
-    files = build_report(a.folder, params_text=text, manifest=None, commit="", profile=a.title, notes=a.note)
-    return {"folder": str(a.folder), "files": [str(a.folder / name) for name in files]}
+    if not (folder / "results.csv").is_file():
+        raise ValueError(f"{folder}/results.csv: no such file; `jscgc evaluate --report {folder}` writes it")
+    text = params.read_text(encoding="utf-8") if params else ""
+    files = build_report(folder, params_text=text, manifest=None, commit="", profile=title, notes=notes)
+    return [str(folder / name) for name in files]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from jscgc import metrics
 from jscgc.channel import spec
+from jscgc.method import GROUPS, METHODS
 from jscgc.metrics import MetricInfo
 
 COLUMNS = ("method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value")
@@ -28,28 +29,12 @@ REFERENCE = "jscgc_reference"
 MEAN_OF = "_mean_of_"
 """Between a method and a number N: the mean of N of its samples was scored."""
 
-_METHODS = {
-    "jscgc": "JSCGC",
-    "jscgc_fast": "JSCGC, few steps",
-    "diffjscc": "DiffJSCC",
-    "diffcom": "DiffCom",
-    "mambajscc_psnr": "MambaJSCC (PSNR)",
-    "mambajscc_feature": "MambaJSCC (features)",
-    "mambajscc_lpips": "MambaJSCC (LPIPS)",
-    "mambajscc_psnr_pixels": "MambaJSCC (PSNR), pixels",
-    "mambajscc_feature_pixels": "MambaJSCC (features), pixels",
-    "mambajscc_lpips_pixels": "MambaJSCC (LPIPS), pixels",
-    "deepjscc": "DeepJSCC",
-    "swinjscc": "SwinJSCC",
-    **{
-        f"{codec}_{code}": f"{source} + {channel}"
-        for codec, source in (("hevc", "HEVC"), ("avif", "AVIF"), ("jp2k", "JPEG 2000"), ("jpeg", "JPEG"))
-        for code, channel in (("capacity", "capacity"), ("ldpc", "5G LDPC"))
-    },
-    "jscgc_reference": "JSCGC, many steps",
-    "jscgc_wrong_symbols": "JSCGC, wrong symbols",
-    "jscgc_unconditional": "JSCGC, no symbols",
+ASIDES = {
+    REFERENCE: ", many steps",
+    CONTROLS[0]: ", wrong symbols",
+    CONTROLS[1]: ", no symbols",
 }
+"""What is measured beside the method `OURS` -> what its label says of it."""
 
 
 def is_aside(method: str) -> bool:
@@ -131,8 +116,9 @@ def order_metrics(found: Iterable[str]) -> list[str]:
 
 
 def order_methods(found: Iterable[str]) -> list[str]:
-    """Ours first, then the other receivers, strangers, and the controls last."""
-    known = list(_METHODS)
+    """Generative receivers first, ours before the others, then codecs, separation, strangers, and the controls last."""
+    groups = [method.name for group in GROUPS for method in METHODS if method.group == group]
+    known = [*groups, *ASIDES]
 
     def rank(method: str) -> tuple[int, int, str]:
         return (is_aside(method), known.index(method) if method in known else len(known), method)
@@ -147,7 +133,9 @@ def order_channels(found: Iterable[str]) -> list[str]:
 
 def method_label(method: str) -> str:
     """The method's name for people; a stranger's name as it is."""
-    return _METHODS.get(method, method)
+    if method in ASIDES:
+        return METHODS[OURS].label + ASIDES[method]
+    return METHODS[method].label if method in METHODS else method
 
 
 def channel_label(channel: str) -> str:

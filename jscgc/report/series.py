@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jscgc.method import METHODS
 from jscgc.report.results import is_aside, method_label, order_methods
 
 Series = tuple[str, int]
@@ -41,28 +42,6 @@ _GLYPHS = {
     "star-diamond": "M0-4.8L1.6-1.6L4.8 0L1.6 1.6L0 4.8L-1.6 1.6L-4.8 0L-1.6-1.6Z",
     "hourglass": "M-4-4H4L-4 4H4Z",
     "bowtie": "M-4-4V4L4-4V4Z",
-}
-_KNOWN = {
-    "jscgc": (_BLUE, "solid", "circle"),
-    "jscgc_fast": (_BLUE, "dash", "circle-open"),
-    "diffjscc": (_VERMILION, "solid", "square"),
-    "diffcom": (_PURPLE, "solid", "diamond"),
-    "mambajscc_psnr": (_GREEN, "solid", "triangle-up"),
-    "mambajscc_feature": (_GREEN, "dash", "triangle-down"),
-    "mambajscc_lpips": (_GREEN, "dot", "triangle-left"),
-    "mambajscc_psnr_pixels": (_CYAN, "solid", "triangle-up-open"),
-    "mambajscc_feature_pixels": (_CYAN, "dash", "triangle-down-open"),
-    "mambajscc_lpips_pixels": (_CYAN, "dot", "triangle-left-open"),
-    "deepjscc": (_OCHRE, "solid", "x"),
-    "swinjscc": (_OCHRE, "dash", "cross"),
-    "hevc_capacity": (_GREY, "dash", "star-open"),
-    "hevc_ldpc": (_GREY, "solid", "star"),
-    "avif_capacity": (_ROSE, "dash", "pentagon-open"),
-    "avif_ldpc": (_ROSE, "solid", "pentagon"),
-    "jp2k_capacity": (_BROWN, "dash", "hourglass-open"),
-    "jp2k_ldpc": (_BROWN, "solid", "hourglass"),
-    "jpeg_capacity": (_BROWN, "dashdot", "bowtie-open"),
-    "jpeg_ldpc": (_BROWN, "dot", "bowtie"),
 }
 
 
@@ -114,9 +93,11 @@ def series_styles(series: Sequence[Series]) -> dict[Series, Style]:
     """
     styles: dict[Series, Style] = {}
     taken: set[Style] = set()
-    for method, steps in sorted(series, key=lambda key: key[0] not in _KNOWN):
+    looks = {method.name: method.look for method in METHODS if method.look}
+    for method, steps in sorted(series, key=lambda key: key[0] not in looks):
         own = next((styles[key].colour for key in styles if key[0] == method), None)
-        style = Style(*_KNOWN[method]) if own is None and method in _KNOWN else _spare(taken, own)
+        look = looks.get(method) if own is None else None
+        style = Style(look.hue, look.dash, look.marker) if look else _spare(taken, own)
         styles[method, steps] = style
         taken.add(style)
     return {key: styles[key] for key in series}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jscgc import options
+from jscgc.parser import add_json
 
 if TYPE_CHECKING:
     from jscgc.sweep.plan import Plan
@@ -31,11 +32,8 @@ SHOWN = 5
 """First trials that a dry run prints."""
 
 
-def add_parser(commands: Any, formatter: Any) -> None:
-    """Add `sweep` to the command line."""
-    sub: argparse.ArgumentParser = commands.add_parser(
-        "sweep", help="search hyper-parameters", description=DESCRIPTION, formatter_class=formatter
-    )
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What `sweep` can be told."""
     sub.add_argument("space", type=Path, metavar="SPACE.yaml", help="what is searched, and how it is scored")
     sub.add_argument("--trials", type=options.count, metavar="N", help="trials in all, instead of the space's")
     sub.add_argument(
@@ -54,7 +52,7 @@ def add_parser(commands: Any, formatter: Any) -> None:
         metavar="DIR",
         help="photos, latents and models that `dvc repro` left",
     )
-    sub.add_argument("--json", action="store_true", help="one JSON document on stdout; logs go to stderr")
+    add_json(sub)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -134,7 +134,8 @@ def check(space: Space, params: Params, path: Path) -> Params:
         path: of the space file, for errors.
 
     Raises:
-        ParamsError: a key that params.yaml has not, a value of a wrong type or out of range, or a key without effect.
+        ParamsError: a system that params.yaml does not train, a key that it has not, a value of a wrong type or out of range, or
+            a key without effect.
     """
     from jscgc import metrics
 
@@ -145,6 +146,8 @@ def check(space: Space, params: Params, path: Path) -> Params:
         base = changed(params, space.fixed)
     except ValueError as error:
         raise ParamsError(f"{path}: {'fixed: ' if isinstance(error, ParamsError) else 'metric: '}{error}") from None
+    if space.system not in base.trained:
+        raise ParamsError(f"{path}: system: params.yaml does not train {space.system}; give its baselines that key")
     for key, axis in space.space.items():
         _check_key(key, space, base, path)
         for value in axis.extremes:

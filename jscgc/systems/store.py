@@ -6,7 +6,7 @@ checksum, and the weights lie there once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,12 +17,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from jscgc.config import Rate, Section, complaints
-from jscgc.files import SHIPPED, atomic, read_json, sha256, write_json
+from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, check_weights, load_weights, save_weights
 from jscgc.latent.pixels import PIXELS, PixelVae
-from jscgc.method import METHODS, network
-from jscgc.systems.base import SeparatedSystem, System
-from jscgc.systems.latent import LatentSystem
+from jscgc.method import network
 from jscgc.systems.migration import FORMAT, migrated
 
 NAMED = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -123,7 +121,7 @@ def save(
             "format": FORMAT,
             "architecture": architecture.model_dump(mode="json"),
             "latents": asdict(latents),
-            "shared": {part: at.model_dump() for part, at in parts.items()},
+            **({"shared": {part: at.model_dump() for part, at in parts.items()}} if parts else {}),
             "trained": dict(trained or {}),
         }
         write_json(temporary / "model.json", content)
@@ -227,41 +225,3 @@ def _built(architecture: Architecture, latents: LatentStatistics, folder: Path) 
     except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{folder / 'model.json'}: no such network can be built ({reason:.600})") from None
-
-
-def trained_systems(models: Path) -> list[str]:
-    """Names of the systems that lie trained in a folder of models."""
-    return [method.name for method in METHODS if method.network and (models / method.name / "model.json").exists()]
-
-
-def asked_systems(asked: Sequence[str], models: Path) -> list[str]:
-    """Names as a user gives them, each once; `all` stands for every trained one.
-
-    Raises:
-        ValueError: nothing is left, because nothing is trained.
-    """
-    trained = trained_systems(models) if "all" in asked else []
-    names = list(dict.fromkeys(name for one in asked for name in (trained if one == "all" else [one])))
-    if not names:
-        raise ValueError(
-            f"{models}: no trained models here; train with `make reproduce`, or name the place with --models"
-        )
-    return names
-
-
-def load_system(
-    name: str, models: Path = SHIPPED, device: torch.device | str = "cpu"
-) -> LatentSystem | SeparatedSystem | System:
-    """A system by name, from a folder of models (those that come with the package unless told otherwise); one that is not
-    trained needs none.
-
-    Raises:
-        ValueError: no such method (suggests the nearest), or it is not trained.
-    """
-    method = METHODS[name]
-    if method.system is not None:
-        made: SeparatedSystem | System = method.system()
-        return made
-    trained = load(models / name)
-    space = latent_space(models / "vae", trained.latents)
-    return LatentSystem(name, space.to(device), trained.net.to(device), tuple(trained.architecture.rates))

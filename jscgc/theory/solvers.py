@@ -11,16 +11,20 @@ from torch import Tensor
 
 from jscgc.flow.gaussian import gaussian_flow, gaussian_velocity, mmse_posterior
 from jscgc.flow.objective import flow_matching_loss
-from jscgc.flow.samplers import Grid, Solver, sample
+from jscgc.flow.samplers import Grid, sample
+from jscgc.flow.solvers.euler import EULER
+from jscgc.flow.solvers.heun import HEUN
+from jscgc.flow.solvers.multistep import MULTISTEP
+from jscgc.flow.solvers.sde import SDE
 from jscgc.theory.check import Check, stated
 
 MEAN, VARIANCE = 0.6, 0.4
 """Of the source in the checks of fields and solvers."""
-ORDERS: dict[Solver, tuple[int, tuple[int, ...]]] = {
-    "euler": (1, (40, 80, 160, 320, 640)),
-    "heun": (2, (40, 80, 160, 320, 640)),
+ORDERS: dict[str, tuple[int, tuple[int, ...]]] = {
+    EULER.name: (1, (40, 80, 160, 320, 640)),
+    HEUN.name: (2, (40, 80, 160, 320, 640)),
     # On coarse grids it is better than its order.
-    "multistep": (2, (640, 1280, 2560, 5120)),
+    MULTISTEP.name: (2, (640, 1280, 2560, 5120)),
 }
 
 
@@ -82,7 +86,7 @@ def posterior() -> Iterator[Check]:
     c = float(variance)
     field = gaussian_velocity(mean, c)
     standard_error = math.sqrt(2 / count)
-    for solver in ("euler", "sde"):
+    for solver in (EULER.name, SDE.name):
         # Two step sizes: both solvers' errors are of first order and are extrapolated away.
         moments = []
         for steps in (100, 200):
@@ -90,14 +94,14 @@ def posterior() -> Iterator[Check]:
             spread = (found - mean).square().mean().item()
             moments.append(((found - mean).mean().item(), spread, (found - x0).square().mean().item()))
         first, second, error = (2 * fine - coarse for coarse, fine in zip(*moments, strict=True))
-        name = "ODE" if solver == "euler" else "SDE"
+        name = "SDE" if solver == SDE.name else "ODE"
         tolerance = 4 * math.sqrt(5) * standard_error
         yield Check(f"{name}: mean of samples minus posterior mean", 0, first, tolerance, "eqs. 9-15")
         yield stated(f"{name}: variance of samples around the posterior mean", c, second, tolerance, "eqs. 9-15")
         yield stated(f"{name}: squared error of a sample by the least one", 2, error / c, 0.02, "Blau & Michaeli 2018")
     few = slice(0, 50_000)
     part = gaussian_velocity(mean[:, few], c)
-    drawn = [sample(part, normal(30 + i, 1, 50_000), Grid(40), "heun").x0 for i in range(16)]
+    drawn = [sample(part, normal(30 + i, 1, 50_000), Grid(40), HEUN.name).x0 for i in range(16)]
     for samples in (4, 16):
         error = (torch.stack(drawn[:samples]).mean(0) - x0[:, few]).square().mean().item()
         statement = f"squared error of the mean of {samples} samples by the least one"

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from jscgc.config import TrainParams
+from jscgc.generator.backbones import BACKBONES
 from jscgc.generator.lora import load_base, set_trained
-from jscgc.generator.zimage import start_from_controlnet
 from jscgc.systems import store
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
@@ -42,9 +42,10 @@ def _from_prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None
         prior.backbone.caption.load_state_dict(trained.backbone.caption.state_dict())
     else:
         load_base(prior, trained.state_dict())
-    if path := params.jscgc.adapter.controlnet_path:
+    start_stages = BACKBONES[params.generator.backbone].start_stages
+    if (path := params.jscgc.adapter.controlnet_path) and start_stages:
         stages = list(net.receiver.adapter.stages)
-        if (filled := start_from_controlnet(stages, path)) < len(stages):
+        if (filled := start_stages(stages, path)) < len(stages):
             log_.warning(
                 "adapter.controlnet_path: %d of %d stages start from it, the rest at random", filled, len(stages)
             )

@@ -13,9 +13,9 @@ from jscgc.device import resolve_device
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.sharpen import Sharpening
 from jscgc.seeding import stream
-from jscgc.systems import store
 from jscgc.systems.latent import LatentSystem
 from jscgc.systems.links import arrived
+from jscgc.systems.load import load_system
 from jscgc.training.loop import MetricLog
 from jscgc.training.photos import FEATURE_DISTANCE, batches, distance, place, seeded, train_on_photos
 from jscgc.training.start import KEEPS_PRIOR, STARTS_FROM_SHIPPED, check_start, shipped_vae, widen_vae
@@ -103,7 +103,7 @@ def sharpen(params: Params, photos: Path, vae: NanoVae, models: Path | None, fol
     drawn = batches(crops, own.train, params.seed, "sharpen", device)
     perceive = distance(FEATURE_DISTANCE, device).loss if own.perceptual_weight else None
     assert models or not own.receivers
-    receivers = [store.load_system(name, models, device) for name in own.receivers] if models else []
+    receivers = [load_system(name, models, device) for name in own.receivers] if models else []
     few = max(1, round(own.received_share * own.train.batch_size))
 
     def loss(draw: int) -> dict[str, Tensor]:

@@ -13,9 +13,9 @@ from jscgc.bench.encoder import exponent, multiply_adds
 from jscgc.bench.measure import compare, peak_mb
 from jscgc.bench.scan import bench_scan
 from jscgc.cli import main
-from jscgc.config import EncoderParams
 from jscgc.encoder.cnn import CnnEncoder
 from jscgc.encoder.encoder import MambaEncoder
+from jscgc.encoder.params import EncoderParams
 
 
 def test_ratios_are_of_runs_side_by_side():

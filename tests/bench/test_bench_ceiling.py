@@ -13,13 +13,13 @@ from PIL import Image
 from jscgc.bench.ceiling import VAE, _measured
 from jscgc.bench.command import _print
 from jscgc.cli import main
-from jscgc.config import SampleParams
 from jscgc.data.images import open_photo, to_tensor
+from jscgc.flow.params import SampleParams
 from jscgc.latent.autoencoder import load_vae
 from jscgc.metrics import pair_metric
 from jscgc.systems.base import Link
+from jscgc.systems.load import load_system
 from jscgc.systems.transmit import transmit
-from jscgc.systems.store import load_system
 
 
 def test_energies_are_those_of_the_detail_that_is_left() -> None:

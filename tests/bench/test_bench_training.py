@@ -11,25 +11,25 @@ from torch import nn
 from torch.nn import functional as F
 
 from jscgc.bench import training
-from jscgc.bench.training import LIMIT, SIDE, TRAINED, Operators, bench_training
+from jscgc.bench.training import LIMIT, SIDE, Operators, bench_training, trained
 from jscgc.cli import main
-from jscgc.config import Params
+from jscgc.params import Params
 
 
 def test_every_network_has_its_row_and_its_share(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "SIDE", 64)
     rows = {row["network"]: row for row in bench_training(params, 1, "cpu")}
-    assert list(rows) == [LIMIT, *TRAINED]
+    assert list(rows) == [LIMIT, *trained()]
     assert rows[LIMIT]["gflop"] == 2 * 64**3 / 1e9
     assert rows[LIMIT]["share_of_limit"] == 1
-    for name in TRAINED:
+    for name in trained():
         row = rows[name]
         assert row["gflop"] > 0
         # One round: the ratio of the pair is that of the medians.
         ratio = row["gflop_per_second"] / rows[LIMIT]["gflop_per_second"]
         assert row["share_of_limit"] == pytest.approx(ratio)
     assert rows["jscgc"]["gflop"] > rows["flow"]["gflop"]  # with encoder, channel, Refiner and adapter
-    assert all(rows[name]["share_in_products"] > 0 for name in TRAINED)
+    assert all(rows[name]["share_in_products"] > 0 for name in trained())
     # The scans are hundreds of small operators.
     assert rows["mambajscc_psnr"]["operators"] > rows["flow"]["operators"] > 100 > rows[LIMIT]["operators"]
 
@@ -73,9 +73,9 @@ def test_operations_of_a_linear_map_are_counted() -> None:
 
 
 def test_the_command(params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("jscgc.config.load_params", lambda path: params)
+    monkeypatch.setattr("jscgc.params.load_params", lambda path: params)
     assert main(["bench", "train", "--rounds", "1", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert [row["network"] for row in document["rows"]] == [LIMIT, *TRAINED]
+    assert [row["network"] for row in document["rows"]] == [LIMIT, *trained()]
     assert document["rows"][0]["gflop"] == 2 * SIDE**3 / 1e9
     assert document["machine"]["device"] == "cpu"

@@ -9,9 +9,9 @@ import pytest
 
 from jscgc.bench.transmission import PARTS, bench_transmission
 from jscgc.cli import main
-from jscgc.config import SampleParams
+from jscgc.flow.params import SampleParams
 from jscgc.systems.base import Link
-from jscgc.systems.store import load_system
+from jscgc.systems.load import load_system
 
 
 def test_every_part_of_every_method_and_size_has_its_row(models, capsys):

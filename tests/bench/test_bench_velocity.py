@@ -12,9 +12,9 @@ from PIL import Image
 from jscgc.bench.velocity import _smooth, bench_velocity, grain
 from jscgc.cli import main
 from jscgc.systems.base import Link
-from jscgc.systems.latent import LatentSystem
 from jscgc.systems.jscgc import JscgcNet
-from jscgc.systems.store import load_system
+from jscgc.systems.latent import LatentSystem
+from jscgc.systems.load import load_system
 
 LINK = Link("awgn", 5.0, 4)
 

@@ -22,7 +22,7 @@ from jscgc.classical.mcs import choose
 from jscgc.registry import PLUGINS, add_plugin
 from jscgc.report.results import channel_label, order_channels
 from jscgc.systems.base import Link
-from jscgc.systems.store import load_system
+from jscgc.systems.load import load_system
 
 BURST = '''
 import torch

@@ -15,9 +15,9 @@ import pytest
 import requests
 
 from jscgc.config import ParamsError
-from jscgc.data.params import DataParams
 from jscgc.data import downloads
 from jscgc.data.images import open_photo, save_png
+from jscgc.data.params import DataParams
 from jscgc.data.splits import collect
 
 Server = dict[str, bytes]

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jscgc.config import ParamsError
-from jscgc.data.params import DataParams
 from jscgc.data import builtin, prepared
 from jscgc.data.builtin import builtin_photos
 from jscgc.data.images import open_photo, save_png
+from jscgc.data.params import DataParams
 from jscgc.data.photo import SPLITS, Photo
 from jscgc.data.prepared import load_split, prepare, read_manifest, scenes, split_files
 from jscgc.data.splits import collect

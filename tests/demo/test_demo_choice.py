@@ -20,7 +20,7 @@ from jscgc.demo.shown import Refused, Transmission, best, shown
 from jscgc.demo.workplace import Workplace
 from jscgc.metrics.registry import pair_names
 from jscgc.metrics import pair_metric
-from jscgc.systems.store import load_system
+from jscgc.systems.load import load_system
 from jscgc.transmission import send
 
 CHOICE = Choice(

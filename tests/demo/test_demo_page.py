@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 
 from jscgc.demo import work, workplace
 from jscgc.demo.server import PAGE
-from jscgc.systems.store import trained_systems
+from jscgc.systems.load import trained_systems
 
 
 @pytest.fixture

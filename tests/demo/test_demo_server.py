@@ -135,7 +135,7 @@ def test_without_streamlit_it_says_what_to_install(models, capsys, monkeypatch):
     def missing(name, *rest):
         return None if name == "streamlit" else find_spec(name, *rest)
 
-    monkeypatch.setattr("jscgc.demo.command.find_spec", missing)
+    monkeypatch.setattr("jscgc.extras.find_spec", missing)
     imported = builtins.__import__
 
     def guarded(name, *rest, **more):
@@ -144,7 +144,7 @@ def test_without_streamlit_it_says_what_to_install(models, capsys, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", guarded)
     assert main(["demo", "--models", str(models)]) == 1
-    assert capsys.readouterr().err == "jscgc: the demo needs Streamlit, which is not installed: pip install '.[demo]'\n"
+    assert capsys.readouterr().err == "jscgc: demo needs the extra 'demo': pip install 'jscgc[demo]'\n"
 
 
 @pytest.mark.parametrize("port, said", [("65536", "no port: 0 to 65535"), ("-1", "whole number")])

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from jscgc import cluster
-from jscgc.evaluation.params import EvaluateParams
-from jscgc.flow.params import SampleParams
 from jscgc.evaluation.jobs import Job
+from jscgc.evaluation.params import EvaluateParams
 from jscgc.evaluation.protocol import Protocol
+from jscgc.flow.params import SampleParams
 
 METRICS = ["psnr", "fid_efficientnet_lite0", "kid_efficientnet_lite0"]
 

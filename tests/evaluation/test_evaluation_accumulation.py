@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from jscgc.flow.params import SampleParams
 from jscgc.evaluation.run import Evaluation, follow
+from jscgc.flow.params import SampleParams
 from jscgc.report import load_results
 from jscgc.report.results import checked
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from jscgc.flow.params import SampleParams
 from jscgc.evaluation.jobs import ORIGINAL, Job, JobResult, every_job
-from jscgc.evaluation.worker import Setup, Worker
-from jscgc.metrics.scoring import score
 from jscgc.evaluation.results import COLUMNS, tabulate
+from jscgc.evaluation.worker import Setup, Worker
+from jscgc.flow.params import SampleParams
 from jscgc.metrics import pair_metric
+from jscgc.metrics.scoring import score
 
 
 def job(method: str, image: str, seed: int = 0) -> Job:
@@ -32,7 +32,9 @@ def test_the_plan_has_every_condition_once_and_the_controls():
     controls = [j for j in jobs if j.control != "none"]
     assert {j.label for j in controls} == {"jscgc_wrong_symbols", "jscgc_unconditional"}
     assert {(j.channel, j.snr_db, j.rate) for j in controls} == {("awgn", 10.0, 8)}
-    assert not [j for j in every_job(["diffjscc"], ["awgn"], [0], [8], ["a"], [0], 0, controls=True) if j.control != "none"]
+    assert not [
+        j for j in every_job(["diffjscc"], ["awgn"], [0], [8], ["a"], [0], 0, controls=True) if j.control != "none"
+    ]
 
 
 def test_the_plan_has_the_dial_and_the_information_where_they_are_asked_for():

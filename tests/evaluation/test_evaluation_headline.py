@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from jscgc.flow.params import SampleParams
 from jscgc.evaluation.headline import HEADLINE, Headline, by_snr, headline
 from jscgc.evaluation.protocol import ImageEntry, MetricEntry, Protocol
+from jscgc.flow.params import SampleParams
 from jscgc.report import headline_table, summarise
 
 CHANNELS, SNRS, RATES = ["rayleigh_fast", "awgn"], [-5.0, 0.0, 5.0, 10.0], [2, 8]

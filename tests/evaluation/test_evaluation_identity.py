@@ -11,18 +11,32 @@ from typing import Any
 
 import pytest
 
-from jscgc.flow.params import SampleParams
+from jscgc import sources
 from jscgc.evaluation import identity
+from jscgc.evaluation.identity import PACKAGE, Identities, code_digest, entries, packages, weights_digest
 from jscgc.evaluation.jobs import ORIGINAL, Job
 from jscgc.evaluation.worker import Setup, Worker
-from jscgc.evaluation.identity import PACKAGE, Identities, code_digest, packages, weights_digest
+from jscgc.files import SHIPPED
+from jscgc.flow.params import SampleParams
+from jscgc.metrics.registry import pair_names, set_names
 
 CODEC = Job("mambajscc_psnr", "none", "awgn", 5.0, 2, "a", 0, False)
 JSCGC = replace(CODEC, method="jscgc")
 IDEAL = replace(CODEC, method="jpeg_capacity", rate=24)
 ORIGINAL_JOB = Job(ORIGINAL, "none", "", 0.0, 0, "a", 0, False)
-EXEMPT = {"config.py", "files.py", "methods.py", "metrics/__init__.py", "data/__init__.py"}
-"""Run by jobs and not in their key: what checks values (which are in the key), writes files, or only names things."""
+SAMPLE = SampleParams(steps=1, guidance=1.5)
+METRICS = ("psnr", "fid_efficientnet_lite0")
+KINDS = {
+    "original": entries(ORIGINAL, "", METRICS, SHIPPED, SAMPLE),
+    "classical": entries("jpeg_capacity", "awgn", METRICS, SHIPPED, SAMPLE),
+    "learned": entries("jscgc", "awgn", METRICS, SHIPPED, SAMPLE),
+}
+
+
+def forget() -> None:
+    """Look at the sources again."""
+    for cached in (sources.closure, sources._path, sources._tree, sources._reached, code_digest):
+        cached.cache_clear()
 
 
 @pytest.fixture
@@ -145,16 +159,19 @@ def test_a_pretrained_model_elsewhere_counts_by_its_content(trained, tmp_path, m
     assert len({unknown, first, weights_digest(trained, "jscgc")}) == 3
 
 
-def test_changed_code_counts_and_changed_words_do_not(tmp_path, monkeypatch):
+def test_changed_code_counts_and_changed_words_do_not(tmp_path, monkeypatch, request):
+    request.addfinalizer(forget)
     copy = tmp_path / "jscgc"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    before = {kind: code_digest(run) for kind, run in KINDS.items()}
     monkeypatch.setattr(identity, "PACKAGE", copy)
+    monkeypatch.setattr(sources, "PACKAGE", copy)
 
     def digests() -> dict[str, str]:
-        return {kind: code_digest.__wrapped__(kind) for kind in identity.CODE}
+        forget()
+        return {kind: code_digest(run) for kind, run in KINDS.items()}
 
-    before = digests()
-    assert before == {kind: code_digest(kind) for kind in identity.CODE}
+    assert before == digests()
 
     def changed(file: str, old: str, new: str) -> set[str]:
         path = copy / file
@@ -165,16 +182,19 @@ def test_changed_code_counts_and_changed_words_do_not(tmp_path, monkeypatch):
         path.write_text(text)
         return {kind for kind in before if before[kind] != after[kind]}
 
-    assert changed("metrics/psnr.py", '"""', '"""Other words. ') == set()
-    assert changed("metrics/psnr.py", "import torch", "# A remark.\n\nimport torch") == set()
+    psnr = "metrics/kinds/psnr.py"
+    assert changed(psnr, '"""', '"""Other words. ') == set()
+    assert changed(psnr, "import torch", "# A remark.\n\n        import torch") == set()
     assert changed("channel/noise.py", "import torch", "import math\nimport torch") == {"learned", "classical"}
-    assert changed("metrics/psnr.py", "import torch", "import math\nimport torch") == {
-        "original",
-        "learned",
-        "classical",
-    }
+    assert changed(psnr, "import torch", "import math, torch") == {"original", "learned", "classical"}
+    assert changed("metrics/kinds/ms_ssim.py", "import torch", "import math, torch") == set()
+    assert changed("config.py", "import json", "import json\nimport math") == set(KINDS)
+    assert changed("encoder/params.py", "= 0", "= 16") == {"learned"}
     assert changed("classical/codecs.py", "from typing", "import math\nfrom typing") == {"classical"}
     assert changed("flow/samplers.py", "import torch", "import math\nimport torch") == {"learned"}
+    assert changed("channel/kinds/fading.py", "import", "import math\nimport") == set()
+    assert changed("methods/diffcom.py", "8", "9") == set()
+    assert changed("training/loop.py", "import math", "import cmath\nimport math") == set()
     assert changed("report/summary.py", "import math", "import cmath\nimport math") == set()
     # What is no source, such as a table of numbers, counts byte by byte.
     (copy / "classical" / "dictionary.bin").write_bytes(b"x")
@@ -182,7 +202,7 @@ def test_changed_code_counts_and_changed_words_do_not(tmp_path, monkeypatch):
 
 
 def test_versions_of_what_the_sources_import_count(protocol, trained, monkeypatch):
-    found = packages("learned")
+    found = packages(KINDS["learned"])
     assert {"torch", "numpy", "PIL", "diffusers", "python"} <= found.keys()
     assert found["PIL"] == __import__("PIL").__version__ and "ray" not in found and "mlflow" not in found
     before = Identities(protocol(), trained, "cpu").of(JSCGC)
@@ -227,6 +247,8 @@ def test_every_source_that_a_job_runs_is_in_its_key(models, photos, job):
     assert result.scores or result.features or result.means
     files = {Path(file) for file in ran}
     ours = {file.relative_to(PACKAGE).as_posix() for file in files if file.is_relative_to(PACKAGE)}
-    covered = {path.relative_to(PACKAGE).as_posix() for path in identity._sources(identity.kind(job.method))}
-    assert "evaluation/grid.py" in ours
-    assert ours - covered - EXEMPT == set()
+    run = entries(job.method, job.channel, [*pair_names(), *set_names()], models, setup.sample)
+    covered = {path.relative_to(PACKAGE).as_posix() for path in identity._sources(run)}
+    assert "evaluation/worker.py" in ours
+    # Looked up by jobs that do not need it: which methods there are.
+    assert {path for path in ours - covered if not path.startswith("methods/")} == set()

@@ -18,11 +18,11 @@ from PIL import Image
 
 from jscgc import cluster
 from jscgc.cli import main
-from jscgc.flow.params import SampleParams
 from jscgc.evaluation.jobs import Job
-from jscgc.evaluation.worker import Setup
 from jscgc.evaluation.nodes import Batches, MakeWorker, needed
 from jscgc.evaluation.run import follow
+from jscgc.evaluation.worker import Setup
+from jscgc.flow.params import SampleParams
 
 ROOT = Path(__file__).parents[2]
 METHODS = ["mambajscc_psnr", "diffjscc", "hevc_capacity"]
@@ -155,19 +155,18 @@ def test_nodes_are_given_what_the_methods_read_and_nothing_else(models, photos):
 
 def test_a_node_with_other_code_or_packages_is_refused(models, photos, tmp_path):
     setup = Setup(models, tuple(photos), 0, SampleParams(steps=1, guidance=1.0), 64, "cpu", ("psnr",))
-    make = MakeWorker.of(setup, 1)
+    make = MakeWorker.of(setup, 1, [Job("jscgc", "none", "awgn", 0.0, 2, "a", 0, False)])
 
     def elsewhere(path: Path) -> Path:
         return tmp_path / "mirror" / path.relative_to("/")
 
     make(elsewhere)  # the same code
-    code, packages = make.versions["learned"]
-    for versions, said in (
-        (("other", packages), "other sources of jscgc"),
-        ((code, packages | {"torch": "1.0"}), "torch .*, not 1.0"),
-        ((code, packages | {"nothing": "3"}), "nothing missing, not 3"),
+    for change, said in (
+        ({"code": "other"}, "other sources of jscgc"),
+        ({"packages": make.packages | {"torch": "1.0"}}, "torch .*, not 1.0"),
+        ({"packages": make.packages | {"nothing": "3"}}, "nothing missing, not 3"),
     ):
-        other = replace(make, versions=make.versions | {"learned": versions})
+        other = replace(make, **change)
         other(lambda path: path)  # the driver's own node needs no proof
         with pytest.raises(ValueError, match=f"has not what the driver has .*{said}.*make install"):
             other(elsewhere)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jscgc.flow.params import SampleParams
 from jscgc.evaluation.protocol import Protocol
 from jscgc.files import sha256
+from jscgc.flow.params import SampleParams
 
 FIXED = {
     "images": [{"name": "a", "sha256": "0" * 64}, {"name": "b", "sha256": "1" * 64}],

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jscgc.evaluation.jobs import Job, JobResult
 from jscgc.evaluation.identity import JobKey
+from jscgc.evaluation.jobs import Job, JobResult
 from jscgc.evaluation.store import ResultStore
 
 JOB = Job("jscgc", "none", "awgn", 5.0, 2, "a", 0, False)

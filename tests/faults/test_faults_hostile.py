@@ -26,15 +26,15 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save
 
-from jscgc.params import load_params
 from jscgc.data import find_photos, open_photo, read_manifest, split_files
 from jscgc.evaluation.protocol import Protocol
 from jscgc.latent.autoencoder import load_vae
+from jscgc.params import load_params
 from jscgc.report.results import load_results
 from jscgc.sweep.space import read_space
 from jscgc.systems import store
 from jscgc.training import checkpoint
-from jscgc.training.recipes import LatentCrops, read_statistics
+from jscgc.training.latents import LatentCrops, read_statistics
 
 ROOT = Path(__file__).parents[2]
 ROOM = 3 << 30

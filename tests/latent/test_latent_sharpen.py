@@ -13,20 +13,21 @@ from torch.nn import functional as F
 
 from jscgc.bench.ceiling import _fine
 from jscgc.config import TrainParams
-from jscgc.data.params import DataParams
-from jscgc.latent.params import SharpenParams
-from jscgc.params import load_params
 from jscgc.data import prepare
+from jscgc.data.params import DataParams
 from jscgc.files import sha256
 from jscgc.latent.autoencoder import load_vae
 from jscgc.latent.nano_vae import NanoVae
+from jscgc.latent.params import SharpenParams
 from jscgc.latent.sharpen import BoundedConv2d, PatchDiscriminator, Sharpening
+from jscgc.params import load_params
 from jscgc.systems.base import Link
 from jscgc.systems.latent import LatentSystem
-from jscgc.systems.transmit import transmit
 from jscgc.systems.links import arrived
-from jscgc.systems.store import load_system, trained_systems
-from jscgc.training import recipes
+from jscgc.systems.load import load_system, trained_systems
+from jscgc.systems.transmit import transmit
+from jscgc.training import vae as vae_module
+from jscgc.training.vae import sharpen, train_vae
 from pipeline.sharpen import renew
 
 
@@ -142,13 +143,13 @@ def test_the_recipe_moves_the_decoder_alone(sharpening, models: Path, tmp_path: 
     logged: dict[int, dict[str, float]] = {}
     before = load_vae(models / "vae")
     assert isinstance(before, NanoVae)
-    after = recipes.sharpen(
+    after = sharpen(
         params, place, copy.deepcopy(before), None, tmp_path / "run", lambda s, m: logged.update({s: dict(m)})
     )
     assert same(before.encoder, after.encoder) and not same(before.decoder, after.decoder)
     assert list(logged) == [1, 2, 3, 4] and {"adversarial", "discriminator", "perceived"} <= set(logged[1])
     with pytest.raises(ValueError, match=r"vae\.sharpen is not set"):
-        recipes.sharpen(
+        sharpen(
             load_params(Path(__file__).parents[2] / "params.yaml"),
             place,
             before,
@@ -170,13 +171,13 @@ def test_receivers_take_turns(sharpening, models: Path, tmp_path: Path, monkeypa
         asked.append((system.name, len(photos)))
         return latents
 
-    monkeypatch.setattr(recipes, "arrived", watched)
+    monkeypatch.setattr(vae_module, "arrived", watched)
     vae = load_vae(models / "vae")
     assert isinstance(vae, NanoVae)
-    recipes.sharpen(params, place, vae, models, tmp_path / "run", lambda s, m: None)
+    sharpen(params, place, vae, models, tmp_path / "run", lambda s, m: None)
     assert asked == [("diffjscc", 1), ("mambajscc_psnr", 1)] * 2
     with pytest.raises(ValueError, match="receivers are trained after the VAE"):
-        recipes.train_vae(params.model_copy(update={"init": "scratch"}), place, tmp_path / "no", lambda s, m: None)
+        train_vae(params.model_copy(update={"init": "scratch"}), place, tmp_path / "no", lambda s, m: None)
 
 
 def test_latents_arrive_as_transmit_decodes_them():
@@ -195,10 +196,10 @@ def test_a_new_vae_is_trained_and_then_sharpened(sharpening, tmp_path: Path):
     params, place = sharpening
     params = params.model_copy(update={"vae": params.vae.model_copy(update={"perceptual_weight": 0.0})})
     steps: list[int] = []
-    vae = recipes.train_vae(params, place, tmp_path / "run", lambda step, m: steps.append(step))
+    vae = train_vae(params, place, tmp_path / "run", lambda step, m: steps.append(step))
     assert steps == [*range(1, params.vae.train.steps + 1), *(params.vae.train.steps + i for i in range(1, 5))]
     plain = params.model_copy(update={"vae": params.vae.model_copy(update={"sharpen": None})})
-    other = recipes.train_vae(plain, place, tmp_path / "plain", lambda step, m: None)
+    other = train_vae(plain, place, tmp_path / "plain", lambda step, m: None)
     assert same(vae.encoder, other.encoder) and not same(vae.decoder, other.decoder)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jscgc.methods import SYSTEMS
+from jscgc.method import METHODS
 from jscgc.report import headline_table, summarise
 from jscgc.report.failures import extreme_pictures, failed_pictures, failure_table
 from jscgc.report.picture_store import Store, picture_captions
@@ -39,7 +39,7 @@ def test_every_hue_is_seen_on_light_and_dark_ground(ground: str) -> None:
 
 
 def test_no_two_methods_look_alike_and_a_method_always_looks_the_same() -> None:
-    known = [(method, 0) for method in SYSTEMS]
+    known = [(method, 0) for method in METHODS.names]
     styles = series_styles(known)
     assert len({s.marker for s in styles.values()}) == len(known) == len(set(styles.values()))
     for some in (known[:4], known[9:13], known[::3]):

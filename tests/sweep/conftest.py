@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jscgc.params import Params
 from jscgc.files import read_json, sha256, write_json
+from jscgc.params import Params
 
 SPACE: dict[str, Any] = {
     "name": "tiny",

@@ -62,7 +62,8 @@ def checked(tmp_path: Path, **changes: Any) -> Any:
         ),
         ({"seed": {"integer": [1, 3]}}, "seed can't be searched"),
         ({"baselines.diffcom.steps": {"integer": [1, 3]}}, "has no effect on jscgc"),
-        ({"jscgc.diffjscc_steps": {"integer": [10, 30]}}, "has no effect on jscgc"),
+        ({"baselines.diffjscc.steps": {"integer": [10, 30]}}, "has no effect on jscgc"),
+        ({"sample.reconstruction_guidance": {"uniform": [0, 1]}}, "has no effect on jscgc"),
         ({"vae.width": {"integer": [10, 30]}}, "has no effect on jscgc with init shipped"),
     ],
 )
@@ -80,7 +81,9 @@ def test_a_wrong_axis_is_one_line_that_names_it(tmp_path: Path, space: dict[str,
         ({"trials": 0}, "trials: Input should be greater than 0"),
         ({"trials": 2.5}, "trials: Input should be a valid integer"),
         ({"metric": "psnrr"}, "psnr"),
-        ({"system": "deepjscc"}, "system: Input should be"),
+        ({"system": "hevc_ldpc"}, "system: nothing of 'hevc_ldpc' is trained; choose from jscgc, "),
+        ({"system": "diffcom"}, "system: nothing of 'diffcom' is trained"),
+        ({"system": "swinjscc"}, "system: params.yaml does not train swinjscc; give its baselines that key"),
         ({"search": "grid"}, "search: Input should be"),
         ({"asha": {"rungs": 0}}, "asha.rungs: Input should be greater than or equal to 1"),
         ({"fixed": {"jscgc": {"train": {"stepz": 3}}}}, "fixed: jscgc.train.stepz: Extra inputs are not permitted"),
@@ -142,23 +145,27 @@ def test_only_what_the_values_touch_is_trained(tmp_path: Path) -> None:
     params = load_params(ROOT / "params.yaml", ROOT / "pipeline/profiles/smoke.yaml")
     origin = chain.Origin(params, tmp_path / "data", tmp_path / "out")
 
-    for stage in chain.STAGES:
-        origin.left(stage).mkdir(parents=True)
+    results = ["vae", "latents", *params.trained]
+    for result in results:
+        origin.left(result).mkdir(parents=True)
 
     def trained(**values: Any) -> set[str]:
         wanted = changed(params, {key.replace("__", "."): value for key, value in values.items()})
-        return {stage for stage in chain.STAGES if origin.folder(stage, wanted)}
+        return {result for result in results if origin.folder(result, wanted)}
 
+    receivers = {"jscgc", "diffjscc", "jscgc_fast"}
     assert trained(sample__guidance=2.0, evaluate__seeds=3) == set()
-    assert trained(jscgc__train__learning_rate=0.1) == {"jscgc", "diffjscc", "jscgc_fast"}
-    assert trained(objective__weight_power=0.5) == {"flow", "jscgc", "diffjscc", "jscgc_fast"}
-    assert trained(codec__steps=7) == {"mambajscc_psnr", "jscgc", "diffjscc", "jscgc_fast"}
-    assert trained(vae__width=24) == set(chain.STAGES)
+    assert trained(jscgc__train__learning_rate=0.1) == receivers
+    assert trained(objective__weight_power=0.5) == {"flow", "diffcom", *receivers}
+    assert trained(codec__steps=7) == {"mambajscc_psnr", "mambajscc_feature", "diffcom", *receivers}
+    assert trained(baselines__diffjscc__steps=7) == {"diffjscc"}
+    assert trained(baselines__deepjscc__train__steps=7) == {"deepjscc"}
+    assert trained(vae__width=24) == set(results) - {"deepjscc"}, "it works on pixels"
     one, other = (origin.folder("jscgc", changed(params, {"jscgc.codec_rate": rate})) for rate in (0.5, 0.7))
     same = origin.folder("jscgc", changed(params, {"jscgc.codec_rate": 0.5, "sample.guidance": 2.0}))
     assert one == same != other
     shipped = load_params(ROOT / "params.yaml")
-    assert "flow" not in {s for s in chain.STAGES if chain.acts_on_stage(s, "objective.weight_power", shipped)}
+    assert "flow" not in {s for s in results if chain.acts_on_stage(s, "objective.weight_power", shipped)}
     assert chain.acts_on("jscgc", "codec.steps", "shipped") and chain.acts_on("jscgc", "jscgc.encoder_init", "shipped")
     for key in ("jscgc.encoder_init", "vae.width", "generator.train.steps"):
         assert not chain.acts_on("jscgc", key, "finetune"), key

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from jscgc.cli import main
 from jscgc.cluster.tune import Assignment, Objective, Rungs, Search, TrialFailed
-from jscgc.evaluation import grid
+from jscgc.evaluation.jobs import Job
+from jscgc.evaluation.worker import Worker
 from jscgc.files import sha256
 from jscgc.sweep import chain
 from jscgc.sweep import run as sweep_run
@@ -63,9 +64,9 @@ def test_an_interrupted_trial_goes_on_and_a_scored_rung_is_not_run_again(
     trial = plan.task(Assignment("t", {"jscgc.train.learning_rate": 0.001}))
     first = next(trial)
     trial.close()
-    jobs: list[grid.Job] = []
-    original = grid.Worker.run
-    monkeypatch.setattr(grid.Worker, "run", lambda self, job: (jobs.append(job), original(self, job))[1])
+    jobs: list[Job] = []
+    original = Worker.run
+    monkeypatch.setattr(Worker, "run", lambda self, job: (jobs.append(job), original(self, job))[1])
     steps: list[int] = []
     train = chain.train
     monkeypatch.setattr(chain, "train", lambda *a: (steps.append(a[3]), train(*a))[1])

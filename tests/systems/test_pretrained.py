@@ -16,16 +16,17 @@ import pytest
 import torch
 
 from jscgc.bench.velocity import bench_velocity
-from jscgc.flow.params import SampleParams
 from jscgc.data import open_photo, reduce, to_tensor
 from jscgc.data.builtin import builtin_photos
 from jscgc.data.crops import centre_crop
-from jscgc.metrics.scoring import score
-from jscgc.latent.autoencoder import load_vae
 from jscgc.files import SHIPPED
+from jscgc.flow.params import SampleParams
+from jscgc.latent.autoencoder import load_vae
 from jscgc.metrics import pair_metric
+from jscgc.metrics.scoring import score
 from jscgc.systems import store
 from jscgc.systems.base import Link
+from jscgc.systems.load import load_system, trained_systems
 from jscgc.systems.transmit import transmit
 
 PSNR, FEATURE = "psnr", "feature_distance_efficientnet_lite0"
@@ -54,7 +55,7 @@ def photos() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("method", ["jscgc", "diffjscc", "diffcom", "mambajscc_psnr"])
 def test_golden_values(photos, method):
-    system, metrics = store.load_system(method), [pair_metric(PSNR), pair_metric(FEATURE)]
+    system, metrics = load_system(method), [pair_metric(PSNR), pair_metric(FEATURE)]
     for name, photo in photos.items():
         sample = SampleParams(steps=2, guidance=1.5)
         received = transmit(system, photo, Link("awgn", 5.0, 8), sample=sample, seed=0, key=name)
@@ -77,7 +78,7 @@ def test_a_photograph_larger_than_any_training_crop_loses_nothing_by_it():
     """Whole, against the same in pieces of a training crop's size: scans along whole photographs once cost a decibel."""
     paths = {photo.name: photo.path for photo in builtin_photos()}
     photo = to_tensor(open_photo(paths["astronaut"]))
-    system, link, sample = store.load_system("mambajscc_psnr"), Link("awgn", 5.0, 8), SampleParams(steps=1, guidance=1)
+    system, link, sample = load_system("mambajscc_psnr"), Link("awgn", 5.0, 8), SampleParams(steps=1, guidance=1)
 
     def received(piece: torch.Tensor) -> torch.Tensor:
         return transmit(system, piece, link, sample=sample, seed=0).photo
@@ -94,7 +95,7 @@ def test_sampling_starts_from_an_estimate_nearly_as_good_as_a_codec_s(snr_db):
     """At t = 1, from the symbols alone. A law of t that left t = 1 out once cost JSCGC 36 to 52% against DiffJSCC."""
     photos = [to_tensor(centre_crop(open_photo(p.path), 256)) for p in builtin_photos() if p.name in SQUARES]
     assert len(photos) == len(SQUARES)
-    systems = {name: store.load_system(name) for name in ("jscgc", "diffjscc")}
+    systems = {name: load_system(name) for name in ("jscgc", "diffjscc")}
     rows = list(bench_velocity(systems, torch.stack(photos), [Link("awgn", snr_db, rate) for rate in (2, 8)], [1.0], 0))
     for ours, theirs in zip(rows[:2], rows[2:], strict=True):
         print(f"{ours['cbr']}, {snr_db} dB: {ours['error']:.4f} to {theirs['error']:.4f}")
@@ -105,7 +106,7 @@ def test_all_that_ships_is_within_its_limit_and_half_precision():
     files = [path for path in SHIPPED.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 40e6
     assert {path.suffix for path in files} == {".json", ".safetensors", ".md"}
-    for model in ("vae", *store.trained_systems(SHIPPED)):
+    for model in ("vae", *trained_systems(SHIPPED)):
         weights = store.load_file(SHIPPED / model / "weights.safetensors")
         assert all(value.dtype == torch.float16 for value in weights.values())
 

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import Received, equalise
-from jscgc.flow.params import SampleParams
-from jscgc.params import Params
 from jscgc.encoder.swin import SwinDecoder, SwinEncoder
+from jscgc.flow.params import SampleParams
 from jscgc.flow.path import interpolate
 from jscgc.latent.autoencoder import LatentSpace
 from jscgc.latent.pixels import PIXELS, PixelVae
-from jscgc.methods import PIXEL
+from jscgc.method import METHODS
+from jscgc.params import Params
 from jscgc.systems import store
 from jscgc.systems.base import Sampling
 from jscgc.systems.diffcom import DiffComNet
@@ -22,6 +22,7 @@ from jscgc.systems.mambajscc import Codec
 from jscgc.systems.store import Architecture, load
 
 SNR_DB = 6.0
+PIXEL = [method.name for method in METHODS if method.network and method.network.needs == ("photos",)]
 
 
 def latents(batch: int = 2) -> Tensor:
@@ -75,7 +76,7 @@ def test_a_codec_on_pixels_learns(kind, params: Params):
 
 def test_swin_hears_the_snr_on_both_sides(params: Params):
     torch.manual_seed(0)
-    sizes = params.baselines.swinjscc
+    sizes = params.baselines["swinjscc"]
     encoder, decoder = SwinEncoder(3, sizes, 4), SwinDecoder(3, sizes, 4)
     x, planes = torch.rand(2, 3, 32, 48), torch.rand(2, 12, 2, 3)
     low, high = torch.zeros(2), torch.full((2,), 10.0)
@@ -87,7 +88,7 @@ def test_swin_hears_the_snr_on_both_sides(params: Params):
 def test_swin_sees_beyond_a_window(params: Params):
     # Depth 2 in the last stage: a window and a shifted one, so that neighbours across a window's edge are heard.
     torch.manual_seed(0)
-    encoder = SwinEncoder(3, params.baselines.swinjscc, 2)
+    encoder = SwinEncoder(3, params.baselines["swinjscc"], 2)
     x = torch.rand(1, 3, 64, 64, requires_grad=True)
     encoder.planes(x, torch.zeros(1))[0, :, 1, 1].sum().backward()
     reached = x.grad[0].abs().sum(0)
@@ -120,7 +121,7 @@ def test_without_guidance_it_is_the_flow_from_the_noisy_reconstruction(diffcom: 
     received = received_of(net.codec, latents())
     samples = net.restore(received, sampling(4))
     noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(4))
-    start = net.params.start
+    start = net.start
     with torch.no_grad():
         x = interpolate(net.codec.reconstruct(received), noise, torch.full((2,), start))
         for t in (start, start / 2):
@@ -141,8 +142,7 @@ def test_told_to_ignore_the_symbols_it_is_the_prior(diffcom: DiffComNet):
 
 
 def with_weights(net: DiffComNet, likelihood: float, reconstruction: float) -> DiffComNet:
-    update = {"likelihood": likelihood, "reconstruction": reconstruction}
-    return DiffComNet(net.codec, net.prior, net.params.model_copy(update=update)).eval()
+    return DiffComNet(net.codec, net.prior, net.own_steps, net.start, likelihood, reconstruction).eval()
 
 
 def test_diffjscc_can_be_pulled_to_its_reconstruction(models):

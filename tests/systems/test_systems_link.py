@@ -17,8 +17,8 @@ from jscgc.channel.receiver import Received, equalise
 from jscgc.flow.params import SampleParams
 from jscgc.systems.base import Link, Sampling
 from jscgc.systems.latent import LatentSystem
+from jscgc.systems.load import load_system
 from jscgc.systems.transmit import transmit
-from jscgc.systems.store import load_system
 
 SNR_DB = torch.tensor([5.0])
 ONE_STEP = SampleParams(steps=1, guidance=1.0)

@@ -14,9 +14,9 @@ from jscgc.errors import CannotOperate
 from jscgc.flow.params import SampleParams
 from jscgc.metrics import pair_metric
 from jscgc.systems.base import Link
-from jscgc.systems.transmit import transmit
+from jscgc.systems.load import load_system
 from jscgc.systems.separation import GRAY
-from jscgc.systems.store import load_system
+from jscgc.systems.transmit import transmit
 
 NOWHERE = "no folder of models is needed"
 

@@ -14,8 +14,9 @@ from jscgc.latent.autoencoder import save_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.systems import store
 from jscgc.systems.base import Link
+from jscgc.systems.load import load_system, trained_systems
+from jscgc.systems.store import Architecture, load
 from jscgc.systems.transmit import transmit
-from jscgc.systems.store import Architecture, load, load_system, trained_systems
 
 KINDS = ["flow", "jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc"]
 
@@ -134,7 +135,7 @@ def test_a_damaged_description_is_one_line(copy, damage):
 
 
 @pytest.mark.parametrize(
-    "key, value", [("kind", "gan"), ("rates", "many"), ("rates", []), ("encoder", None), ("surplus", 1)]
+    "key, value", [("kind", "gan"), ("rates", "many"), ("rates", []), ("network", None), ("surplus", 1)]
 )
 def test_a_wrong_entry_of_the_description_is_one_line(copy, key, value):
     path = copy / "jscgc" / "model.json"
@@ -175,9 +176,11 @@ def test_an_unknown_method_suggests_the_nearest(models):
 
 
 def test_trained_systems_are_those_that_lie_there(copy):
-    assert trained_systems(copy)[:5] == ["jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", "diffcom"]
+    latent = ["jscgc", "jscgc_fast", "mambajscc_psnr", "mambajscc_feature", "diffjscc", "diffcom"]
+    pixels = ["mambajscc_psnr_pixels", "mambajscc_feature_pixels", "deepjscc", "swinjscc"]
+    assert trained_systems(copy) == latent + pixels
     shutil.rmtree(copy / "mambajscc_psnr")
-    assert trained_systems(copy)[:4] == ["jscgc", "jscgc_fast", "diffjscc", "diffcom"]
+    assert trained_systems(copy) == [name for name in latent + pixels if name != "mambajscc_psnr"]
     assert trained_systems(copy / "nowhere") == []
 
 

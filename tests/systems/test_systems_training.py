@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise
-from jscgc.params import Params
 from jscgc.generator.lora import set_trained
 from jscgc.latent.autoencoder import LatentStatistics
+from jscgc.params import Params
 from jscgc.systems import store
 from jscgc.systems.base import Sampling
 from jscgc.systems.diffjscc import DiffJsccNet

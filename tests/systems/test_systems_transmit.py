@@ -14,8 +14,8 @@ from jscgc.channel.receiver import Received
 from jscgc.flow.params import SampleParams
 from jscgc.systems.base import Link
 from jscgc.systems.latent import LatentSystem
+from jscgc.systems.load import load_system
 from jscgc.systems.transmit import transmit
-from jscgc.systems.store import load_system
 
 LINK = Link("awgn", 5.0, 4)
 

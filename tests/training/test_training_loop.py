@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from jscgc.config import TrainParams
+from jscgc.device import resolve_device
 from jscgc.training import checkpoint
 from jscgc.training.ahead import Ahead
 from jscgc.training.curve import Curve
-from jscgc.training.loop import TrainingDiverged, learning_rate, resolve_device, train
+from jscgc.training.loop import TrainingDiverged, learning_rate, train
 
 PARAMS = TrainParams(
     steps=9,

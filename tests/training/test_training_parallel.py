@@ -16,7 +16,8 @@ from torch import nn
 from jscgc.cluster.params import DistributedParams
 from jscgc.config import TrainParams
 from jscgc.systems import store
-from jscgc.training import recipes
+from jscgc.training import make
+from jscgc.training.latents import read_statistics
 from jscgc.training.loop import train
 from jscgc.training.parallel import Group, Spread
 
@@ -118,7 +119,7 @@ def jscgc_worker(rank: int, port: int, arguments, folder: Path) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    recipes.train_jscgc(*arguments, folder, lambda *a: None)
+    make.train("jscgc", *arguments, folder, lambda *a: None)
     torch.distributed.destroy_process_group()
 
 
@@ -132,19 +133,20 @@ def test_jscgc_itself_on_two_workers(params, latent_cache, tmp_path, strategy):
     params = params.model_copy(
         update={"jscgc": own, "distributed": DistributedParams(workers=2, strategy=strategy)}, deep=True
     )
-    statistics = recipes.read_statistics(latent_cache)
-    for kind, name in (("flow", "flow"), ("mambajscc_psnr", "codec")):
+    statistics = read_statistics(latent_cache)
+    inputs = {"latents": latent_cache}
+    for kind in ("flow", "mambajscc_psnr"):
         torch.manual_seed(1)
-        architecture = store.Architecture.of(kind, params)
-        store.save(tmp_path / name, architecture, statistics, store.build(architecture, statistics))
-    arguments = (params, latent_cache, tmp_path / "flow", tmp_path / "codec")
+        architecture, inputs[kind] = store.Architecture.of(kind, params), tmp_path / kind
+        store.save(inputs[kind], architecture, statistics, store.build(architecture, statistics))
+    arguments = (params, inputs)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    one = recipes.train_jscgc(*arguments, tmp_path / "one", lambda *a: None)
+    one = make.train("jscgc", *arguments, tmp_path / "one", lambda *a: None)
     torch.set_num_threads(threads)
     torch.multiprocessing.spawn(jscgc_worker, (free_port(), arguments, tmp_path / "two"), 2)
-    two = recipes.train_jscgc(*arguments, tmp_path / "two", lambda *a: None)  # from the workers' last checkpoint
-    start = store.load(tmp_path / "codec").net.encoder.state_dict()
+    two = make.train("jscgc", *arguments, tmp_path / "two", lambda *a: None)  # from the workers' last checkpoint
+    start = store.load(tmp_path / "mambajscc_psnr").net.encoder.state_dict()
     for (name, own_value), other in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
         # AdamW's first steps are as large for a tiny gradient as for a large one: rounding in one shows as a share of a step.
         assert torch.allclose(own_value, other, rtol=1e-3, atol=0.05 * training.learning_rate), name

@@ -10,19 +10,27 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from jscgc.data.params import DataParams
-from jscgc.params import load_params
-from jscgc.systems.params import WarmStart
+from jscgc import stages
 from jscgc.data import prepare
-from jscgc.files import sha256
+from jscgc.data.params import DataParams
+from jscgc.files import SHIPPED, sha256
 from jscgc.latent.autoencoder import load_vae, save_vae
 from jscgc.latent.pixels import PIXELS
-from jscgc.methods import PIXEL, SHIPPED
+from jscgc.method import METHODS, network
+from jscgc.methods.diffjscc import DiffJsccParams
+from jscgc.params import load_params
 from jscgc.systems import store
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
+from jscgc.systems.load import load_system
+from jscgc.systems.params import WarmStart
 from jscgc.systems.store import Architecture
-from jscgc.training import recipes, start
+from jscgc.training import latents as latents_module
+from jscgc.training import make, start
+from jscgc.training.latents import LatentCrops, extract_latents, read_statistics
+
+PIXEL = [method.name for method in METHODS if method.network and method.network.needs == ("photos",)]
+"""The codecs on pixels that are trained from random weights."""
 
 
 def ignore(step, metrics) -> None:
@@ -36,14 +44,12 @@ def latents(latent_cache):
 
 @pytest.fixture(scope="module")
 def trained(params, latents, tmp_path_factory):
-    """Prior and codec, trained for a few steps and stored."""
+    """The latents, and prior and codec trained on them for a few steps and stored: what recipes read, by name."""
     folder = tmp_path_factory.mktemp("trained")
-    statistics = recipes.read_statistics(latents)
-    flow = recipes.pretrain_flow(params, latents, folder / "run-flow", ignore)
-    store.save(folder / "flow", Architecture.of("flow", params), statistics, flow)
-    codec = recipes.train_codec(params, latents, folder / "run-codec", ignore)
-    store.save(folder / "codec", Architecture.of("mambajscc_psnr", params), statistics, codec)
-    return folder
+    inputs = {"latents": latents}
+    for name in ("flow", "mambajscc_psnr"):
+        make.make(name, params, inputs, folder / f"run-{name}", ignore, folder / name)
+    return inputs | {name: folder / name for name in ("flow", "mambajscc_psnr")}
 
 
 def state(net, prefix=""):
@@ -65,21 +71,27 @@ def nano():
 def test_shipped_vae_and_prior_are_passed_through_with_their_statistics(nano, tmp_path):
     data = DataParams(source="builtin", max_photos=1)
     prepare(data, 0, tmp_path / "photos")
-    vae = recipes.train_vae(nano, tmp_path / "photos", tmp_path / "run", ignore)
+    vae = make.train("vae", nano, {"photos": tmp_path / "photos"}, tmp_path / "run", ignore)
     assert same(state(vae), state(load_vae(SHIPPED / "vae")))
     save_vae(tmp_path / "vae", nano.vae, vae)
-    statistics = recipes.extract_latents(nano, tmp_path / "photos", tmp_path / "vae", tmp_path / "latents")
+    statistics = extract_latents(nano, tmp_path / "photos", tmp_path / "vae", tmp_path / "latents")
     known = store.load(SHIPPED / "flow")
     assert (statistics.mean, statistics.std) == (pytest.approx(known.latents.mean), pytest.approx(known.latents.std))
     assert statistics.vae_sha256 == sha256(tmp_path / "vae")
-    prior = recipes.pretrain_flow(nano, tmp_path / "latents", tmp_path / "run", ignore)
+    inputs = {"latents": tmp_path / "latents"}
+    prior = make.train("flow", nano, inputs, tmp_path / "run", ignore)
     assert same(state(prior), state(known.net))
-    said = recipes.prior_architecture(nano).generator
-    assert said == known.architecture.generator and said.train != nano.generator.train, (
-        "how the shipped one was trained"
-    )
+    make.save("flow", nano, inputs, prior, tmp_path / "flow")
+    said = store.describe(tmp_path / "flow")
+    assert said.architecture.network == known.architecture.network
+    assert said.trained == known.trained and said.trained["generator.train"], "how the shipped one was trained"
+    assert said.trained["generator.train"]["steps"] != nano.generator.train.steps
     afresh = nano.model_copy(update={"init": "scratch"})
-    assert recipes.prior_architecture(afresh) == Architecture.of("flow", afresh)
+    make.save("flow", afresh, inputs, prior, tmp_path / "afresh")
+    said = store.describe(tmp_path / "afresh")
+    assert said.architecture == Architecture.of("flow", afresh)
+    assert said.trained == stages.stage("flow").values(afresh)
+    assert said.trained["generator"]["train"]["steps"] == nano.generator.train.steps
 
 
 @pytest.mark.parametrize(
@@ -102,37 +114,34 @@ def finetune(nano, tmp_path_factory):
     place = tmp_path_factory.mktemp("finetune")
     own = nano.jscgc
     training = own.train.model_copy(update={"steps": 2, "batch_size": 2, "learning_rate": 1e-9, "ema_decay": 0.0})
-    update = {"tuning": "full", "condition_dropout": 0.1, "train": training, "diffjscc_steps": None}
+    update = {"tuning": "full", "condition_dropout": 0.1, "train": training}
     params = nano.model_copy(
         update={
             "init": "finetune",
             "codec": nano.codec.model_copy(update=dict(training)),
             "jscgc": own.model_copy(update=update),
+            "baselines": nano.baselines | {"diffjscc": DiffJsccParams()},
         }
     )
     prepare(DataParams(source="builtin", max_photos=1), 0, place / "photos")
-    save_vae(place / "vae", params.vae, recipes.train_vae(params, place / "photos", place / "run", ignore))
-    statistics = recipes.extract_latents(params, place / "photos", place / "vae", place / "latents")
-    codec = recipes.train_codec(params, place / "latents", place / "run", ignore)
-    store.save(place / "codec", Architecture.of("mambajscc_psnr", params), statistics, codec)
-    prior = recipes.pretrain_flow(params, place / "latents", place / "run", ignore)
-    store.save(place / "flow", Architecture.of("flow", params), statistics, prior)
-    return params, place
+    inputs = {"photos": place / "photos"}
+    for name in ("vae", "latents", "mambajscc_psnr", "flow"):
+        make.make(name, params, inputs, place / "run", ignore, place / name)
+        inputs[name] = place / name
+    return params, inputs
 
 
 @pytest.mark.parametrize("kind", ["jscgc", "diffjscc"])
 def test_finetuning_goes_on_from_the_shipped_models(finetune, tmp_path, kind):
-    params, place = finetune
-    recipe = recipes.train_jscgc if kind == "jscgc" else recipes.train_diffjscc
-    folder = tmp_path / "run"
-    net = recipe(params, place / "latents", place / "flow", place / "codec", folder, ignore)
+    params, inputs = finetune
+    net = make.train(kind, params, inputs, tmp_path / "run", ignore)
     shipped = state(store.load(SHIPPED / kind).net)
     moved = state(net)
     assert moved.keys() == shipped.keys()
     for name, value in shipped.items():
         assert torch.allclose(moved[name], value, rtol=0, atol=1e-6), name
     assert not same(moved, shipped), "nothing was trained"
-    codec, known = (state(store.load(folder).net) for folder in (place / "codec", SHIPPED / "mambajscc_psnr"))
+    codec, known = (state(store.load(folder).net) for folder in (inputs["mambajscc_psnr"], SHIPPED / "mambajscc_psnr"))
     assert all(torch.allclose(codec[name], value, rtol=0, atol=1e-6) for name, value in known.items())
     assert not same(codec, known), "the codec was not trained"
     if kind == "diffjscc":
@@ -151,52 +160,53 @@ def test_finetuning_goes_on_from_the_shipped_models(finetune, tmp_path, kind):
     ],
 )
 def test_finetuning_another_network_is_refused(finetune, tmp_path, changes, said):
-    params, place = finetune
+    params, inputs = finetune
     for section, values in changes.items():
         params = params.model_copy(update={section: getattr(params, section).model_copy(update=values)})
     with pytest.raises(ValueError, match=said):
-        recipes.train_jscgc(params, place / "latents", place / "flow", place / "codec", tmp_path, ignore)
+        make.train("jscgc", params, inputs, tmp_path, ignore)
 
 
-def train_jscgc(params, latents, trained, folder, **changes):
+def train_jscgc(params, trained, folder, log=ignore, **changes):
     params = params.model_copy(update={"jscgc": params.jscgc.model_copy(update=changes)})
-    return recipes.train_jscgc(params, latents, trained / "flow", trained / "codec", folder, ignore)
+    return make.train("jscgc", params, trained, folder, log)
 
 
-@pytest.mark.parametrize("recipe", [recipes.train_jscgc, recipes.train_diffjscc])
-def test_a_codec_for_more_rates_starts_a_system_for_fewer(params, latents, trained, tmp_path, recipe):
+@pytest.mark.parametrize("kind", ["jscgc", "diffjscc"])
+def test_a_codec_for_more_rates_starts_a_system_for_fewer(params, trained, tmp_path, kind):
     fewer = params.model_copy(update={"link": params.link.model_copy(update={"rates": [2]})})
-    net = recipe(fewer, latents, trained / "flow", trained / "codec", tmp_path, ignore)
-    encoder = net.encoder if recipe is recipes.train_jscgc else net.codec.encoder
+    net = make.train(kind, fewer, trained, tmp_path, ignore)
+    encoder = net.encoder if kind == "jscgc" else net.codec.encoder
     assert encoder.max_rate == 2
 
 
 def test_jscgc_freezes_the_prior_that_it_was_given(params, latents, trained, tmp_path):
-    net = train_jscgc(params, latents, trained, tmp_path)
-    assert same(state(net.receiver.prior), load_file(trained / "flow" / "weights.safetensors"))
-    assert not same(state(net.encoder), state(store.load(trained / "codec").net.encoder))
+    net = train_jscgc(params, trained, tmp_path)
+    assert same(state(net.receiver.prior), load_file(trained["flow"] / "weights.safetensors"))
+    assert not same(state(net.encoder), state(store.load(trained["mambajscc_psnr"]).net.encoder))
     assert any(head.weight.any() for head in net.receiver.adapter.heads)
     # Frozen weights are no part of its checkpoints.
     assert not any("prior" in name for name in load_file(sorted(tmp_path.glob("step-*"))[-1]))
 
 
 def test_jscgc_trains_the_generator_where_it_is_told_to(params, latents, trained, tmp_path):
-    net = train_jscgc(params, latents, trained, tmp_path, tuning="full")
-    assert not same(state(net.receiver.prior), load_file(trained / "flow" / "weights.safetensors"))
+    net = train_jscgc(params, trained, tmp_path, tuning="full")
+    assert not same(state(net.receiver.prior), load_file(trained["flow"] / "weights.safetensors"))
 
 
 @pytest.mark.parametrize("start, expected", [("mambajscc_psnr", True), ("random", False)])
 def test_jscgc_starts_from_the_encoder_it_is_told_to(params, latents, trained, tmp_path, monkeypatch, start, expected):
-    monkeypatch.setattr(recipes, "train", lambda *a, **k: None)
-    net = train_jscgc(params, latents, trained, tmp_path, encoder_init=start)
-    assert same(state(net.encoder), state(store.load(trained / "codec").net.encoder)) is expected
+    monkeypatch.setattr(latents_module, "train", lambda *a, **k: None)
+    net = train_jscgc(params, trained, tmp_path, encoder_init=start)
+    assert same(state(net.encoder), state(store.load(trained["mambajscc_psnr"]).net.encoder)) is expected
 
 
 def test_the_student_of_few_steps_learns_and_leaves_the_transmitter_alone(params, latents, trained, tmp_path):
-    teacher = train_jscgc(params, latents, trained, tmp_path / "run", tuning="full")
+    teacher = train_jscgc(params, trained, tmp_path / "run", tuning="full")
     changed = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"tuning": "full"})})
-    store.save(tmp_path / "jscgc", Architecture.of("jscgc", changed), recipes.read_statistics(latents), teacher)
-    student = recipes.distil(changed, latents, tmp_path / "jscgc", tmp_path / "run-fast", ignore)
+    make.save("jscgc", changed, trained, teacher, tmp_path / "jscgc")
+    inputs = {"latents": latents, "jscgc": tmp_path / "jscgc"}
+    student = make.train("jscgc_fast", changed, inputs, tmp_path / "run-fast", ignore)
     assert same(state(store.load(tmp_path / "jscgc").net), state(teacher))
     before, after = state(teacher), state(student.net)
     learnt = {name for name in after if not torch.equal(after[name], before[name])}
@@ -205,18 +215,22 @@ def test_the_student_of_few_steps_learns_and_leaves_the_transmitter_alone(params
 
 
 def test_diffjscc_keeps_codec_and_prior_and_has_the_same_budget(params, latents, trained, tmp_path):
-    net = recipes.train_diffjscc(params, latents, trained / "flow", trained / "codec", tmp_path, ignore)
-    assert same(state(net.codec), load_file(trained / "codec" / "weights.safetensors"))
-    assert same(state(net.receiver.prior), load_file(trained / "flow" / "weights.safetensors"))
+    net = make.train("diffjscc", params, trained, tmp_path, ignore)
+    assert same(state(net.codec), load_file(trained["mambajscc_psnr"] / "weights.safetensors"))
+    assert same(state(net.receiver.prior), load_file(trained["flow"] / "weights.safetensors"))
     assert sorted(tmp_path.glob("step-*"))[-1].name == f"step-{params.jscgc.train.steps:08d}.safetensors"
+
+
+def train_codec(params, latents, folder, log=ignore):
+    return make.train("mambajscc_psnr", params, {"latents": latents}, folder, log)
 
 
 def test_a_recipe_is_repeatable_and_the_seed_matters(params, latents, tmp_path):
     torch.manual_seed(1)
-    first = recipes.train_codec(params, latents, tmp_path / "a", ignore)
+    first = train_codec(params, latents, tmp_path / "a")
     torch.manual_seed(2)
-    again = recipes.train_codec(params, latents, tmp_path / "b", ignore)
-    other = recipes.train_codec(params.model_copy(update={"seed": 4}), latents, tmp_path / "c", ignore)
+    again = train_codec(params, latents, tmp_path / "b")
+    other = train_codec(params.model_copy(update={"seed": 4}), latents, tmp_path / "c")
     assert same(state(first), state(again))
     assert not same(state(first), state(other))
 
@@ -226,13 +240,13 @@ def test_the_codec_learns_by_the_loss_that_is_asked_for(params, latents, tmp_pat
     found = {}
     for loss, keys in logged.items():
         own = params.model_copy(update={"codec": params.codec.model_copy(update={"loss": loss})})
-        found[loss] = recipes.train_codec(own, latents, tmp_path / loss, lambda step, m, keys=keys: keys.update(m))
+        found[loss] = train_codec(own, latents, tmp_path / loss, lambda step, m, keys=keys: keys.update(m))
     assert "error" not in logged["squared_error"] and "error" in logged["decibels"]
     assert not same(*map(state, found.values()))
 
 
 def test_a_killed_recipe_resumes_exactly(params, latents, trained, tmp_path):
-    expected = train_jscgc(params, latents, trained, tmp_path / "whole")
+    expected = train_jscgc(params, trained, tmp_path / "whole")
 
     class Kill(BaseException):
         pass
@@ -241,51 +255,46 @@ def test_a_killed_recipe_resumes_exactly(params, latents, trained, tmp_path):
         if step == 5:
             raise Kill
 
-    arguments = (params, latents, trained / "flow", trained / "codec", tmp_path / "cut")
     with pytest.raises(Kill):
-        recipes.train_jscgc(*arguments, stop)
-    assert same(state(recipes.train_jscgc(*arguments, ignore)), state(expected))
+        train_jscgc(params, trained, tmp_path / "cut", stop)
+    assert same(state(train_jscgc(params, trained, tmp_path / "cut")), state(expected))
     newest = [sorted((tmp_path / run).glob("step-*"))[-1] for run in ("whole", "cut")]
     assert sha256(newest[0]) == sha256(newest[1])
 
 
 def test_batches_follow_from_seed_name_and_step(params, latents):
-    crops = recipes.LatentCrops(latents, 3, torch.device("cpu"))
+    crops = LatentCrops(latents, 3, torch.device("cpu"))
     batch = crops.batch(5, "jscgc", 7)
     assert batch.shape == (5, 4, 8, 8) and batch.dtype == torch.float32
-    assert torch.equal(batch, recipes.LatentCrops(latents, 3, torch.device("cpu")).batch(5, "jscgc", 7))
+    assert torch.equal(batch, LatentCrops(latents, 3, torch.device("cpu")).batch(5, "jscgc", 7))
     for other in (crops.batch(5, "jscgc", 8), crops.batch(5, "flow", 7)):
         assert not torch.equal(batch, other)
 
 
 def test_lora_starts_at_the_prior_and_comes_back_from_disk(params, latents, trained, tmp_path):
-    net = train_jscgc(params, latents, trained, tmp_path / "run", tuning="lora", lora_rank=2)
+    net = train_jscgc(params, trained, tmp_path / "run", tuning="lora", lora_rank=2)
     changed = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"tuning": "lora", "lora_rank": 2})})
     base = {name.replace(".base_layer", ""): v for name, v in state(net.receiver.prior).items() if "lora_" not in name}
-    assert same(base, load_file(trained / "flow" / "weights.safetensors"))
+    assert same(base, load_file(trained["flow"] / "weights.safetensors"))
     assert any("lora_B" in name and value.any() for name, value in state(net).items())
     # Only what learns is in its checkpoints.
     checkpoint = load_file(sorted((tmp_path / "run").glob("step-*"))[-1])
     assert any("lora_" in name for name in checkpoint) and not any("base_layer" in name for name in checkpoint)
-    store.save(tmp_path / "jscgc", Architecture.of("jscgc", changed), recipes.read_statistics(latents), net)
+    make.save("jscgc", changed, trained, net, tmp_path / "jscgc")
     assert same(state(store.load(tmp_path / "jscgc").net), state(net))
 
 
 def test_bfloat16_computes_in_it_and_keeps_weights_in_float32(params, latents, tmp_path):
-    full = recipes.train_codec(params, latents, tmp_path / "full", ignore)
-    half = recipes.train_codec(params.model_copy(update={"precision": "bfloat16"}), latents, tmp_path / "half", ignore)
+    full = train_codec(params, latents, tmp_path / "full")
+    half = train_codec(params.model_copy(update={"precision": "bfloat16"}), latents, tmp_path / "half")
     assert all(value.dtype == torch.float32 for value in state(half).values())
     assert not same(state(half), state(full))
     for name, value in state(half).items():
         assert torch.allclose(value, state(full)[name], atol=0.02), name
 
 
-@pytest.mark.parametrize(
-    ("recipe", "net"),
-    [(recipes.train_jscgc, JscgcNet), (recipes.train_diffjscc, DiffJsccNet)],
-    ids=["jscgc", "diffjscc"],
-)
-def test_a_warm_start_trains_jscgc_on_its_link_first(params, latents, trained, tmp_path, monkeypatch, recipe, net):
+@pytest.mark.parametrize(("kind", "net"), [("jscgc", JscgcNet), ("diffjscc", DiffJsccNet)])
+def test_a_warm_start_trains_jscgc_on_its_link_first(params, trained, tmp_path, monkeypatch, kind, net):
     """DiffJSCC not: its frozen codec has not learnt that link."""
     seen = []
     loss = net.loss
@@ -298,7 +307,7 @@ def test_a_warm_start_trains_jscgc_on_its_link_first(params, latents, trained, t
     good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [4]})
     own = params.jscgc.model_copy(update={"warm_start": WarmStart(share=0.5, link=good)})
     changed = params.model_copy(update={"jscgc": own})
-    recipe(changed, latents, trained / "flow", trained / "codec", tmp_path, ignore)
+    make.train(kind, changed, trained, tmp_path, ignore)
     assert seen == ([good] * 3 if net is JscgcNet else [params.link] * 3) + [params.link] * 3
 
 
@@ -306,7 +315,7 @@ def test_a_warm_start_at_a_rate_beyond_the_link_has_its_planes_and_unit_power(pa
     good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [8]})
     own = params.jscgc.model_copy(update={"warm_start": WarmStart(share=0.5, link=good)})
     changed = params.model_copy(update={"jscgc": own})
-    statistics = recipes.read_statistics(latents)
+    statistics = read_statistics(latents)
     for kind in ("jscgc", "mambajscc_psnr", "diffjscc"):
         architecture = Architecture.of(kind, changed)
         assert architecture.rates == [2, 4] and architecture.max_rate == 8
@@ -318,10 +327,10 @@ def test_a_warm_start_at_a_rate_beyond_the_link_has_its_planes_and_unit_power(pa
 
 
 def test_what_starts_from_the_codec_learns_at_its_own_rate(params, latents, trained, tmp_path):
-    codec = state(store.load(trained / "codec").net.encoder)
+    codec = state(store.load(trained["mambajscc_psnr"]).net.encoder)
     moved = []
     for codec_rate in (1.0, 0.01):
-        net = train_jscgc(params, latents, trained, tmp_path / f"{codec_rate}", codec_rate=codec_rate)
+        net = train_jscgc(params, trained, tmp_path / f"{codec_rate}", codec_rate=codec_rate)
         moved.append(sum((v - codec[name]).abs().sum().item() for name, v in state(net.encoder).items()))
     assert 0 < moved[1] < 0.1 * moved[0]
 
@@ -346,19 +355,19 @@ def test_a_pretrained_generator_is_passed_through_and_stays_where_it_is(params, 
         update={"backbone": "zimage", "source": "pretrained", "pretrained_path": str(tmp_path / "z")}
     )
     params = params.model_copy(update={"generator": generator})
-    statistics = recipes.read_statistics(latents)
-    flow = recipes.pretrain_flow(params, latents, tmp_path / "none", ignore)
+    statistics = read_statistics(latents)
+    flow = make.train("flow", params, {"latents": latents}, tmp_path / "none", ignore)
     flow.backbone.caption.features = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
     store.save(tmp_path / "flow", Architecture.of("flow", params), statistics, flow)
     assert set(load_file(tmp_path / "flow" / "weights.safetensors")) == {"backbone.caption.features"}
-    codec = recipes.train_codec(params, latents, tmp_path / "run-codec", ignore)
+    codec = train_codec(params, latents, tmp_path / "run-codec")
     store.save(tmp_path / "codec", Architecture.of("mambajscc_psnr", params), statistics, codec)
+    inputs = {"latents": latents, "flow": tmp_path / "flow", "mambajscc_psnr": tmp_path / "codec"}
     for tuning in ("frozen", "lora", "full"):
         changed = params.model_copy(
             update={"jscgc": params.jscgc.model_copy(update={"tuning": tuning, "lora_rank": 2})}
         )
-        places = (tmp_path / "flow", tmp_path / "codec", tmp_path / f"run-{tuning}")
-        net = recipes.train_jscgc(changed, latents, *places, ignore)
+        net = make.train("jscgc", changed, inputs, tmp_path / f"run-{tuning}", ignore)
         assert torch.equal(net.receiver.prior.backbone.caption.features, flow.backbone.caption.features)
         prior = {
             n.replace(".base_layer", ""): v
@@ -387,23 +396,24 @@ def photos(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", PIXEL)
 def test_codecs_on_pixels_are_trained_and_stored(kind, params, photos, tmp_path):
-    net = recipes.train_pixel_codec(params, kind, photos, tmp_path / "run", ignore)
-    again = recipes.train_pixel_codec(params, kind, photos, tmp_path / "again", ignore)
+    net = make.train(kind, params, {"photos": photos}, tmp_path / "run", ignore)
+    again = make.train(kind, params, {"photos": photos}, tmp_path / "again", ignore)
     assert same(state(net), state(again))
-    store.save(tmp_path / kind, Architecture.of(kind, params), PIXELS, net)
-    system = store.load_system(kind, tmp_path)  # no VAE lies there, and none is needed
+    make.save(kind, params, {"photos": photos}, net, tmp_path / kind)
+    assert store.describe(tmp_path / kind).latents == PIXELS
+    system = load_system(kind, tmp_path)  # no VAE lies there, and none is needed
     assert system.encode(torch.rand(1, 3, 20, 30), torch.zeros(1), 4).shape == (1, 4, 2, 2)
     assert same(state(system.codec), state(net))
 
 
 def test_a_codec_on_pixels_takes_the_steps_that_are_its_own(params, photos, tmp_path):
-    pixels = params.baselines.pixels.model_copy(update={"steps": {"deepjscc": 9}})
-    changed = params.model_copy(update={"baselines": params.baselines.model_copy(update={"pixels": pixels})})
-    for kind, expected in (("deepjscc", 9), ("swinjscc", pixels.train.steps)):
+    own = params.baselines["deepjscc"]
+    longer = own.model_copy(update={"train": own.train.model_copy(update={"steps": 9})})
+    changed = params.model_copy(update={"baselines": params.baselines | {"deepjscc": longer}})
+    for kind, expected in (("deepjscc", 9), ("swinjscc", params.baselines["swinjscc"].train.steps)):
         steps: list[int] = []
-        recipes.train_pixel_codec(
-            changed, kind, photos, tmp_path / kind, lambda step, metrics, to=steps: to.append(step)
-        )
+        inputs, folder = {"photos": photos}, tmp_path / kind
+        make.train(kind, changed, inputs, folder, lambda step, metrics, to=steps: to.append(step))
         assert steps[-1] == expected
 
 
@@ -412,41 +422,39 @@ def test_perceptual_codecs_go_on_from_those_for_least_squared_error(kind, start,
     before = state(store.load(models / f"mambajscc_psnr{start}").net)
     vae = state(load_vae(models / "vae"))
     losses = []
-    net = recipes.train_perceptual_codec(
-        params, kind, photos, models, tmp_path, lambda step, metrics: losses.append(metrics)
-    )
+    inputs = {need: photos if need == "photos" else models / need for need in network(kind).needs}
+    net = make.train(kind, params, inputs, tmp_path, lambda step, metrics: losses.append(metrics))
     assert {name for name in before if not torch.equal(before[name], net.state_dict()[name])} > {
         "encoder.linear.1.weight"
     }
     assert same(state(load_vae(models / "vae")), vae)
     assert all(0 < m["perceived"] < 16 and m["loss"] >= m["perceived"] for m in losses)
     assert losses[-1]["loss"] == pytest.approx(
-        losses[-1]["perceived"] + params.baselines.perceptual.distortion * losses[-1]["squared"], rel=1e-5
+        losses[-1]["perceived"] + params.baselines[kind].distortion * losses[-1]["squared"], rel=1e-5
     )
 
 
 def test_without_lpips_weights_its_codec_says_what_is_missing(params, photos, models, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="AlexNet"):
-        recipes.train_perceptual_codec(params, "mambajscc_lpips", photos, models, tmp_path, ignore)
+        inputs = {need: photos if need == "photos" else models / need for need in network("mambajscc_lpips").needs}
+        make.train("mambajscc_lpips", params, inputs, tmp_path, ignore)
 
 
-def test_diffcom_is_composed_of_what_was_trained(params, latents, trained):
-    net = recipes.compose_diffcom(params, latents, trained / "flow", trained / "codec")
-    assert same(state(net.prior), load_file(trained / "flow" / "weights.safetensors"))
-    assert same(state(net.codec), load_file(trained / "codec" / "weights.safetensors"))
+def test_diffcom_is_composed_of_what_was_trained(params, trained, tmp_path):
+    net = make.train("diffcom", params, trained, tmp_path, ignore)
+    assert same(state(net.prior), load_file(trained["flow"] / "weights.safetensors"))
+    assert same(state(net.codec), load_file(trained["mambajscc_psnr"] / "weights.safetensors"))
 
 
-def test_diffcom_s_prior_is_the_plain_one_whatever_jscgc_tunes(params, latents, trained):
+def test_diffcom_s_prior_is_the_plain_one_whatever_jscgc_tunes(params, trained, tmp_path):
     lora = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"tuning": "lora"})})
-    net = recipes.compose_diffcom(lora, latents, trained / "flow", trained / "codec")
-    assert same(state(net.prior), load_file(trained / "flow" / "weights.safetensors"))
+    net = make.train("diffcom", lora, trained, tmp_path, ignore)
+    assert same(state(net.prior), load_file(trained["flow"] / "weights.safetensors"))
 
 
-def test_diffjscc_takes_its_own_number_of_steps(params, latents, trained, tmp_path):
-    changed = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"diffjscc_steps": 4})})
+def test_diffjscc_takes_its_own_number_of_steps(params, trained, tmp_path):
+    changed = params.model_copy(update={"baselines": params.baselines | {"diffjscc": DiffJsccParams(steps=4)}})
     steps = []
-    recipes.train_diffjscc(
-        changed, latents, trained / "flow", trained / "codec", tmp_path, lambda step, metrics: steps.append(step)
-    )
+    make.train("diffjscc", changed, trained, tmp_path, lambda step, metrics: steps.append(step))
     assert max(steps) == 4 != params.jscgc.train.steps

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from jscgc.data.params import DataParams
 from jscgc.data import prepare
+from jscgc.data.params import DataParams
 from jscgc.files import sha256
 from jscgc.latent.autoencoder import LatentStatistics, load_vae, save_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.systems import store
 from jscgc.systems.links import DrawnLink
-from jscgc.training import recipes, start
+from jscgc.training import make, start
+from jscgc.training.latents import LatentCrops, extract_latents
 from jscgc.training.widen import widen
 
 KNOWN, CHANNELS = 4, 8
@@ -155,9 +156,7 @@ def wider(params, models, monkeypatch):
     """Parameters that widen the tiny models, as if those came with the package, by steps too small to move them."""
     monkeypatch.setattr(start, "SHIPPED", models)
     still = {"steps": 2, "learning_rate": 1e-9, "ema_decay": 0.0}
-    jscgc = params.jscgc.model_copy(
-        update={"train": params.jscgc.train.model_copy(update=still), "tuning": "full", "diffjscc_steps": None}
-    )
+    jscgc = params.jscgc.model_copy(update={"train": params.jscgc.train.model_copy(update=still), "tuning": "full"})
     return params.model_copy(
         update={
             "init": "widen",
@@ -174,30 +173,34 @@ def wider(params, models, monkeypatch):
 
 def test_the_recipes_widen_what_ships(wider, models, tmp_path):
     prepare(DataParams(source="builtin", max_photos=1), 0, tmp_path / "photos")
-    vae = recipes.train_vae(wider, tmp_path / "photos", tmp_path / "run-vae", ignore)
+    inputs = {"photos": tmp_path / "photos", "latents": tmp_path / "latents"}
+    vae = make.train("vae", wider, inputs, tmp_path / "run-vae", ignore)
     save_vae(tmp_path / "vae", wider.vae, vae)
     known, photos = load_vae(models / "vae"), torch.rand(1, 3, 32, 32)
     assert torch.allclose(vae.encode(photos)[:, :KNOWN], known.encode(photos), atol=1e-4)
 
-    statistics = recipes.extract_latents(wider, tmp_path / "photos", tmp_path / "vae", tmp_path / "latents")
+    statistics = extract_latents(wider, tmp_path / "photos", tmp_path / "vae", tmp_path / "latents")
     old = store.load(models / "flow").latents
     assert statistics.mean[:KNOWN] == pytest.approx(old.mean) and statistics.std[:KNOWN] == pytest.approx(old.std)
-    cached = recipes.LatentCrops(tmp_path / "latents", 0, torch.device("cpu")).first(wider.latents.crops)
+    cached = LatentCrops(tmp_path / "latents", 0, torch.device("cpu")).first(wider.latents.crops)
     added = cached[:, KNOWN:]
     assert added.mean((0, 2, 3)).numpy() == pytest.approx(0, abs=1e-3)
     assert added.std((0, 2, 3)).numpy() == pytest.approx(0.25, rel=1e-2)
     assert statistics.vae_sha256 == sha256(tmp_path / "vae")
 
-    flow = recipes.pretrain_flow(wider, tmp_path / "latents", tmp_path / "run-flow", ignore)
-    store.save(tmp_path / "flow", store.Architecture.of("flow", wider), statistics, flow)
-    codec = recipes.train_codec(wider, tmp_path / "latents", tmp_path / "run-codec", ignore)
-    store.save(tmp_path / "codec", store.Architecture.of("mambajscc_psnr", wider), statistics, codec)
-    for kind, net in (("flow", flow), ("mambajscc_psnr", codec)):
+    trained = {}
+    for kind in ("flow", "mambajscc_psnr"):
+        trained[kind] = make.train(kind, wider, inputs, tmp_path / f"run-{kind}", ignore)
+        make.save(kind, wider, inputs, trained[kind], tmp_path / kind)
+        assert store.describe(tmp_path / kind).latents == statistics
+        inputs[kind] = tmp_path / kind
+    flow, codec = trained.values()
+    for kind, net in trained.items():
         expected = both(models, kind)[1].state_dict()
         unchanged = [n for n, v in store.load(models / kind).net.state_dict().items() if v.shape == expected[n].shape]
         assert unchanged and all(torch.allclose(net.state_dict()[n], expected[n], atol=1e-6) for n in unchanged)
-    for kind, recipe in (("jscgc", recipes.train_jscgc), ("diffjscc", recipes.train_diffjscc)):
-        net = recipe(wider, tmp_path / "latents", tmp_path / "flow", tmp_path / "codec", tmp_path / kind, ignore)
+    for kind in ("jscgc", "diffjscc"):
+        net = make.train(kind, wider, inputs, tmp_path / f"run-{kind}", ignore)
         shipped = store.load(models / kind).net.state_dict()
         for name, value in net.state_dict().items():
             if name.startswith("receiver.prior."):  # of the added channels the prior knows more
@@ -219,7 +222,7 @@ def test_a_vae_that_is_not_wider_is_refused(wider, tmp_path, changes, said):
     other = wider.model_copy(update={"vae": wider.vae.model_copy(update=changes)})
     prepare(DataParams(source="builtin", max_photos=1), 0, tmp_path / "photos")
     with pytest.raises(ValueError, match=said):
-        recipes.train_vae(other, tmp_path / "photos", tmp_path / "run", ignore)
+        make.train("vae", other, {"photos": tmp_path / "photos"}, tmp_path / "run", ignore)
 
 
 @pytest.mark.parametrize(
@@ -238,5 +241,5 @@ def test_what_cannot_be_widened_is_refused_before_anything_is_trained(wider, tmp
     other = wider.model_copy(update={section: getattr(wider, section).model_copy(update=changes)})
     prepare(DataParams(source="builtin", max_photos=1), 0, tmp_path / "photos")
     with pytest.raises(ValueError, match=said):
-        recipes.train_vae(other, tmp_path / "photos", tmp_path / "run", ignore)
+        make.train("vae", other, {"photos": tmp_path / "photos"}, tmp_path / "run", ignore)
     assert not (tmp_path / "run").exists()

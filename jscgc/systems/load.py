@@ -1,0 +1,58 @@
+"""Systems by name: which are trained in a folder of models, and making one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jscgc.files import SHIPPED
+from jscgc.method import METHODS
+
+if TYPE_CHECKING:
+    import torch
+
+    from jscgc.systems.base import SeparatedSystem, System
+    from jscgc.systems.latent import LatentSystem
+
+
+def trained_systems(models: Path) -> list[str]:
+    """Names of the systems that lie trained in a folder of models."""
+    return [method.name for method in METHODS if method.network and (models / method.name / "model.json").exists()]
+
+
+def asked_systems(asked: Sequence[str], models: Path) -> list[str]:
+    """Names as a user gives them, each once; `all` stands for every trained one.
+
+    Raises:
+        ValueError: nothing is left, because nothing is trained.
+    """
+    trained = trained_systems(models) if "all" in asked else []
+    names = list(dict.fromkeys(name for one in asked for name in (trained if one == "all" else [one])))
+    if not names:
+        raise ValueError(
+            f"{models}: no trained models here; train with `make reproduce`, or name the place with --models"
+        )
+    return names
+
+
+def load_system(
+    name: str, models: Path = SHIPPED, device: torch.device | str = "cpu"
+) -> LatentSystem | SeparatedSystem | System:
+    """A system by name, from a folder of models (those that come with the package unless told otherwise); one that is not
+    trained needs none.
+
+    Raises:
+        ValueError: no such method (suggests the nearest), or it is not trained.
+    """
+    method = METHODS[name]
+    if method.system is not None:
+        made: SeparatedSystem | System = method.system()
+        return made
+    # Only here: what is not trained needs none of it.
+    from jscgc.systems import store
+    from jscgc.systems.latent import LatentSystem
+
+    trained = store.load(models / name)
+    space = store.latent_space(models / "vae", trained.latents)
+    return LatentSystem(name, space.to(device), trained.net.to(device), tuple(trained.architecture.rates))
