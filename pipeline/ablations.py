@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from jscgc import cluster, stages, tracking
 from jscgc.config import ParamsError, overlay, read_yaml
-from jscgc.data import split_files
+from jscgc.data.prepared import split_files
 from jscgc.evaluation.ablation import compare, write_rows
 from jscgc.evaluation.headline import HEADLINE
 from jscgc.evaluation.params import EvaluateParams

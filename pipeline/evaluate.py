@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jscgc.data import split_files
+from jscgc.data.prepared import split_files
 from jscgc.evaluation.results import write_csv
 from jscgc.evaluation.run import evaluate
 from jscgc.files import write_json

@@ -1,6 +1,6 @@
 """Stage prepare: photographs, split by photograph, with a manifest of checksums and licences."""
 
-from jscgc.data import prepare
+from jscgc.data.prepared import prepare
 from pipeline.stage import PHOTOS, stage
 
 with stage("prepare") as running:

@@ -18,12 +18,12 @@ from nodes import nodes  # noqa: F401  (a fixture)
 from safetensors.torch import save_file
 from torch import nn
 
-from jscgc.params import Params
 from jscgc.files import sha256, write_json
 from jscgc.latent.autoencoder import LatentStatistics, save_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.pixels import PIXELS
 from jscgc.method import network
+from jscgc.params import Params
 from jscgc.systems import store
 from jscgc.systems.store import Architecture
 

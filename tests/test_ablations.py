@@ -13,7 +13,7 @@ import torch
 from ruamel.yaml import YAML
 
 from jscgc.config import ParamsError
-from jscgc.data import prepare
+from jscgc.data.prepared import prepare
 from jscgc.evaluation.ablation import compare
 from jscgc.evaluation.headline import HEADLINE
 from jscgc.files import read_json, sha256

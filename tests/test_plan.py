@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from jscgc.params import load_params
 from jscgc.latent.autoencoder import LatentStatistics
 from jscgc.latent.nano_vae import NanoVae
+from jscgc.params import load_params
 from jscgc.plan import PUBLISHED_PARAMETERS, plan
 from jscgc.systems.store import Architecture, build
 

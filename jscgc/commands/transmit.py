@@ -60,7 +60,7 @@ def run(a: argparse.Namespace) -> None:
         ValueError: no such photo, model, channel or CBR; nothing that was asked for can operate.
         OSError: pictures can't be written.
     """
-    from jscgc.data import open_photo, reduce, to_tensor
+    from jscgc.data.images import open_photo, reduce, to_tensor
     from jscgc.device import resolve_device
     from jscgc.errors import CannotOperate
     from jscgc.metrics import pair_metric
@@ -99,7 +99,7 @@ def _save(
     out: Path, stem: str, photo: Tensor, arrivals: Sequence[Arrival], request: Request, common: dict[str, Any]
 ) -> dict[str, str]:
     """Received pictures, a labelled side by side, and the numbers; of several samples also their mean and what differs."""
-    from jscgc.data import save_png, to_photo
+    from jscgc.data.images import save_png, to_photo
     from jscgc.files import write_json
     from jscgc.transmission import comparison, pictures
 

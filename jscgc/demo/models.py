@@ -7,9 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from jscgc.data import open_photo, read_photo, reduce
 from jscgc.data.builtin import builtin_photos
-from jscgc.data.images import Pixels
+from jscgc.data.images import Pixels, open_photo, read_photo, reduce
 from jscgc.demo.workplace import Workplace
 from jscgc.device import resolve_device
 from jscgc.method import METHODS

@@ -10,8 +10,7 @@ from typing import Any
 import streamlit as st
 
 from jscgc.channel.spec import describe, names
-from jscgc.data import PhotoError
-from jscgc.data.images import EXTENSIONS, Pixels
+from jscgc.data.images import EXTENSIONS, PhotoError, Pixels
 from jscgc.demo import markup, models
 from jscgc.demo.choice import Choice, channel_text, common_cbr
 from jscgc.demo.workplace import Workplace

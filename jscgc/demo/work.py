@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from jscgc.data import to_tensor
+from jscgc.data.images import to_tensor
 from jscgc.demo import markup, models
 from jscgc.demo.shown import Refused, Shown, Transmission, shown
 from jscgc.demo.workplace import BUSY, Workplace

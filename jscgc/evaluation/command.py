@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> Evaluation:
             these, or together with options that it fixes.
     """
     from jscgc.cluster import Workers
-    from jscgc.data import find_photos
+    from jscgc.data.images import find_photos
     from jscgc.evaluation.protocol import Protocol
     from jscgc.evaluation.run import PICTURES, follow
     from jscgc.files import write_json
@@ -193,7 +193,7 @@ def _rates(methods: Sequence[str], models: Path, cbr: Sequence[str]) -> list[int
 
 def _readable(folder: Path, files: Sequence[Path]) -> list[tuple[str, Path]]:
     """Name (the path below the folder) and file of each photo that can be read; the others are named in a warning."""
-    from jscgc.data import PhotoError, open_photo
+    from jscgc.data.images import PhotoError, open_photo
 
     photos: list[tuple[str, Path]] = []
     for path in files:

@@ -22,7 +22,7 @@ class FastShape(ReceiverShape):
     """What builds it: the teacher's network, and the student's grid."""
 
     steps: Positive
-    time_shift: float
+    time_shift: float = 1.0
 
     def named(self) -> tuple[str, ...]:
         return (SOLVERS.module("euler"),)

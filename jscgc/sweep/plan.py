@@ -59,7 +59,7 @@ class Plan:
         Raises:
             ParamsError: there are none.
         """
-        from jscgc.data import split_files
+        from jscgc.data.prepared import split_files
 
         every = split_files(self.origin.data / "photos", "validation")
         if not every:

@@ -40,9 +40,8 @@ def _shape(kind: str, old: dict[str, Any]) -> dict[str, Any]:
         return {"encoder": old["encoder"], "generator": generator, **old["baselines"]["diffcom"]}
     if kind in _RECEIVERS:
         shape = {"encoder": old["encoder"], "generator": generator}
-        shape |= {key: old["jscgc"][key] for key in ("adapter", "tuning", "lora_rank")}
-        few = {key: old["few_step"][key] for key in ("steps", "time_shift")} if kind == "jscgc_fast" else {}
-        return shape | few
+        shape |= _of(old["jscgc"], "adapter", "tuning", "lora_rank")
+        return shape | (_of(old["few_step"], "steps", "time_shift") if kind == "jscgc_fast" else {})
     own = {"deepjscc": "deepjscc", "swinjscc": "swinjscc"}.get(kind)
     if own:
         found: dict[str, Any] = old["baselines"][own]
@@ -56,4 +55,17 @@ def _trained(kind: str, old: dict[str, Any]) -> dict[str, Any]:
         return {"generator.train": old["generator"]["train"]}
     if kind == "jscgc_fast":
         return {"few_step": old["few_step"]}
-    return {"jscgc": old["jscgc"]} if kind in _RECEIVERS else {}
+    if kind in _RECEIVERS:
+        return {"jscgc": old["jscgc"]}
+    if kind in ("mambajscc_psnr", "diffcom"):
+        return {}  # the section of the one was not written down, and nothing of the other is trained
+    if kind.startswith(("mambajscc_feature", "mambajscc_lpips")):
+        return {f"baselines.{kind}": _of(old["baselines"]["perceptual"], "distortion", "crop", "train")}
+    own = old["baselines"]["pixels"]
+    steps = _of(own.get("steps", {}), kind)
+    return {f"baselines.{kind}": {"crop": own["crop"], "train": own["train"] | ({"steps": steps[kind]} if steps else {})}}
+
+
+def _of(section: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Those of the keys that a section has; what it lacks was added later and has a default."""
+    return {key: section[key] for key in keys if key in section}

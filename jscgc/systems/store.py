@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 from safetensors.torch import load_file
 from torch import nn
 
@@ -81,10 +81,16 @@ class Shared(Section):
     sha256: str
 
 
+def _known(number: int) -> int:
+    if number != FORMAT:
+        raise ValueError(f"this jscgc reads formats up to {FORMAT}; install the one that wrote the model, or a later one")
+    return number
+
+
 class Description(Section):
     """What model.json says."""
 
-    format: Literal[2]
+    format: Annotated[int, AfterValidator(_known)]
     architecture: Architecture
     latents: Annotated[LatentStatistics, BeforeValidator(LatentStatistics.of)]
     shared: dict[str, Shared] = Field(default={})

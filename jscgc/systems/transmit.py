@@ -31,7 +31,7 @@ def check_photos(photos: Tensor, layout: str) -> None:
         )
     if photos.ndim != len(layout) or photos.shape[-3] != 3 or not photos.is_floating_point():
         raise ValueError(
-            f"expected photos as float {shown} in [0,1] (jscgc.data.to_tensor makes them), "
+            f"expected photos as float {shown} in [0,1] (jscgc.data.images.to_tensor makes them), "
             f"got {str(photos.dtype).removeprefix('torch.')} {list(photos.shape)}"
         )
     if not photos.numel():

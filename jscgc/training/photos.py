@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from jscgc.config import TrainParams
-from jscgc.data import CropSampler, scenes, split_files
+from jscgc.data.crops import CropSampler
+from jscgc.data.prepared import scenes, split_files
 from jscgc.metrics import Trainable, pair_metric
 from jscgc.seeding import derive
 from jscgc.training.ahead import Ahead

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from jscgc.data import CropSampler, scenes, split_files
+from jscgc.data.crops import CropSampler
+from jscgc.data.prepared import scenes, split_files
 from jscgc.device import resolve_device
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.sharpen import Sharpening

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from jscgc.cli import main
-from jscgc.data import read_photo, reduce, to_tensor
+from jscgc.data.images import read_photo, reduce, to_tensor
 from jscgc.demo.choice import OFFERED, Choice, channel_text, common_cbr
 from jscgc.demo.shown import Refused, Transmission, best, shown
 from jscgc.demo.workplace import Workplace
-from jscgc.metrics.registry import pair_names
 from jscgc.metrics import pair_metric
+from jscgc.metrics.registry import pair_names
 from jscgc.systems.load import load_system
 from jscgc.transmission import send
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from jscgc.flow.params import SampleParams
 from jscgc.demo import markup
 from jscgc.demo.choice import Choice
 from jscgc.demo.figures import POINTS, SCALES, Points, brightest, constellation, points
 from jscgc.demo.shown import Refused, Shown, Transmission
+from jscgc.flow.params import SampleParams
 from jscgc.systems.base import OnAir
 
 

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jscgc.encoder.params import EncoderParams
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder, latent_to_grid
+from jscgc.encoder.params import EncoderParams
 from jscgc.encoder.symbols import leading_planes
 
 CHANNELS, MAX_RATE = 4, 6

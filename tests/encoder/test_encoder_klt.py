@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise, features
-from jscgc.encoder.params import EncoderParams
 from jscgc.encoder.encoder import MambaDecoder, MambaEncoder
 from jscgc.encoder.klt import start_linear
+from jscgc.encoder.params import EncoderParams
 
 FLAT = EncoderParams(widths=[8], depths=[1], downsample=[1], state=4, head=4)
 HALVING = EncoderParams(widths=[8], depths=[1], downsample=[2], state=4, head=4)

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from jscgc import tracking
 from jscgc.config import TrainParams
-from jscgc.data import save_png
+from jscgc.data.images import save_png
 from jscgc.files import atomic, save_tensors, write_json
 from jscgc.training import checkpoint
 from jscgc.training.loop import train

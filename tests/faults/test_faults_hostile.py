@@ -26,7 +26,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save
 
-from jscgc.data import find_photos, open_photo, read_manifest, split_files
+from jscgc.data.images import find_photos, open_photo
+from jscgc.data.prepared import read_manifest, split_files
 from jscgc.evaluation.protocol import Protocol
 from jscgc.latent.autoencoder import load_vae
 from jscgc.params import load_params

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from jscgc.bench.ceiling import _fine
 from jscgc.config import TrainParams
-from jscgc.data import prepare
 from jscgc.data.params import DataParams
+from jscgc.data.prepared import prepare
 from jscgc.files import sha256
 from jscgc.latent.autoencoder import load_vae
 from jscgc.latent.nano_vae import NanoVae

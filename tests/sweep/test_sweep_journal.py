@@ -150,7 +150,7 @@ WINNER = {
     "link.snr_db": [-5, 12.5],
     "jscgc.warm_start": {"share": 0.5, "link": {"channels": ["awgn"], "snr_db": [10, 10], "rates": [60]}},
     "link.channels": ["rician_block:k_db=6,csi=lmmse"],
-    "jscgc.diffjscc_steps": None,
+    "baselines.diffjscc.steps": None,
 }
 
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from jscgc.bench.velocity import bench_velocity
-from jscgc.data import open_photo, reduce, to_tensor
 from jscgc.data.builtin import builtin_photos
 from jscgc.data.crops import centre_crop
+from jscgc.data.images import open_photo, reduce, to_tensor
 from jscgc.files import SHIPPED
 from jscgc.flow.params import SampleParams
 from jscgc.latent.autoencoder import load_vae

@@ -177,7 +177,7 @@ WRONG_PHOTOS = [
     (photo()[:1], r"got float32 \[1, 32, 48\]"),
     (photo()[0], r"got float32 \[32, 48\]"),
     (photo()[None, None], r"got float32 \[1, 1, 3, 32, 48\]"),
-    ((255 * photo()).to(torch.uint8), r"float .* in \[0,1\] \(jscgc.data.to_tensor makes them\), got uint8"),
+    ((255 * photo()).to(torch.uint8), r"float .* in \[0,1\] \(jscgc.data.images.to_tensor makes them\), got uint8"),
     (torch.zeros(3, 0, 8), r"at least one pixel, got shape \[3, 0, 8\]"),
 ]
 

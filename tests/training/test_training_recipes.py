@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from jscgc import stages
-from jscgc.data import prepare
 from jscgc.data.params import DataParams
+from jscgc.data.prepared import prepare
 from jscgc.files import SHIPPED, sha256
 from jscgc.latent.autoencoder import load_vae, save_vae
 from jscgc.latent.pixels import PIXELS

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from jscgc.data import prepare
 from jscgc.data.params import DataParams
+from jscgc.data.prepared import prepare
 from jscgc.files import sha256
 from jscgc.latent.autoencoder import LatentStatistics, load_vae, save_vae
 from jscgc.latent.nano_vae import NanoVae
