@@ -19,6 +19,7 @@ from jscgc.generator.backbones import BACKBONES
 from jscgc.generator.params import GeneratorParams
 from jscgc.latent.params import LatentParams, VaeParams
 from jscgc.method import METHODS, Network, own_sections, trainable
+from jscgc.registry import add_plugin
 from jscgc.systems.params import CodecParams, FewStepParams, JscgcParams
 
 S = TypeVar("S", bound=Section)
@@ -42,6 +43,9 @@ class Params(Section):
     """All of params.yaml."""
 
     profile: str
+    plugins: list[str] = Field(default=[])
+    """Modules of other packages, or scripts' files, whose methods, channels and metrics these parameters may name; what is
+    installed with entry points (`jscgc.methods` and so on) need not be listed."""
     init: Init = "scratch"
     """Where models come from. `scratch`: all are trained. `shipped`: VAE and prior are those that come with the package, passed
     through, with the latents' statistics they were trained with; sections vae and generator must then state their sizes.
@@ -180,6 +184,11 @@ def load_params(path: Path = Path("params.yaml"), profile: Path | None = None) -
             raise ParamsError(f"{profile}: expected a mapping of sections at the top")
         overlay(content, changes)
     try:
+        plugins = content.get("plugins")
+        for name in plugins if isinstance(plugins, list) else ():
+            add_plugin(str(name))
         return Params.model_validate(content)
     except ValidationError as error:
         raise ParamsError(f"{path}: {complaints(error)}") from None
+    except ValueError as error:
+        raise ParamsError(f"{path}: plugins: {error}") from None

@@ -120,36 +120,39 @@ def _reached(path: Path, function: str) -> tuple[str, ...]:
         return tuple(_imports(tree))
     definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     outside = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
-    # Modules that are imported as such, and what is used of them.
-    aliases = {alias: name for node in tree.body for name, alias in _modules(node)}
-    used: dict[str, ast.FunctionDef] = {}
+    # What is imported of modules that declare: nothing of it runs before a function uses it.
+    known = {alias: name for node in outside for alias, name in _of_declaring(node)}
+    found = [name for node in outside for name in _imports(node) if not _declares(name.partition(":")[0])]
+    found += [f"{name.partition(':')[0]}:METHOD" for name in known.values()]
+    used: set[str] = set()
     left = [function]
-    found: list[str] = []
     while left:
         definition = definitions.get(left.pop())
         if definition is None or definition.name in used:
             continue
-        used[definition.name] = definition
+        used.add(definition.name)
         inside = list(ast.walk(definition))
-        own = aliases | {alias: name for child in inside for name, alias in _modules(child)}
+        own = known | {alias: name for child in inside for alias, name in _of_declaring(child)}
+        found += [name for name in _imports(definition) if not _declares(name.partition(":")[0])]
         for child in inside:
-            if isinstance(child, ast.Name):
-                left.append(child.id)
-            elif isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id in own:
+            if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id in own:
                 found.append(f"{own[child.value.id]}:{child.attr}")
-    declaring = set(aliases.values()) | {
-        name for node in used.values() for c in ast.walk(node) for name, _ in _modules(c)
-    }
-    every = [name for part in [*outside, *used.values()] for name in _imports(part)]
-    return tuple(found + [name for name in every if name not in declaring])
+            elif isinstance(child, ast.Name):
+                left.append(child.id)
+                if ":" in own.get(child.id, ""):
+                    found.append(own[child.id])
+    return tuple(found)
 
 
-def _modules(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """(module that declares, the name it has here) of an import."""
+def _of_declaring(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """(the name it has here, `module` or `module:name`) of what is imported of modules that declare."""
     if isinstance(node, ast.ImportFrom) and node.module:
         for alias in node.names:
-            if _declares(name := f"{node.module}.{alias.name}") and _path(name):
-                yield name, alias.asname or alias.name
+            name = f"{node.module}.{alias.name}"
+            if _declares(node.module):
+                yield alias.asname or alias.name, f"{node.module}:{alias.name}"
+            elif _declares(name) and _path(name):
+                yield alias.asname or alias.name, name
 
 
 def _imports(node: ast.AST) -> Iterator[str]:
@@ -161,10 +164,9 @@ def _imports(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module:
-        yield node.module if not _declares(node.module) else ""
+        yield node.module
         for alias in node.names:
-            name = f"{node.module}.{alias.name}"
-            yield f"{node.module}:{alias.name}" if _declares(node.module) else name
+            yield f"{node.module}.{alias.name}"
     elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAMED.fullmatch(node.value):
         yield node.value
     for child in ast.iter_child_nodes(node):

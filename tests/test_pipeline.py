@@ -26,19 +26,19 @@ STAGES = [
     "train_vae",
     "extract_latents",
     "pretrain_flow",
-    "train_baselines@mambajscc_psnr",
-    "train_baselines@diffjscc",
-    "compose_diffcom",
-    "train_perceptual@feature",
-    "train_pixels@deepjscc",
+    "train_mambajscc_psnr",
+    "train_diffjscc",
+    "train_diffcom",
+    "train_mambajscc_feature",
+    "train_deepjscc",
     "train_jscgc",
-    "distil",
+    "train_jscgc_fast",
     "evaluate",
     "theory",
     "report",
 ]
 OTHERS = ("diffcom", "deepjscc", "mambajscc_feature")
-ALONE = {"theory", "train_pixels@deepjscc"}
+ALONE = {"theory", "train_deepjscc"}
 """Stages that depend on no VAE."""
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
@@ -105,7 +105,7 @@ def test_again_runs_nothing_in_seconds(clone: Path) -> None:
             "jscgc",
             "condition_dropout",
             0.2,
-            ["train_baselines@diffjscc", "train_jscgc", "distil", "evaluate", "report"],
+            ["train_diffjscc", "train_jscgc", "train_jscgc_fast", "evaluate", "report"],
         ),
         ("codec", "learning_rate", 5e-3, [s for s in STAGES[4:] if s not in ALONE]),
         ("evaluate", "patch", 128, ["evaluate", "report"]),
@@ -113,11 +113,11 @@ def test_again_runs_nothing_in_seconds(clone: Path) -> None:
             "objective",
             "time_law",
             "logit_normal",
-            ["pretrain_flow", *(s for s in STAGES[5:] if s not in {*ALONE, "train_perceptual@feature"})],
+            ["pretrain_flow", *(s for s in STAGES[5:] if s not in {*ALONE, "train_mambajscc_feature"})],
         ),
         ("vae", "kl_weight", 0.01, [s for s in STAGES[1:] if s not in ALONE]),
-        ("baselines", "deepjscc", {"width": 8}, ["train_pixels@deepjscc", "evaluate", "report"]),
-        ("few_step", "guidance", 2.0, ["distil", "evaluate", "report"]),
+        ("baselines", "deepjscc", {"width": 8}, ["train_deepjscc", "evaluate", "report"]),
+        ("few_step", "guidance", 2.0, ["train_jscgc_fast", "evaluate", "report"]),
     ],
 )
 def test_one_parameter_reruns_only_what_depends_on_it(
@@ -221,8 +221,7 @@ def test_mlflow_has_one_parent_with_a_child_per_stage(clone: Path) -> None:
     assert parents[0].data.tags["profile"] == "smoke"
     assert {c.data.tags["mlflow.parentRunId"] for c in children} == {parents[0].info.run_id}
     names = sorted(str(c.info.run_name) for c in children)
-    by_method = {"train_pixels@deepjscc": "train_deepjscc", "train_perceptual@feature": "train_mambajscc_feature"}
-    assert names == sorted(by_method.get(s, s.replace("@", "_")) for s in STAGES)
+    assert names == sorted(STAGES)
     assert {c.info.status for c in children} == {"FINISHED"}
     flow = next(c for c in children if c.info.run_name == "pretrain_flow")
     assert len(client.get_metric_history(flow.info.run_id, "loss")) == 2
@@ -311,14 +310,12 @@ def test_evaluation_is_identical_with_another_number_of_workers(clone: Path, tmp
 
 
 TRAININGS = {
-    "train_vae": ("vae", "train_vae"),
-    "pretrain_flow": ("flow", "pretrain_flow"),
-    "train_baselines_mambajscc_psnr": ("mambajscc_psnr", "train_baselines mambajscc_psnr"),
-    "train_baselines_diffjscc": ("diffjscc", "train_baselines diffjscc"),
-    "train_mambajscc_feature": ("mambajscc_feature", "train_perceptual mambajscc_feature"),
-    "train_deepjscc": ("deepjscc", "train_pixels deepjscc"),
-    "train_jscgc": ("jscgc", "train_jscgc"),
-    "distil": ("jscgc_fast", "distil"),
+    "train_vae": ("vae", "train vae"),
+    "pretrain_flow": ("flow", "train flow"),
+    **{
+        f"train_{name}": (name, f"train {name}")
+        for name in ("mambajscc_psnr", "diffjscc", "mambajscc_feature", "deepjscc", "jscgc", "jscgc_fast")
+    },
 }
 """Name of a training's checkpoints -> its model, its module and argument."""
 
@@ -335,7 +332,7 @@ def started(folder: Path, name: str) -> subprocess.Popen[str]:
     return process
 
 
-EVERY_TIME = ("train_vae", "train_baselines_mambajscc_psnr", "train_jscgc")
+EVERY_TIME = ("train_vae", "train_mambajscc_psnr", "train_jscgc")
 """The others take the same path through the same loop and, together, minutes."""
 
 
@@ -398,7 +395,7 @@ def test_a_second_dvc_repro_names_the_first_and_a_third_goes_on_where_it_was_kil
             time.sleep(0.01)
         os.killpg(first.pid, signal.SIGSTOP)  # smoke's training is over in a second
         second = run(*command, cwd=folder, **quiet)
-        alone = python("-m", "pipeline.train_jscgc", cwd=folder)
+        alone = python("-m", "pipeline.train", "jscgc", cwd=folder)
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jscgc.config import Positive, Section, Width
 from jscgc.method import Look, Method
-from jscgc.training.pixel_codec import PixelParams, PixelTraining, pixel_codec
+from jscgc.methods.pixel_codec import PixelParams, PixelTraining, pixel_codec
 
 if TYPE_CHECKING:
     from jscgc.latent.autoencoder import LatentStatistics

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from jscgc.encoder.params import EncoderParams
 from jscgc.method import Look, Method
 from jscgc.methods.mambajscc_psnr import build
+from jscgc.methods.pixel_codec import PixelParams, pixel_codec
 from jscgc.systems.params import CodecShape
-from jscgc.training.pixel_codec import PixelParams, pixel_codec
 
 if TYPE_CHECKING:
     from jscgc.params import Params

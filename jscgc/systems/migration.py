@@ -42,9 +42,8 @@ def _shape(kind: str, old: dict[str, Any]) -> dict[str, Any]:
         shape = {"encoder": old["encoder"], "generator": generator}
         shape |= _of(old["jscgc"], "adapter", "tuning", "lora_rank")
         return shape | (_of(old["few_step"], "steps", "time_shift") if kind == "jscgc_fast" else {})
-    own = {"deepjscc": "deepjscc", "swinjscc": "swinjscc"}.get(kind)
-    if own:
-        found: dict[str, Any] = old["baselines"][own]
+    if kind in ("deepjscc", "swinjscc"):
+        found: dict[str, Any] = old["baselines"][kind]
         return found
     return {"encoder": old["baselines"]["mamba_pixels"] if kind.endswith("_pixels") else old["encoder"]}
 
@@ -62,8 +61,8 @@ def _trained(kind: str, old: dict[str, Any]) -> dict[str, Any]:
     if kind.startswith(("mambajscc_feature", "mambajscc_lpips")):
         return {f"baselines.{kind}": _of(old["baselines"]["perceptual"], "distortion", "crop", "train")}
     own = old["baselines"]["pixels"]
-    steps = _of(own.get("steps", {}), kind)
-    return {f"baselines.{kind}": {"crop": own["crop"], "train": own["train"] | ({"steps": steps[kind]} if steps else {})}}
+    train = own["train"] | {"steps": own.get("steps", {}).get(kind, own["train"]["steps"])}
+    return {f"baselines.{kind}": {"crop": own["crop"], "train": train}}
 
 
 def _of(section: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Shared(Section):
 
 def _known(number: int) -> int:
     if number != FORMAT:
-        raise ValueError(f"this jscgc reads formats up to {FORMAT}; install the one that wrote the model, or a later one")
+        raise ValueError(f"this jscgc reads formats up to {FORMAT}; install a later version")
     return number
 
 
