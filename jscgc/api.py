@@ -90,7 +90,7 @@ class Transceiver:
         """
         key, sent = _pixels(photo)
         link = Link(channel, float(snr_db), parse_rate(cbr, self.system.rates))
-        own = sample or SampleParams()
+        own = sample or SampleParams(steps=4, guidance=1.5)
         tensor = to_tensor(sent).to(self.device)
         reception = transmit(self.system, tensor, link, sample=own, seed=seed, key=key, samples=samples)
         return Transmission(sent, to_photo(reception.photo.cpu()), reception)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from jscgc.data.prepared import split_files
-from jscgc.evaluation.results import write_csv
 from jscgc.evaluation.run import evaluate
+from jscgc.evaluation.table import write_csv
 from jscgc.files import write_json
 from pipeline.stage import MODELS, PHOTOS, REPORTS, stage
 

@@ -128,9 +128,10 @@ def _report() -> dict[str, Any]:
 
 
 def _files(paths: Iterable[Path]) -> list[str]:
-    """As DVC has them: ours below the project, a plugin's where it is; folders of which every file is among them as one."""
+    """As DVC has them: ours below the project, a plugin's where it is; folders of ours of which every file is among them as one."""
     every, ours = set(paths), PACKAGE.parent
-    folders = {path.parent for path in every} - {PACKAGE}
+    # Of ours only: elsewhere .dvcignore keeps no __pycache__ out, and a script may lie in a folder with anything.
+    folders = {path.parent for path in every if path.is_relative_to(PACKAGE)} - {PACKAGE}
     # Where declarations lie a new file is a new name, which is not theirs.
     open_ended = [PACKAGE.joinpath(*package.split(".")) for package in DECLARING]
     whole = {

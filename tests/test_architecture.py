@@ -199,7 +199,7 @@ OWNERS = {
         "demo/command.py",
         "demo/models.py",
         "demo/page.py",
-        "demo/results.py",
+        "demo/received.py",
         "demo/server.py",
         "demo/settings.py",
         "demo/work.py",

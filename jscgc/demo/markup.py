@@ -15,7 +15,7 @@ from jscgc.demo.figures import brightest, colour_bar
 from jscgc.demo.shown import Shown, Transmission, best
 from jscgc.metrics import info
 from jscgc.report.headline import ARROWS
-from jscgc.report.results import channel_label, method_label
+from jscgc.report.reading import channel_label, method_label
 from jscgc.report.side_by_side import heat_map
 
 SPENT = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from jscgc.demo import markup, results
+from jscgc.demo import markup, received
 from jscgc.demo.settings import Settings, settings
 from jscgc.demo.shown import Transmission
 from jscgc.demo.work import work
@@ -73,7 +73,7 @@ def _results(now: Settings, at: Workplace) -> None:
             del st.session_state[SENT]
             raise
         st.rerun()
-    results.numbers(sent, at)
+    received.numbers(sent, at)
 
 
 page(workplace())

@@ -14,7 +14,7 @@ from jscgc.data.images import EXTENSIONS, PhotoError, Pixels
 from jscgc.demo import markup, models
 from jscgc.demo.choice import Choice, channel_text, common_cbr
 from jscgc.demo.workplace import Workplace
-from jscgc.report.results import method_label
+from jscgc.report.reading import method_label
 
 SIDES = (192, 256, 384, 512, 768, 1024)
 _PREFERRED = ("jscgc", "diffjscc", "mambajscc_psnr")

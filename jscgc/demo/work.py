@@ -13,7 +13,7 @@ from jscgc.demo.shown import Refused, Shown, Transmission, shown
 from jscgc.demo.workplace import BUSY, Workplace
 from jscgc.device import resolve_device
 from jscgc.errors import CannotOperate
-from jscgc.report.results import method_label
+from jscgc.report.reading import method_label
 from jscgc.transmission import send
 
 

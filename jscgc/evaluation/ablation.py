@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from jscgc.evaluation.headline import HEADLINE
-from jscgc.evaluation.results import write_csv
 from jscgc.evaluation.statistics import paired_difference
+from jscgc.evaluation.table import write_csv
 
 METRICS = (*HEADLINE, "information_efficiency")
 """What is told of a variant."""

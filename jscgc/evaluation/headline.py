@@ -19,7 +19,7 @@ from jscgc.channel.accounting import SOURCE_DIMENSIONS
 from jscgc.channel.spec import file_name, rank
 from jscgc.evaluation.jobs import CANNOT_OPERATE
 from jscgc.evaluation.protocol import Protocol
-from jscgc.evaluation.results import ALL_IMAGES
+from jscgc.evaluation.table import ALL_IMAGES
 from jscgc.files import atomic, write_json
 from jscgc.method import METHODS
 

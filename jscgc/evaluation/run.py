@@ -20,8 +20,8 @@ from jscgc.evaluation.jobs import CANNOT_OPERATE, Job, JobResult, every_job
 from jscgc.evaluation.nodes import Batches, MakeWorker, needed
 from jscgc.evaluation.params import EvaluateParams
 from jscgc.evaluation.protocol import Protocol
-from jscgc.evaluation.results import ALL_IMAGES, tabulate, write_csv, write_pictures
 from jscgc.evaluation.store import ResultStore
+from jscgc.evaluation.table import ALL_IMAGES, tabulate, write_csv, write_pictures
 from jscgc.evaluation.worker import Setup
 from jscgc.flow.params import SampleParams
 

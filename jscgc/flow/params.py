@@ -53,8 +53,8 @@ Guidance = Annotated[float | list[tuple[float, float]], PlainValidator(_guidance
 class SampleParams(Section):
     """How the receiver samples."""
 
-    steps: Positive = 4
-    guidance: Guidance = 1.5
+    steps: Positive
+    guidance: Guidance
     """1: the conditional field; 0: unconditional; above 1: extrapolated. Or points [snr_db, weight], linear in between."""
     reconstruction_guidance: Annotated[float, Field(ge=0, le=1)] = 0.0
     """diffjscc: how far every step's estimate of the image is pulled to its codec's reconstruction; 1: all the way."""

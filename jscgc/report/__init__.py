@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jscgc.report.headline import Headline, headline_table, print_headline
     from jscgc.report.page import build_page
     from jscgc.report.pictures import picture_grid
-    from jscgc.report.results import load_results
+    from jscgc.report.reading import load_results
     from jscgc.report.summary import summarise
 
 __all__ = ["Headline", "build_page", "headline_table", "load_results", "picture_grid", "print_headline", "summarise"]
@@ -22,7 +22,7 @@ _PLACES = {
     "print_headline": "headline",
     "build_page": "page",
     "picture_grid": "pictures",
-    "load_results": "results",
+    "load_results": "reading",
     "summarise": "summary",
 }
 

@@ -17,7 +17,7 @@ from PIL import Image
 from jscgc.files import atomic
 from jscgc.report.headline import Cell, Headline, headline_table
 from jscgc.report.paper import RC, paper_figures, save_figures
-from jscgc.report.results import method_label
+from jscgc.report.reading import method_label
 from jscgc.report.semantics import Reading, semantic_readings, short_label
 from jscgc.report.summary import matrices
 from jscgc.report.tables import save_tables

@@ -12,7 +12,7 @@ from jscgc.report.booklet import save_paper
 from jscgc.report.comparison import write_comparisons
 from jscgc.report.page import build_page
 from jscgc.report.pictures import picture_grid
-from jscgc.report.results import load_results
+from jscgc.report.reading import load_results
 from jscgc.report.summary import summarise
 
 NOTES = (

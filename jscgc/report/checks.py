@@ -12,7 +12,7 @@ import pandas as pd
 
 from jscgc.evaluation.statistics import Interval, paired_difference
 from jscgc.metrics import MetricInfo
-from jscgc.report.results import CONTROLS, FEW, OURS, REFERENCE, Condition, is_aside, metric_info
+from jscgc.report.reading import CONTROLS, FEW, OURS, REFERENCE, Condition, is_aside, metric_info
 
 Cells = Mapping[Condition, pd.DataFrame]
 Intervals = Mapping[Condition, Interval]

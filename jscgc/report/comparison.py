@@ -22,7 +22,7 @@ from jscgc.evaluation.statistics import (
     sign_flip_p_values,
 )
 from jscgc.files import atomic
-from jscgc.report.results import FEW, Condition, is_aside, metric_info
+from jscgc.report.reading import FEW, Condition, is_aside, metric_info
 
 PAIRED = (
     *("metric", "channel", "snr_db", "cbr", "method", "steps", "other", "other_steps", "won", "images", "draws"),

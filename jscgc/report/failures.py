@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from jscgc.report import results
+from jscgc.report import reading
 from jscgc.report.picture_store import Store, cell_of, pictured
 from jscgc.report.pictures import Photo, Shot
 
@@ -29,15 +29,15 @@ def extreme_pictures(
     """
     metric = next((m for m in _RANKED_BY if (table["metric"] == m).any()), None)
     found: dict[str, Any] = {"metric": metric, "snr_db": None, "rows": []}
-    info = results.metric_info(metric) if metric else None
-    shots = {shot for photo in photos for shot in photo.received if not results.is_aside(shot.method)}
+    info = reading.metric_info(metric) if metric else None
+    shots = {shot for photo in photos for shot in photo.received if not reading.is_aside(shot.method)}
     if info is None or not shots:
         return found
     assert metric is not None
     values = pictured(table, metric)
-    snr_db = found["snr_db"] = results.middle(shot.snr_db for shot in shots)
-    methods = results.order_methods(shot.method for shot in shots)
-    channels = results.order_channels(shot.channel for shot in shots)
+    snr_db = found["snr_db"] = reading.middle(shot.snr_db for shot in shots)
+    methods = reading.order_methods(shot.method for shot in shots)
+    channels = reading.order_channels(shot.channel for shot in shots)
     here = sorted(
         (shot for shot in shots if shot.snr_db == snr_db),
         key=lambda s: (channels.index(s.channel), -s.rate, methods.index(s.method)),
@@ -78,14 +78,14 @@ def failure_table(table: pd.DataFrame) -> dict[str, Any]:
 
     `lost` of `photos` had no file small enough; the decoder gave up on `failed` of the `sent` transmissions.
     """
-    stuck = table[table["metric"] == results.CANNOT_OPERATE]
+    stuck = table[table["metric"] == reading.CANNOT_OPERATE]
     failed = table[table["metric"] == DECODING_FAILED]
     both = pd.concat([stuck, failed])
-    both = both[~both["method"].map(results.is_aside).astype(bool)]
+    both = both[~both["method"].map(reading.is_aside).astype(bool)]
     snrs = sorted(float(s) for s in both["snr_db"].unique())
     rows = []
-    for method in results.order_methods(both["method"].unique()):
-        for channel in results.order_channels(both[both["method"] == method]["channel"].unique()):
+    for method in reading.order_methods(both["method"].unique()):
+        for channel in reading.order_channels(both[both["method"] == method]["channel"].unique()):
             own = both[(both["method"] == method) & (both["channel"] == channel)]
             for cbr in sorted(own["cbr"].unique()):
                 cells = [_failures(own[(own["cbr"] == cbr) & (own["snr_db"] == snr_db)]) for snr_db in snrs]
@@ -94,7 +94,7 @@ def failure_table(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _failures(rows: pd.DataFrame) -> dict[str, int]:
-    stuck = rows[rows["metric"] == results.CANNOT_OPERATE].groupby("image")["value"].max()
+    stuck = rows[rows["metric"] == reading.CANNOT_OPERATE].groupby("image")["value"].max()
     failed = rows[rows["metric"] == DECODING_FAILED]["value"]
     return {
         "lost": int((stuck > 0).sum()),

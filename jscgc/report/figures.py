@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from jscgc.report.headline import ARROWS
-from jscgc.report.results import OURS, cbr_label, is_aside, method_label, metric_info, order_metrics
+from jscgc.report.reading import OURS, cbr_label, is_aside, method_label, metric_info, order_metrics
 from jscgc.report.series import HUES, Style, series_names, series_styles
 
 _POINTS = 400

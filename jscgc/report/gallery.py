@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from jscgc.report import results
+from jscgc.report import reading
 from jscgc.report.failures import extreme_pictures, failed_pictures, failure_table
 from jscgc.report.picture_store import Store, cell_of, key_of, picture_captions, pictured
 from jscgc.report.pictures import Embedded, Photo, Shot, embed, find_photos
@@ -26,10 +26,10 @@ def gallery(folder: Path, table: pd.DataFrame, check: Mapping[str, Any]) -> dict
     embedded = embed(photos) if photos else Embedded({}, 0, [])
     store = Store(embedded)
     captions = picture_captions(table)
-    stuck = {key for key, value in pictured(table, results.CANNOT_OPERATE).items() if value > 0}
-    shots = [shot for photo in embedded.photos for shot in photo.received if not results.is_aside(shot.method)]
-    methods = results.order_methods(shot.method for shot in shots)
-    channels = results.order_channels(shot.channel for shot in shots)
+    stuck = {key for key, value in pictured(table, reading.CANNOT_OPERATE).items() if value > 0}
+    shots = [shot for photo in embedded.photos for shot in photo.received if not reading.is_aside(shot.method)]
+    methods = reading.order_methods(shot.method for shot in shots)
+    channels = reading.order_channels(shot.channel for shot in shots)
     links = [(c, r) for c in channels for r in sorted({s.rate for s in shots if s.channel == c}, reverse=True)]
     extremes = extreme_pictures(photos, table, store, captions)
     failed = failed_pictures(photos, table, store, captions)
@@ -37,7 +37,7 @@ def gallery(folder: Path, table: pd.DataFrame, check: Mapping[str, Any]) -> dict
         "found": len(photos),
         "side": embedded.side,
         "methods": methods,
-        "channels": [(c, results.channel_label(c)) for c in channels],
+        "channels": [(c, reading.channel_label(c)) for c in channels],
         "rates": sorted({shot.rate for shot in shots}, reverse=True),
         "photos": [_photo_panels(photo, store, captions, methods, links, stuck) for photo in embedded.photos],
         "controls": _control_pictures(embedded.photos, store, captions, check),
@@ -60,7 +60,7 @@ def _photo_panels(
     panels = []
     for channel, rate in links:
         here = {shot for shot in photo.received if (shot.channel, shot.rate) == (channel, rate)}
-        snrs = sorted({shot.snr_db for shot in here if not results.is_aside(shot.method)})
+        snrs = sorted({shot.snr_db for shot in here if not reading.is_aside(shot.method)})
         lines = []
         for snr_db in snrs:
             cells = [cell_of(photo, Shot(m, channel, snr_db, rate), store, captions) for m in methods]
@@ -78,11 +78,11 @@ def _control_pictures(
     """Per photograph: the original, ours, and the controls at the control's condition."""
     found = []
     for condition in check["conditions"]:
-        link = (condition["channel"], condition["snr_db"], results.rate_of(condition["cbr"]))
+        link = (condition["channel"], condition["snr_db"], reading.rate_of(condition["cbr"]))
         for photo in photos:
-            shots = [Shot(method, *link) for method in (results.OURS, *results.CONTROLS)]
+            shots = [Shot(method, *link) for method in (reading.OURS, *reading.CONTROLS)]
             cells = [cell_of(photo, shot, store, captions) for shot in shots if shot in photo.received]
-            if any(cell["method"] in results.CONTROLS for cell in cells):
+            if any(cell["method"] in reading.CONTROLS for cell in cells):
                 original = store.id(photo.original)
                 found.append({"name": photo.name, "original": original, "size": photo.size, "cells": cells})
     return found
@@ -92,7 +92,7 @@ def _slider(
     photos: Sequence[Photo], store: Store, captions: Mapping[tuple[str, Shot], str], shots: Sequence[Shot]
 ) -> dict[str, Any]:
     """The slider's choices and an index: `pictures` is KEY -> [identifier, caption], KEY as the script builds it."""
-    methods = results.order_methods(shot.method for shot in shots)
+    methods = reading.order_methods(shot.method for shot in shots)
     pictures = {
         key_of(photo.name, shot): [
             store.id(path),
@@ -100,9 +100,9 @@ def _slider(
         ]
         for photo in photos
         for shot, path in photo.received.items()
-        if not results.is_aside(shot.method)
+        if not reading.is_aside(shot.method)
     }
-    channels = results.order_channels(shot.channel for shot in shots)
+    channels = reading.order_channels(shot.channel for shot in shots)
     snrs = sorted({shot.snr_db for shot in shots})
     rates = sorted({shot.rate for shot in shots})
     return {
@@ -111,9 +111,9 @@ def _slider(
         "pictures": pictures,
         "choices": {
             "photo": [(photo.name, photo.name) for photo in photos],
-            "left": [("original", "original"), *((m, results.method_label(m)) for m in methods)],
-            "right": [("original", "original"), *((m, results.method_label(m)) for m in methods)],
-            "channel": [(c, results.channel_label(c)) for c in channels],
+            "left": [("original", "original"), *((m, reading.method_label(m)) for m in methods)],
+            "right": [("original", "original"), *((m, reading.method_label(m)) for m in methods)],
+            "channel": [(c, reading.channel_label(c)) for c in channels],
             "snr": [(f"{s:g}", f"{s:g} dB") for s in snrs],
             "rate": [(str(r), f"{r}/768") for r in rates],
         },
@@ -122,7 +122,7 @@ def _slider(
             "left": "original",
             "right": methods[0] if methods else "",
             "channel": channels[0] if channels else "",
-            "snr": f"{results.middle(snrs):g}" if snrs else "",
+            "snr": f"{reading.middle(snrs):g}" if snrs else "",
             "rate": str(rates[-1]) if rates else "",
         },
     }

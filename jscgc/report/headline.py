@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jscgc.report.results import (
+from jscgc.report.reading import (
     CANNOT_OPERATE,
     cbr_label,
     channel_label,

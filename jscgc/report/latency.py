@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from jscgc.report.figures import Plot, figure_layout, plain
 from jscgc.report.headline import ARROWS
-from jscgc.report.results import OURS, is_aside, method_label, metric_info, metric_label, order_methods
+from jscgc.report.reading import OURS, is_aside, method_label, metric_info, metric_label, order_methods
 from jscgc.report.series import series_names, series_styles
 
 _QUALITY = ("lpips", "feature_distance", "psnr")

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 from jscgc import metrics
 from jscgc.files import atomic, read_json
 from jscgc.information import TRUSTED_EFFICIENCY
-from jscgc.report import figures, results, semantics, theory
+from jscgc.report import figures, reading, semantics, theory
 from jscgc.report.checks import ENOUGH
 from jscgc.report.gallery import gallery
 from jscgc.report.headline import ARROWS, Headline, headline_table
@@ -62,7 +62,7 @@ def build_page(
     Raises:
         ValueError: results.csv breaks its contract, or a JSON file is none.
     """
-    table = results.load_results(reports / "results.csv")
+    table = reading.load_results(reports / "results.csv")
     page = (
         _environment()
         .get_template("page.html.j2")
@@ -92,11 +92,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": results.number,
-        "cbr": results.cbr_label,
-        "method": results.method_label,
-        "channel": results.channel_label,
-        "metric": results.metric_label,
+        "number": reading.number,
+        "cbr": reading.cbr_label,
+        "method": reading.method_label,
+        "channel": reading.channel_label,
+        "metric": reading.metric_label,
         "duration": duration,
         "signed": semantics.signed,
     }
@@ -105,7 +105,7 @@ def _environment() -> Environment:
 
 def _context(reports: Path, table: pd.DataFrame, summary: Mapping[str, Any]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = summary["rows"]
-    main = [r for r in rows if not results.is_aside(r["method"])]
+    main = [r for r in rows if not reading.is_aside(r["method"])]
     snr_plots, cbr_plots = figures.snr_plots(main), figures.cbr_plots(main)
     curves = figures.training_curves(reports / "curves")
     names = series_names(main)
@@ -170,13 +170,13 @@ def _axes(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The choices of the selectors: (value as the traces' meta has it, text), the preselected one first named."""
     if not rows:
         return {"channel": [], "cbr": [], "snr_db": [], "first": {}}
-    channels = results.order_channels(r["channel"] for r in rows)
+    channels = reading.order_channels(r["channel"] for r in rows)
     cbrs, snrs = sorted({r["cbr"] for r in rows}), sorted({r["snr_db"] for r in rows})
     return {
-        "channel": [(c, results.channel_label(c)) for c in channels],
-        "cbr": [(f"{c:g}", results.cbr_label(c)) for c in cbrs],
+        "channel": [(c, reading.channel_label(c)) for c in channels],
+        "cbr": [(f"{c:g}", reading.cbr_label(c)) for c in cbrs],
         "snr_db": [(f"{s:g}", f"{s:g} dB") for s in snrs],
-        "first": {"channel": channels[0], "cbr": f"{cbrs[-1]:g}", "snr_db": f"{results.middle(snrs):g}"},
+        "first": {"channel": channels[0], "cbr": f"{cbrs[-1]:g}", "snr_db": f"{reading.middle(snrs):g}"},
     }
 
 
@@ -201,13 +201,13 @@ def _semantic_data(rows: Sequence[Mapping[str, Any]], styles: Mapping[str, Style
 
 
 def _arrow(metric: str) -> str:
-    info = results.metric_info(metric)
+    info = reading.metric_info(metric)
     return ARROWS[info.direction] if info else ""
 
 
 def _photos_used(rows: Sequence[Mapping[str, Any]], headline: Headline | None) -> Mapping[str, Any] | None:
     """The row of the headline's condition over the most photographs, for their number and that of the draws."""
-    found = [r for r in _at(rows, headline) if r["mean"] is not None and results.metric_info(r["metric"])]
+    found = [r for r in _at(rows, headline) if r["mean"] is not None and reading.metric_info(r["metric"])]
     return max(found, key=lambda r: (r["images"], r["draws"]), default=None)
 
 
@@ -216,15 +216,15 @@ def _comparisons(summary: Mapping[str, Any], headline: Headline | None) -> dict[
 
     def ordered(name: str) -> list[Mapping[str, Any]]:
         rows = summary.get(name) or []
-        methods = results.order_methods([*(r["method"] for r in rows), *(r["other"] for r in rows)])
-        channels = results.order_channels(r["channel"] for r in rows)
+        methods = reading.order_methods([*(r["method"] for r in rows), *(r["other"] for r in rows)])
+        channels = reading.order_channels(r["channel"] for r in rows)
         place = {m: i for i, m in enumerate(methods)}
         return sorted(rows, key=lambda r: (place[r["method"]], place[r["other"]], channels.index(r["channel"])))
 
     paired, saved = ordered("paired"), ordered("bd_rate")
     methods = {r[key] for r in [*paired, *saved] for key in ("method", "other")}
-    labels = {m: results.method_label(m) for m in sorted(methods)}
-    lower = [m for m in results.order_metrics(r["metric"] for r in paired) if _arrow(m) == ARROWS["lower"]]
+    labels = {m: reading.method_label(m) for m in sorted(methods)}
+    lower = [m for m in reading.order_metrics(r["metric"] for r in paired) if _arrow(m) == ARROWS["lower"]]
     return {
         "data": {
             "paired": _compact(paired),
@@ -234,9 +234,9 @@ def _comparisons(summary: Mapping[str, Any], headline: Headline | None) -> dict[
             "enough": ENOUGH,
         },
         "paired": paired,
-        "paired_metrics": results.order_metrics(r["metric"] for r in paired),
+        "paired_metrics": reading.order_metrics(r["metric"] for r in paired),
         "bd_rate": saved,
-        "bd_metrics": results.order_metrics(r["metric"] for r in saved),
+        "bd_metrics": reading.order_metrics(r["metric"] for r in saved),
         "first_snr": headline.snr_db if headline else None,
         "first_cbr": headline.cbr if headline else None,
     }
@@ -269,15 +269,15 @@ def _is_number(value: Any) -> bool:
 
 def _metric_guide(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What each measured metric means, and which registered ones these results lack."""
-    measured = results.order_metrics(r["metric"] for r in rows)
+    measured = reading.order_metrics(r["metric"] for r in rows)
     infos = [metrics.info(name) for name in measured]
     counts = [round(r["mean"] * r["images"]) for r in rows if r["metric"] == "patches" and r["mean"] is not None]
     over = {r["interval_over"] for r in rows if any(info.scope == "set" and info.name == r["metric"] for info in infos)}
     return {
         "measured": [
-            {"info": info, "arrow": ARROWS[info.direction], "standin": results.is_standin(info.name)} for info in infos
+            {"info": info, "arrow": ARROWS[info.direction], "standin": reading.is_standin(info.name)} for info in infos
         ],
-        "absent": [results.metric_label(name) for name in metrics.names() if name not in measured],
+        "absent": [reading.metric_label(name) for name in metrics.names() if name not in measured],
         "sets": any(info.scope == "set" for info in infos),
         "over": " or ".join(_OVER[found] for found in sorted(over)),
         "patches": max(counts, default=0),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from jscgc.report import results
+from jscgc.report import reading
 from jscgc.report.pictures import Embedded, Photo, Shot, data_uri
 
 _CAPTION_METRICS = ("psnr", "feature_distance_efficientnet_lite0")
@@ -53,7 +53,7 @@ def picture_captions(table: pd.DataFrame) -> dict[tuple[str, Shot], str]:
     for metric in _CAPTION_METRICS:
         short = "PSNR" if metric == "psnr" else "feat."
         for key, value in pictured(table, metric).items():
-            text = f"{short} {results.number(value)}"
+            text = f"{short} {reading.number(value)}"
             captions[key] = f"{captions[key]} · {text}" if key in captions else text
     return captions
 
@@ -63,7 +63,7 @@ def pictured(table: pd.DataFrame, metric: str) -> dict[tuple[str, Shot], float]:
     values = table[(table["metric"] == metric) & (table["seed"] == table["seed"].min())]
     columns = values[["image", "method", "channel", "snr_db", "cbr", "value"]]
     return {
-        (str(image), Shot(str(method), str(channel), float(snr_db), results.rate_of(float(cbr)))): float(value)
+        (str(image), Shot(str(method), str(channel), float(snr_db), reading.rate_of(float(cbr)))): float(value)
         for image, method, channel, snr_db, cbr, value in columns.itertuples(index=False)
     }
 
@@ -74,8 +74,8 @@ def key_of(photo: str, shot: Shot) -> str:
 
 
 def title_of(photo: str, shot: Shot) -> str:
-    where = f"{results.channel_label(shot.channel)}, {shot.snr_db:g} dB, CBR {shot.rate}/768"
-    return f"{photo}: {results.method_label(shot.method)}, {where}"
+    where = f"{reading.channel_label(shot.channel)}, {shot.snr_db:g} dB, CBR {shot.rate}/768"
+    return f"{photo}: {reading.method_label(shot.method)}, {where}"
 
 
 def cell_of(photo: Photo, shot: Shot, store: Store, captions: Mapping[tuple[str, Shot], str]) -> dict[str, Any]:

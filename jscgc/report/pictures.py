@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jscgc.channel.spec import file_name
 from jscgc.files import atomic
-from jscgc.report.results import CANNOT_OPERATE, is_aside, method_label, order_channels, order_methods, rate_of
+from jscgc.report.reading import CANNOT_OPERATE, is_aside, method_label, order_channels, order_methods, rate_of
 
 ORIGINAL = "original.png"
 

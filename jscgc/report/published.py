@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 
 from jscgc.report.figures import Plot, add_series, figure_layout, plain
 from jscgc.report.headline import ARROWS
-from jscgc.report.results import is_aside, metric_info, metric_label, order_metrics
+from jscgc.report.reading import is_aside, metric_info, metric_label, order_metrics
 from jscgc.report.series import Style, series_names, series_styles
 
 _PARTNERS = {

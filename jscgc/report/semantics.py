@@ -17,7 +17,7 @@ import pandas as pd
 
 from jscgc.evaluation.statistics import Interval, hierarchical_interval
 from jscgc.report.checks import ENOUGH
-from jscgc.report.results import (
+from jscgc.report.reading import (
     OURS,
     Condition,
     cbr_label,

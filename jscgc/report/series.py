@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jscgc.method import METHODS
-from jscgc.report.results import is_aside, method_label, order_methods
+from jscgc.report.reading import is_aside, method_label, order_methods
 
 Series = tuple[str, int]
 """(method, sampling steps)."""

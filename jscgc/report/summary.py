@@ -11,7 +11,7 @@ import pandas as pd
 from jscgc.evaluation.statistics import Interval, hierarchical_interval
 from jscgc.report.checks import controls, few_steps, monotonic
 from jscgc.report.comparison import bd_rate, paired
-from jscgc.report.results import (
+from jscgc.report.reading import (
     CANNOT_OPERATE,
     SET,
     Condition,

@@ -11,7 +11,7 @@ import pandas as pd
 from jscgc.channel.spec import file_name
 from jscgc.files import atomic
 from jscgc.report.headline import Headline, headline_table
-from jscgc.report.results import (
+from jscgc.report.reading import (
     cbr_label,
     channel_label,
     is_aside,

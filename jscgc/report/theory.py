@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from jscgc.information import TRUSTED_EFFICIENCY
 from jscgc.report.figures import Plot, add_series, figure_layout, plain
-from jscgc.report.results import MEAN_OF, OURS, is_aside, metric_info
+from jscgc.report.reading import MEAN_OF, OURS, is_aside, metric_info
 from jscgc.report.series import HUES, series_names, series_styles
 
 _GREY = "#8a8f98"

@@ -11,7 +11,7 @@ import pandas as pd
 from jscgc.evaluation.statistics import Interval
 from jscgc.report.checks import ENOUGH, advantage
 from jscgc.report.headline import Headline, HeadlineRow
-from jscgc.report.results import OURS, Condition, method_label, metric_info
+from jscgc.report.reading import OURS, Condition, method_label, metric_info
 from jscgc.report.semantics import semantic_axes
 
 TWO_STAGE = "diffjscc"

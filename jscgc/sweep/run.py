@@ -18,7 +18,7 @@ from typing import Any
 from jscgc import stages, tracking
 from jscgc.cluster.tune import Objective, Rungs, tune
 from jscgc.config import digest
-from jscgc.sweep import results
+from jscgc.sweep import outcome
 from jscgc.sweep.journal import Journal, State, Trial
 from jscgc.sweep.plan import Plan, opened
 from jscgc.sweep.propose import Proposer
@@ -167,8 +167,8 @@ class Driver:
         plan, out = self._plan, self._plan.origin.out
         trials = self._journal.in_order()
         table = out / "trials.csv"
-        results.write_table(trials, plan.keys, table)
-        found = results.best(trials, plan.better)
+        outcome.write_table(trials, plan.keys, table)
+        found = outcome.best(trials, plan.better)
         overlay = None
         if found is not None:
             overlay = out / "best.yaml"
@@ -176,13 +176,13 @@ class Driver:
             head = [
                 f"{found.name}: {plan.space.metric} {found.score:.6g} on validation photographs, best of {ended} trials"
             ]
-            results.write_overlay(found, f"{plan.params.profile}-{plan.space.name}", head, overlay)
+            outcome.write_overlay(found, f"{plan.params.profile}-{plan.space.name}", head, overlay)
             self._records.best({"best_score": found.score or 0.0, "best_trial": found.index}, [table, overlay])
         if self._broken:
             name, why = next(iter(self._broken.items()))
             raise ValueError(f"{len(self._broken)} trials were broken off, such as {name}: {why}; {GOES_ON}")
         self._forget(found)
-        command = results.experiment(found.values, plan.present) if found is not None else ""
+        command = outcome.experiment(found.values, plan.present) if found is not None else ""
         return Outcome(trials, found, table, overlay, command)
 
     def _forget(self, best: Trial | None) -> None:

@@ -79,7 +79,7 @@ def evaluate(space: Space, params: Params, models: Path, photos: tuple[tuple[str
 
     from jscgc.device import resolve_device
     from jscgc.evaluation.jobs import every_job
-    from jscgc.evaluation.results import ALL_IMAGES, tabulate
+    from jscgc.evaluation.table import ALL_IMAGES, tabulate
     from jscgc.evaluation.worker import Setup, Worker
 
     grid = space.evaluate

@@ -20,7 +20,7 @@ from jscgc.channel.receiver import equalise
 from jscgc.channel.spec import KINDS, canonical, describe, file_name, identity, meanings, names, parse_channel, rank
 from jscgc.classical.mcs import choose
 from jscgc.registry import PLUGINS, add_plugin
-from jscgc.report.results import channel_label, order_channels
+from jscgc.report.reading import channel_label, order_channels
 from jscgc.systems.base import Link
 from jscgc.systems.load import load_system
 

@@ -15,7 +15,7 @@ from PIL import Image
 from jscgc.evaluation.run import Evaluation, follow
 from jscgc.flow.params import SampleParams
 from jscgc.report import load_results
-from jscgc.report.results import checked
+from jscgc.report.reading import checked
 
 Run = Callable[..., Evaluation]
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from jscgc.evaluation.jobs import ORIGINAL, Job, JobResult, every_job
-from jscgc.evaluation.results import COLUMNS, tabulate
+from jscgc.evaluation.table import COLUMNS, tabulate
 from jscgc.evaluation.worker import Setup, Worker
 from jscgc.flow.params import SampleParams
 from jscgc.metrics import pair_metric

@@ -31,7 +31,7 @@ from jscgc.data.prepared import read_manifest, split_files
 from jscgc.evaluation.protocol import Protocol
 from jscgc.latent.autoencoder import load_vae
 from jscgc.params import load_params
-from jscgc.report.results import load_results
+from jscgc.report.reading import load_results
 from jscgc.sweep.space import read_space
 from jscgc.systems import store
 from jscgc.training import checkpoint

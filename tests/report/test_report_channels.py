@@ -12,10 +12,10 @@ from PIL import Image
 
 from jscgc.channel.spec import names
 from jscgc.evaluation.jobs import ORIGINAL, Job, JobResult
-from jscgc.evaluation.results import write_pictures
 from jscgc.evaluation.run import Evaluation
+from jscgc.evaluation.table import write_pictures
 from jscgc.report.pictures import find_photos
-from jscgc.report.results import channel_label, order_channels
+from jscgc.report.reading import channel_label, order_channels
 
 CHANNEL = "rician_block:k_db=-3,csi=lmmse,snr=+3"
 

@@ -15,7 +15,7 @@ import pytest
 from jscgc.evaluation.statistics import paired_difference
 from jscgc.report import summarise
 from jscgc.report.comparison import BD_RATE, PAIRED, write_comparisons
-from jscgc.report.results import COLUMNS
+from jscgc.report.reading import COLUMNS
 
 RATES = (2, 8, 32)
 IMAGES = ("a", "b", "c", "d", "e")

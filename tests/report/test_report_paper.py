@@ -16,7 +16,7 @@ from jscgc.files import sha256
 from jscgc.report import summarise
 from jscgc.report.booklet import save_paper
 from jscgc.report.paper import paper_figures
-from jscgc.report.results import number
+from jscgc.report.reading import number
 from jscgc.report.tables import escape
 
 Maker = Callable[..., pd.DataFrame]

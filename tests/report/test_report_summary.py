@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from jscgc.report import headline_table, load_results, print_headline, summarise
-from jscgc.report.results import COLUMNS
+from jscgc.report.reading import COLUMNS
 from jscgc.report.summary import influences
 
 Maker = Callable[..., pd.DataFrame]

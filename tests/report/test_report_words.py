@@ -15,7 +15,7 @@ from jscgc.report.failures import extreme_pictures, failed_pictures, failure_tab
 from jscgc.report.picture_store import Store, picture_captions
 from jscgc.report.pictures import embed, find_photos
 from jscgc.report.published import anchors, paper_rows, published_plots
-from jscgc.report.results import COLUMNS, method_label
+from jscgc.report.reading import COLUMNS, method_label
 from jscgc.report.semantics import semantic_points, semantic_readings
 from jscgc.report.series import HUES, series_styles
 from jscgc.report.summary import matrices

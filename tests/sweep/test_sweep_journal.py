@@ -10,7 +10,7 @@ import pytest
 
 from jscgc.config import ParamsError, overlay, read_yaml
 from jscgc.params import load_params
-from jscgc.sweep import results
+from jscgc.sweep import outcome
 from jscgc.sweep.journal import Journal, Trial, trial_name
 from jscgc.sweep.propose import STARTUP, Proposer
 from jscgc.sweep.space import DoNotFit, Space, changed, keys
@@ -131,11 +131,11 @@ def test_values_that_do_not_work_together_and_those_that_run_now_are_not_propose
 
 def test_the_best_is_the_best_of_those_trained_to_the_end(tmp_path: Path) -> None:
     trials = filled(tmp_path / "j.jsonl").in_order()
-    lower, higher = results.best(trials, "lower"), results.best(trials, "higher")
+    lower, higher = outcome.best(trials, "lower"), outcome.best(trials, "higher")
     assert lower is not None and lower.index == 2  # 1 has the lowest score, but was stopped early
     assert higher is not None and higher.index == 0
-    assert results.best(trials[3:], "lower") is None
-    results.write_table(trials, VALUES, tmp_path / "t.csv")
+    assert outcome.best(trials[3:], "lower") is None
+    outcome.write_table(trials, VALUES, tmp_path / "t.csv")
     rows = (tmp_path / "t.csv").read_text().splitlines()
     assert rows[0] == "trial,state,rungs,score,steps,jscgc.train.learning_rate,sample.guidance,error"
     assert rows[2].split(",")[1:] == ["stopped", "1", "0.1", "5", "1e-05", "1.0", ""]
@@ -162,11 +162,11 @@ def test_overlay_and_command_both_give_the_parameters_of_the_trial(tmp_path: Pat
 
     wanted = changed(load_params(ROOT / "params.yaml"), WINNER)
     trial = Trial("s-0001-abc", 1, WINNER, {0: {"score": 0.5}}, "finished")
-    results.write_overlay(trial, "nano-s", ["best: of all"], tmp_path / "best.yaml")
+    outcome.write_overlay(trial, "nano-s", ["best: of all"], tmp_path / "best.yaml")
     assert load_params(ROOT / "params.yaml", tmp_path / "best.yaml") == wanted.model_copy(update={"profile": "nano-s"})
 
     present = list(keys(read_yaml(ROOT / "params.yaml")))
-    command = shlex.split(results.experiment(WINNER, present))
+    command = shlex.split(outcome.experiment(WINNER, present))
     assert command[:3] == ["dvc", "exp", "run"] and set(command[3::2]) == {"-S"}
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     apply_overrides(tmp_path / "params.yaml", command[4::2])
@@ -184,7 +184,7 @@ def test_the_overlay_is_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     select("smoke")
     smoke = load_params()
     trial = Trial("s-0001-abc", 1, VALUES, {0: {"score": 0.5}}, "finished")
-    results.write_overlay(trial, "smoke-s", ["best"], tmp_path / "best.yaml")
+    outcome.write_overlay(trial, "smoke-s", ["best"], tmp_path / "best.yaml")
     select("best.yaml")
     assert load_params() == changed(smoke, VALUES).model_copy(update={"profile": "smoke-s"})
     select("nano")

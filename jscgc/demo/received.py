@@ -11,7 +11,7 @@ from jscgc.demo import markup
 from jscgc.demo.figures import constellation
 from jscgc.demo.shown import Shown, Transmission
 from jscgc.demo.workplace import Workplace
-from jscgc.report.results import method_label
+from jscgc.report.reading import method_label
 
 
 def numbers(transmission: Transmission, at: Workplace) -> None:
