@@ -18,10 +18,13 @@ from jscgc.files import SHIPPED
 if TYPE_CHECKING:
     from jscgc.flow.params import SampleParams
 
-CHANNEL_HELP = (
-    "awgn | rayleigh_block | rayleigh_fast | rician_block | rician_fast | tdl_a .. tdl_e | cdl_a .. cdl_e; options as "
-    "NAME:key=value,key=value, such as rician_block:k_db=6,csi=lmmse or awgn:snr=blind; `jscgc info` lists them"
-)
+
+def channel_help() -> str:
+    """Every channel, and how its options are written."""
+    return (
+        f"{', '.join(spec.names())}; options as NAME:key=value,key=value, such as rician_block:k_db=6,csi=lmmse or "
+        "awgn:snr=blind; `jscgc info` lists them"
+    )
 
 
 def number(text: str) -> float:

@@ -128,7 +128,7 @@ def _report() -> dict[str, Any]:
 
 
 def _files(paths: Iterable[Path]) -> list[str]:
-    """As DVC has them: ours below the project, a plugin's where it is; folders of ours of which every file is among them as one."""
+    """As DVC has them: ours below the project, with folders of which every file is among them as one; a plugin's where it is."""
     every, ours = set(paths), PACKAGE.parent
     # Of ours only: elsewhere .dvcignore keeps no __pycache__ out, and a script may lie in a folder with anything.
     folders = {path.parent for path in every if path.is_relative_to(PACKAGE)} - {PACKAGE}

@@ -1,13 +1,18 @@
 """Stages train_vae, pretrain_flow and train_METHOD: one network, named on the command line."""
 
 import sys
+from contextlib import suppress
 
+from jscgc.config import ParamsError
 from jscgc.latent.autoencoder import load_vae
 from jscgc.method import trainable
+from jscgc.params import load_params
 from jscgc.training import make
 from pipeline.graph import name_of
 from pipeline.stage import MODELS, stage
 
+with suppress(ParamsError):  # which the stage says
+    load_params()  # the plugins that it names declare methods, too
 known = ("vae", *trainable())
 if len(sys.argv) != 2 or sys.argv[1] not in known:
     sys.exit(f"usage: python -m pipeline.train {{{','.join(known)}}}")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from jscgc.channel import declaration
-from jscgc.channel.spec import NAMES
+from jscgc.channel.spec import names
 from jscgc.cli import COMMANDS, build_parser, main
 from jscgc.files import SHIPPED
 from jscgc.systems.load import asked_systems
@@ -76,12 +76,12 @@ def test_info_lists_every_channel_and_why_one_cannot_run(models, capsys, monkeyp
     monkeypatch.setattr(declaration, "find_spec", lambda name: None)
     assert main(["info", "--models", str(models), "--json"]) == 0
     channels = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)["channels"]}
-    assert tuple(channels) == NAMES
+    assert tuple(channels) == names()
     assert channels["awgn"] == {"name": "awgn", "options": "csi=perfect, snr=told|blind|+3|-3", "missing": None}
-    assert channels["cdl_e"]["missing"] == "pip install sionna-no-rt"
+    assert channels["cdl_e"]["missing"] == "pip install 'jscgc\[channels\]'"
     assert "delay_spread_ns=100 (0..5000)" in channels["tdl_a"]["options"]
     assert main(["info", "--models", str(models)]) == 0
-    assert "pip install sionna-no-rt" in " ".join(capsys.readouterr().out.split())
+    assert "pip install 'jscgc\[channels\]'" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

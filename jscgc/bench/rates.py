@@ -23,6 +23,7 @@ from jscgc.channel.channels import get_channel
 from jscgc.channel.params import LinkParams
 from jscgc.channel.receiver import equalise
 from jscgc.config import TrainParams, digest
+from jscgc.device import resolve_device
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
 from jscgc.encoder.encoder import latent_to_grid
 from jscgc.files import sha256
@@ -31,7 +32,7 @@ from jscgc.params import Params
 from jscgc.seeding import derive, stream
 from jscgc.systems.mambajscc import Codec
 from jscgc.training.latents import LatentCrops, read_statistics
-from jscgc.training.loop import resolve_device, train
+from jscgc.training.loop import train
 
 HELD_OUT = 400
 """Crops at the end of the cache."""

@@ -214,10 +214,6 @@ class ChannelSpec:
         return str(self.options.get("snr", "told"))
 
     @property
-    def multipath(self) -> bool:  # goes when commands.info asks `kind.missing`
-        return "subcarriers" in self.options
-
-    @property
     def estimated(self) -> bool:
         """Whether the receiver's h comes from pilots."""
         return self.csi in ("ls", "lmmse")

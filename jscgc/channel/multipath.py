@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
@@ -37,11 +36,6 @@ class Statistics(NamedTuple):
 
     times: Tensor
     phasors: Tensor
-
-
-def missing() -> str | None:
-    """What to do to have these channels; None if they can run."""
-    return None if find_spec("sionna") else "pip install sionna-no-rt"
 
 
 @contextmanager

@@ -89,12 +89,6 @@ def rank(text: str) -> tuple[int, str]:
     return (names().index(name) if name in KINDS else len(names()), text)
 
 
-def __getattr__(name: str) -> tuple[str, ...]:
-    if name == "NAMES":  # goes when commands.info and demo.settings call `names`
-        return names()
-    raise AttributeError(name)
-
-
 def describe(name: str) -> str:
     """A channel's options with their defaults and ranges, for people."""
     return ", ".join(f"{option.key}={option.usage}" for option in KINDS[name].options)

@@ -76,7 +76,7 @@ def load_sionna() -> None:
         ValueError: it is not installed.
     """
     if find_spec("sionna") is None:
-        raise ValueError("5G's channel code needs sionna, which is not installed: pip install sionna-no-rt")
+        raise ValueError("5G's channel code needs sionna, which is not installed: pip install 'jscgc[channels]'")
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         import_module("sionna.phy.nr")
 

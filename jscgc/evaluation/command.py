@@ -67,7 +67,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--protocol", type=Path, metavar="JSON", help="measure exactly as this file says, on the very photos it lists"
     )
     before = {action.dest for action in sub._actions}
-    sub.add_argument("--channel", nargs="+", type=options.channel, default=["awgn"], help=options.CHANNEL_HELP)
+    sub.add_argument("--channel", nargs="+", type=options.channel, default=["awgn"], help=options.channel_help())
     sub.add_argument("--snr-db", nargs="+", type=options.snr_db, default=[-5.0, 0.0, 5.0, 10.0], help="decibels")
     sub.add_argument("--cbr", nargs="+", default=["8/768"], help="such as 2/768 8/768")
     sub.add_argument("--draws", type=options.count, default=DRAWS, help="independent channel draws per condition")

@@ -17,7 +17,7 @@ def add_lora(net: nn.Module, rank: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise ValueError("jscgc.tuning lora needs peft: pip install peft") from None
+        raise ValueError("jscgc.tuning lora needs peft: pip install 'jscgc[pipeline]'") from None
     # A depthwise convolution has no rank to lower; of the others peft asks that the rank does not exceed their groups' inputs.
     targets = [
         name

@@ -22,8 +22,8 @@ def make(name: str, codec: str, code: Code) -> Separation:
     return Separation(name, codec, code)
 
 
-def _no_ldpc() -> str | None:
-    return None if find_spec("sionna") else "pip install 'jscgc[channels]'"
+def _lacks(*packages: str) -> str | None:
+    return None if all(map(find_spec, packages)) else "pip install 'jscgc[channels]'"
 
 
 def _method(order: int, codec: str, source: str, code: Code, look: Look) -> Method:
@@ -35,7 +35,7 @@ def _method(order: int, codec: str, source: str, code: Code, look: Look) -> Meth
         order=order,
         look=look,
         system=partial(make, name, codec, code),
-        lacks=_no_ldpc if code == "ldpc" else lambda: None,
+        lacks=partial(_lacks, "scipy", *(("sionna",) if code == "ldpc" else ())),
     )
 
 

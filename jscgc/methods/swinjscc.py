@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from jscgc.encoder.params import SwinParams
@@ -37,5 +38,6 @@ METHOD = Method(
     group="pixel_codec",
     order=71,
     look=Look("#a87f0c", "dash", "cross"),
+    lacks=lambda: None if find_spec("torchvision") else "pip install 'jscgc[pipeline]'",
     network=pixel_codec("swinjscc", SwinJsccParams, SwinParams, _describe, build),
 )

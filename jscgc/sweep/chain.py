@@ -137,7 +137,7 @@ def provide(stage: str, params: Params, origin: Origin) -> Path:
 
 
 def train(system: str, params: Params, origin: Origin, steps: int, whole: bool, metrics: MetricLog) -> Path:
-    """A folder of models, as `jscgc evaluate` reads them, with the system after so many training steps and its VAE.
+    """A folder of models, as `jscgc evaluate` reads them: the system after so many training steps, and the VAE that it needs.
 
     Training goes on from the checkpoint of before, wherever it was interrupted.
 
@@ -153,7 +153,7 @@ def train(system: str, params: Params, origin: Origin, steps: int, whole: bool, 
         if not (models / system).exists():
             _run(system, params, origin, models / system, folder / "run", None if whole else steps, metrics)
         vae = models / "vae"
-        if not vae.exists():
+        if not network(system).pixels and not vae.exists():
             vae.unlink(missing_ok=True)
             vae.symlink_to(provide("vae", params, origin).resolve(), target_is_directory=True)
     return models

@@ -109,7 +109,8 @@ def prepare(file: Path, params_file: Path, data: Path, out: Path | None, trials:
     Raises:
         ParamsError: params.yaml or the space file is wrong; one line.
     """
-    space, params = read_space(file), load_params(params_file)
+    params = load_params(params_file)  # first: its plugins may declare the system
+    space = read_space(file)
     if trials is not None:
         space = space.model_copy(update={"trials": trials})
     base = check(space, params, file)

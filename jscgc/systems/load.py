@@ -46,6 +46,8 @@ def load_system(
         ValueError: no such method (suggests the nearest), or it is not trained.
     """
     method = METHODS[name]
+    if lacks := method.lacks():
+        raise ValueError(f"{name} can't run here: {lacks}")
     if method.system is not None:
         made: SeparatedSystem | System = method.system()
         return made

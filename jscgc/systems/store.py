@@ -20,7 +20,7 @@ from jscgc.config import Rate, Section, complaints
 from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, check_weights, load_weights, save_weights
 from jscgc.latent.pixels import PIXELS, PixelVae
-from jscgc.method import network
+from jscgc.method import network, trainable
 from jscgc.systems.migration import FORMAT, migrated
 
 NAMED = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -41,6 +41,10 @@ class Architecture(Section):
     @classmethod
     def _of_its_shape(cls, content: Any) -> Any:
         if isinstance(content, dict) and isinstance(kind := content.get("kind"), str):
+            if kind not in trainable():
+                raise ValueError(
+                    f"no method {kind!r} here; if a plugin declares it, install that, or name its file with --plugin"
+                )
             # ValidationErrors pass through as they are.
             content = {**content, "network": network(kind).shape.model_validate(content.get("network"))}
         return content

@@ -43,19 +43,6 @@ class TrainingDiverged(RuntimeError):
     """The loss, a weight's gradient or a weight is not finite; the last checkpoint is from before."""
 
 
-def resolve_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one.
-
-    Raises:
-        ValueError: `cuda` without a GPU.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: cuda was asked for, but torch sees no GPU; set device: auto or cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def learning_rate(step: int, params: TrainParams) -> float:
     """Linear warm-up, then a cosine down to zero after the last step."""
     warmup = min(params.warmup_steps, params.steps // 10)

@@ -195,7 +195,7 @@ assert torch.equal(torch.random.get_rng_state(), before)
 def test_without_sionna_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(declaration, "find_spec", lambda name: None)
     with pytest.raises(
-        ValueError, match="channel tdl_a needs sionna, which is not installed: pip install sionna-no-rt"
+        ValueError, match=r"channel tdl_a needs sionna, which is not installed: pip install 'jscgc\[channels\]'"
     ):
         get_channel("tdl_a")
 

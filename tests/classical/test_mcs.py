@@ -98,7 +98,7 @@ def test_nothing_is_chosen_where_nothing_arrives():
 def test_without_sionna_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(mcs, "find_spec", lambda name: None)
     mcs.load_sionna.cache_clear()
-    with pytest.raises(ValueError, match="pip install sionna-no-rt"):
+    with pytest.raises(ValueError, match=r"pip install 'jscgc\[channels\]'"):
         mcs.load_sionna()
 
 

@@ -32,7 +32,7 @@ MULTIPATH = tuple(
         f"{family}-{profile}",
         partial(_channel, clustered=family == "CDL", profile=profile),
         OPTIONS,
-        needs=("sionna", "pip install sionna-no-rt"),
+        needs=("sionna", "pip install 'jscgc[channels]'"),
         order=order,
     )
     for family, order in (("TDL", 20), ("CDL", 30))

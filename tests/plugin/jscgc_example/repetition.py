@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from jscgc.systems.base import Exchanged, Link
 
-REPEATS, DEPTH, SMALLEST = 3, 4, 12
+REPEATS, DEPTH, SMALLEST = 3, 4, 4
 """Copies of every bit, bits per value, and pixels below which it is no picture."""
 
 
