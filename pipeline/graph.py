@@ -177,6 +177,14 @@ def check(params: Params) -> None:
             )
 
 
+def write(params: Params) -> None:
+    """Make dvc.yaml what follows from these parameters."""
+    text = render(params)
+    if not FILE.exists() or FILE.read_text(encoding="utf-8") != text:
+        with atomic(FILE) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """Write, or compare."""
     text = render(load_params())
@@ -184,8 +192,7 @@ def main() -> None:
         if FILE.read_text(encoding="utf-8") != text:
             sys.exit(f"{FILE} does not follow from jscgc/stages.py and params.yaml; run: python -m pipeline.graph")
         return
-    with atomic(FILE) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write(load_params())
 
 
 if __name__ == "__main__":

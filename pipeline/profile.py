@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from jscgc.config import ParamsError, overlay, read_yaml
 from jscgc.files import atomic
 from jscgc.params import load_params
+from pipeline import graph
 
 PARAMS = Path("params.yaml")
 KEPT = Path(".jscgc/params.nano.yaml")
@@ -71,4 +72,6 @@ if __name__ == "__main__":
         select(sys.argv[1])
     except ParamsError as error:
         sys.exit(str(error))
-    print(f"params.yaml is now profile {load_params(PARAMS).profile}")
+    params = load_params(PARAMS)
+    graph.write(params)
+    print(f"params.yaml is now profile {params.profile}")

@@ -23,6 +23,7 @@ from jscgc.files import SHIPPED, read_json, write_json
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
 from jscgc.training.curve import Curve
+from pipeline import graph
 
 if TYPE_CHECKING:
     from jscgc.evaluation.headline import Headline
@@ -139,6 +140,7 @@ def stage(name: str) -> Iterator[Stage]:
     try:
         params = load_params()
         params.check()
+        graph.check(params)
         with tracking.stage_run(name, params=params.model_dump(mode="json"), tags=_tags(params), root=ROOT) as run:
             running = Stage(name, params, run)
             yield running

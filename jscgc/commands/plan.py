@@ -32,10 +32,10 @@ def run(a: argparse.Namespace) -> None:
     Raises:
         ParamsError: it is not there, or not valid.
     """
+    from jscgc.costs import costs
     from jscgc.params import load_params
-    from jscgc.plan import plan
 
-    found = plan(load_params(a.params, a.profile), a.side, a.side)
+    found = costs(load_params(a.params, a.profile), a.side, a.side)
     if a.json:
         emit(found)
         return

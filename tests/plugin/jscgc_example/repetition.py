@@ -69,8 +69,8 @@ def _size(height: int, width: int, bits: int) -> tuple[int, int]:
     if pixels < SMALLEST:
         raise CannotOperate(f"repetition: {pixels} pixels fit and {SMALLEST} are the least; raise the CBR")
     scale = min(1.0, (pixels / (height * width)) ** 0.5)
-    rows = min(pixels, max(1, int(scale * height)))
-    return rows, min(pixels // rows, max(1, int(scale * width)))
+    rows = min(pixels, max(1, round(scale * height)))
+    return rows, min(pixels // rows, max(1, round(scale * width)))
 
 
 METHOD = Method(

@@ -29,7 +29,7 @@ TRAINING_BYTES = 12
 """Beside a trained parameter: its gradient and Adam's two moments, float32; beside those, its average if there is one."""
 
 
-def plan(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]:
+def costs(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]:
     """Rows of part, parameters, trained, weights_mb, training_mb (gradients, optimiser, averages), gflops (forward pass, one
     photograph of height x width pixels; generator and adapter: of one evaluation); their sum; and beside them the
     reconstruction codecs.

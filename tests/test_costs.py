@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from jscgc.costs import PUBLISHED_PARAMETERS, costs
 from jscgc.latent.autoencoder import LatentStatistics
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.params import load_params
-from jscgc.plan import PUBLISHED_PARAMETERS, plan
 from jscgc.systems.store import Architecture, build
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_a_small_configuration_is_what_is_built(params):
-    found = plan(params, 40, 70)
+    found = costs(params, 40, 70)
     assert (found["height"], found["width"]) == (48, 80)
     parts = {row["part"]: row for row in found["parts"]}
     vae, statistics = NanoVae(4, 8, 1), LatentStatistics([0.0] * 4, [1.0] * 4, 8, "")
@@ -43,7 +43,7 @@ def test_the_paper_s_configuration_has_about_the_published_size_asks_nobody_and_
     monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: asked.append(a))
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = plan(load_params(ROOT / "params.yaml", ROOT / "pipeline/profiles/paper.yaml"))
+    found = costs(load_params(ROOT / "params.yaml", ROOT / "pipeline/profiles/paper.yaml"))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2_000_000  # KiB; the weights would be 19 GB
     assert not asked and "can't be reached" not in caplog.text
     assert found["total"]["parameters"] == pytest.approx(PUBLISHED_PARAMETERS, rel=0.02)

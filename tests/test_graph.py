@@ -1,0 +1,97 @@
+"""dvc.yaml follows from the table of stages, and DVC sees what a stage can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from jscgc import stages
+from jscgc.config import ParamsError
+from jscgc.params import load_params
+from jscgc.sources import PACKAGE
+from pipeline import graph
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def params():
+    return load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="module")
+def content():
+    return YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+
+
+def test_dvc_yaml_is_what_the_table_says(params):
+    assert (ROOT / "dvc.yaml").read_text(encoding="utf-8") == graph.render(params), "run: python -m pipeline.graph"
+
+
+def test_every_stage_depends_on_the_closure_of_its_code(params, content):
+    """Fails with the path that is missing."""
+    code = {graph.name_of(r): stages.stage(r).sources(params) for r in ("photos", "vae", "latents", *params.trained)}
+    code |= {"evaluate": stages.evaluation_sources(), "theory": stages.theory_sources()}
+    code["report"] = stages.report_sources()
+    assert code.keys() == content["stages"].keys()
+    for name, paths in code.items():
+        places = [ROOT / dep for dep in content["stages"][name]["deps"]]
+        assert all(place.exists() for place in places if place.is_relative_to(PACKAGE)), name
+        for path in paths:
+            assert any(path.is_relative_to(place) for place in places), f"{name}: {path.relative_to(ROOT)} is missing"
+
+
+def test_every_stage_depends_on_what_it_needs_and_on_the_keys_that_it_reads(params, content):
+    made = {out: name for name, stage in content["stages"].items() for out in stage["outs"]}
+    for result in ("photos", "vae", "latents", *params.trained):
+        stage = content["stages"][graph.name_of(result)]
+        assert set(stages.stage(result).keys) <= set(stage["params"])
+        for need in stages.stage(result).needs:
+            assert made[f"data/{stages.place(need).as_posix()}"] == graph.name_of(need)
+            assert f"data/{stages.place(need).as_posix()}" in stage["deps"]
+
+
+def test_every_parameter_that_dvc_sees_is_in_params_yaml(content):
+    """DVC refuses a key that its file lacks: a competitor that is trained has its section there, be it empty."""
+    known = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for name, stage in content["stages"].items():
+        for key in stage.get("params", ()):
+            place = known
+            for part in key.split("."):
+                assert part in place, f"{name}: {key}"
+                place = place[part]
+
+
+def test_what_is_trained_follows_from_params_yaml(params):
+    fewer = params.model_copy(update={"baselines": {"diffjscc": params.baselines["diffjscc"]}})
+    names = graph.graph(fewer)["stages"].keys()
+    assert "train_diffjscc" in names and "train_deepjscc" not in names
+    # Over another channel: that channel's file is read, and no other's.
+    faded = params.model_copy(update={"link": params.link.model_copy(update={"channels": ["tdl_a"]})})
+    deps = graph.graph(faded)["stages"]["train_jscgc"]["deps"]
+    assert "jscgc/channel/kinds/multipath.py" in deps and "jscgc/channel/kinds/awgn.py" not in deps
+
+
+def test_a_method_without_a_stage_is_named_at_once(params, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"trains flow, and dvc.yaml has no stage for it; run: python -m pipeline.graph"
+    ):
+        graph.check(params)
+    graph.write(params)
+    graph.check(params)
+    text = graph.FILE.read_text().replace("\n  train_deepjscc:", "\n  train_other:")
+    graph.FILE.write_text(text)
+    with pytest.raises(ValueError, match="trains deepjscc, and dvc.yaml has no stage"):
+        graph.check(params)
+
+
+@pytest.mark.parametrize("profile", sorted((ROOT / "pipeline/profiles").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_profile_has_a_graph(profile):
+    try:
+        params = load_params(ROOT / "params.yaml", profile)
+    except ParamsError as error:
+        pytest.fail(str(error))
+    assert {graph.name_of(result) for result in params.trained} <= graph.graph(params)["stages"].keys()
