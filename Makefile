@@ -54,6 +54,6 @@ lock: $(STAMP)  ## Pin what .venv holds now in requirements.lock
 	@python -m pipeline.lock
 
 clean:  ## Remove what stages made (not .venv, MLflow's runs and finished evaluation jobs)
-	rm -rf data/photos data/latents data/models reports/results.csv reports/headline reports/by_snr.csv reports/protocol.json reports/pictures reports/timing.json reports/theory.json reports/curves reports/metrics reports/index.html reports/grid.png reports/paired.csv reports/bd_rate.csv reports/figures reports/tables reports/report.pdf reports/summary.json dvc_plots .jscgc/runs
+	rm -rf data/photos data/latents data/models reports/results.csv reports/by_snr.csv reports/protocol.json reports/pictures reports/timing.json reports/theory.json reports/curves reports/metrics reports/index.html reports/grid.png reports/paired.csv reports/bd_rate.csv reports/figures reports/tables reports/report.pdf reports/summary.json dvc_plots .jscgc/runs
 
 .PHONY: help install reproduce profile test dashboard ship audit lock clean

@@ -15,6 +15,8 @@ from typing import Any
 from jscgc.channel.spec import KINDS
 from jscgc.config import Section, digest
 from jscgc.files import sha256
+from jscgc.flow.solver import SOLVERS
+from jscgc.generator.backbones import BACKBONES
 from jscgc.method import METHODS, PARTS, Network, network, trainable
 from jscgc.metrics import registry as metrics
 from jscgc.params import Params
@@ -77,8 +79,8 @@ def trains(result: str) -> bool:
 
 def before(result: str) -> list[str]:
     """The results that lead to one, in the order in which they can be made."""
-    found = [name for need in stage(result).needs for name in (*before(need), need)]
-    return list(dict.fromkeys(found))
+    results = [name for need in stage(result).needs for name in (*before(need), need)]
+    return list(dict.fromkeys(results))
 
 
 def all_keys(result: str) -> set[str]:
@@ -102,41 +104,48 @@ def theory_sources() -> tuple[Path, ...]:
 
 
 def declared() -> list[str]:
-    """The modules that declare methods, channels and metrics, as entries of `sources.closure` for what stands outside of their
-    functions."""
+    """Every module that declares, as entries of `sources.closure`; of methods what stands outside of their functions."""
     methods = [f"{registry.module(name)}:METHOD" for registry in (PARTS, METHODS) for name in registry.names]
-    return [
-        *methods,
-        *(KINDS.module(name) for name in KINDS.names),
-        *(metrics.module(name) for name in metrics.names()),
-    ]
+    named = (KINDS, BACKBONES, SOLVERS, metrics.METRICS)
+    return [*methods, *(registry.module(name) for registry in named for name in registry.names)]
 
 
 def _receiving() -> list[str]:
     made = [entry(method.system) for method in METHODS if method.system]
-    return [*made, *(entry(own.build) for own in trainable().values())]
+    return [*made, *(entry(network.build) for network in trainable().values())]
 
 
 def checkpoint_key(result: str, params: Params, inputs: Mapping[str, Path]) -> str:
     """What a training's checkpoints are named by: its parameters, inputs and code, and nothing else."""
-    own = stage(result)
-    code = [(path.name, meaning(path)) for path in own.sources(params)]
-    return digest(own.values(params), params.device, {name: sha256(path) for name, path in inputs.items()}, code)
+    made_by = stage(result)
+    code = [(path.name, meaning(path)) for path in made_by.sources(params)]
+    return digest(made_by.values(params), params.device, {name: sha256(path) for name, path in inputs.items()}, code)
 
 
 @cache
 def _training(name: str) -> Stage:
-    own = network(name)
-    return Stage(name, own.about, own.needs, _code(name, own), ("seed", "precision", *own.keys, own.section))
+    declaration = network(name)
+    return Stage(
+        name,
+        declaration.about,
+        declaration.needs,
+        _code(name, declaration),
+        ("seed", "precision", *declaration.keys, declaration.section),
+    )
 
 
-def _code(name: str, own: Network) -> tuple[str, ...]:
+def _code(name: str, declaration: Network) -> tuple[str, ...]:
     """Its recipe, what builds it and what it needs, what declares these, and the distances it is trained for."""
     known = trainable()
-    built = [name, *(need for need in own.needs if need in known)]
+    built = [name, *(need for need in declaration.needs if need in known)]
     builders = [entry(function) for one in built for function in (known[one].build, known[one].describe)]
     declared = [f"{(PARTS if one in PARTS else METHODS).module(one)}:METHOD" for one in built]
-    return (entry(own.recipe), *builders, *declared, *(metrics.module(metric) for metric in own.metrics))
+    return (
+        entry(declaration.recipe),
+        *builders,
+        *declared,
+        *(metrics.module(metric) for metric in declaration.metrics),
+    )
 
 
 def _module(params: Params, key: str) -> str:

@@ -43,6 +43,13 @@ def test_every_stage_depends_on_the_closure_of_its_code(params, content):
             assert any(path.is_relative_to(place) for place in places), f"{name}: {path.relative_to(ROOT)} is missing"
 
 
+def test_an_evaluation_depends_on_all_that_it_can_be_asked_for():
+    reached = {path.relative_to(PACKAGE).as_posix() for path in stages.evaluation_sources()}
+    for folder in ("methods", "channel", "metrics/kinds", "generator/kinds", "flow/solvers", "encoder", "classical"):
+        missing = {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / folder).glob("*.py")} - reached
+        assert not missing, folder
+
+
 def test_every_stage_depends_on_what_it_needs_and_on_the_keys_that_it_reads(params, content):
     made = {out: name for name, stage in content["stages"].items() for out in stage["outs"]}
     for result in ("photos", "vae", "latents", *params.trained):
