@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from jscgc.channel.accounting import parse_rate
-from jscgc.data.images import Pixels, open_photo, save_png, to_photo, to_tensor
+from jscgc.data.images import Pixels, open_photo, save_png, to_photo, to_tensor, upright
 from jscgc.device import resolve_device
 from jscgc.files import SHIPPED
 from jscgc.flow.params import SampleParams
@@ -90,9 +90,9 @@ class Transceiver:
         """
         key, sent = _pixels(photo)
         link = Link(channel, float(snr_db), parse_rate(cbr, self.system.rates))
-        own = sample or SampleParams(steps=4, guidance=1.5)
+        sampling = sample or SampleParams(steps=4, guidance=1.5)
         tensor = to_tensor(sent).to(self.device)
-        reception = transmit(self.system, tensor, link, sample=own, seed=seed, key=key, samples=samples)
+        reception = transmit(self.system, tensor, link, sample=sampling, seed=seed, key=key, samples=samples)
         return Transmission(sent, to_photo(reception.photo.cpu()), reception)
 
 
@@ -116,7 +116,7 @@ def _pixels(photo: str | Path | Image.Image | Pixels) -> tuple[str, Pixels]:
     if isinstance(photo, str | Path):
         return Path(photo).name, open_photo(Path(photo))
     if isinstance(photo, Image.Image):
-        return "", np.asarray(photo.convert("RGB"))
+        return "", upright(photo)
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise ValueError(f"expected a photograph as uint8 [H,W,3], got {photo.dtype} {list(photo.shape)}")
     return "", photo

@@ -14,18 +14,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
-
-
 Width = Annotated[int, Field(gt=0, le=2**16)]
-
-
 Depth = Annotated[int, Field(gt=0, le=1024)]
-
-
 Levels = Annotated[list[Width], Field(max_length=16)]
 """A size for each level of a network."""
-
-
 Rate = Annotated[int, Field(gt=0, le=60)]
 """Complex symbols per position of the 1/16 grid: CBR = rate / 768."""
 
@@ -76,8 +68,6 @@ class ParamsError(ValueError):
 
 
 _MOST_NAMED = 8
-
-
 _MOST_BITS = 1024
 """Of an integer: what no float holds is no parameter, and Python refuses to print much longer ones."""
 
@@ -91,9 +81,9 @@ def complaints(error: ValidationError) -> str:
         got = "" if isinstance(entry["input"], dict) else f" (got {entry['input']!r:.60})"
         return f"{where:.200}: {reason:.400}{got}"
 
-    found = [text(entry) for entry in error.errors()]
-    more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return "; ".join(found[:_MOST_NAMED]) + more
+    texts = [text(entry) for entry in error.errors()]
+    more = f"; and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
+    return "; ".join(texts[:_MOST_NAMED]) + more
 
 
 MOST_YAML = 200_000

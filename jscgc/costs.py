@@ -61,9 +61,7 @@ def costs(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]
         ("VAE decoder", [vae.part("decoder")], False, lambda: vae.decode(latents)),
     ]
     rows = [_row(name, modules, trained, run, averaged) for name, modules, trained, run in parts]
-    total = {
-        key: sum(row[key] for row in rows) for key in ("parameters", "trained", "weights_mb", "training_mb", "gflops")
-    }
+    total = {k: sum(row[k] for row in rows) for k in ("parameters", "trained", "weights_mb", "training_mb", "gflops")}
     return {
         "height": height,
         "width": width,

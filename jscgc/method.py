@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from jscgc.config import Section, TrainParams
@@ -16,6 +17,8 @@ Group = Literal["generative", "latent_codec", "pixel_codec", "separation"]
 """What its receiver does, in the order in which reports list them: it samples; it reconstructs a VAE's latents, or pixels; it
 decodes a file."""
 GROUPS: tuple[Group, ...] = ("generative", "latent_codec", "pixel_codec", "separation")
+Folders = Mapping[str, Path]
+"""Name of a result that a recipe reads -> its folder."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Network:
     """params -> how it was really trained, where that is not what params.yaml says (a network that is passed through)."""
     pixels: bool = False
     """Whether it sends pixels and no VAE's latents."""
+    starts_from: tuple[str, ...] = ()
+    """Of `needs`, what gives it its start and nothing else: not read where it starts from the one that comes with the package."""
     starts_from_shipped: bool = False
     """Whether `init: finetune` trains on the one that comes with the package."""
     ships: bool = False
@@ -72,13 +77,17 @@ class Network:
     shared: Mapping[str, str] = field(default_factory=dict)
     """Parts that are other networks, bit for bit, where it ships: part -> their name."""
 
+    def __post_init__(self) -> None:
+        if not self.pixels and not set(self.needs) - {"photos", "vae"}:
+            raise ValueError("a network on latents needs `latents`, or another network, whose statistics it takes over")
+
     def training(self, params: Any) -> TrainParams | None:
         """Steps, batch and so on; None: nothing is trained."""
         if not self.trained_by:
             return None
-        found: TrainParams = params.at(self.trained_by)
+        settings: TrainParams = params.at(self.trained_by)
         steps = self.steps(params)
-        return found.model_copy(update={"steps": steps}) if steps else found
+        return settings.model_copy(update={"steps": steps}) if steps else settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +133,8 @@ PARTS = Registry("part", Part, "jscgc.methods", "jscgc.parts")
 
 def trainable() -> dict[str, Network]:
     """Every network that can be trained by name: the parts first, then the methods in order."""
-    found = [*PARTS, *METHODS]
-    return {one.name: one.network for one in found if one.network is not None}
+    every = [*PARTS, *METHODS]
+    return {one.name: one.network for one in every if one.network is not None}
 
 
 def network(name: str) -> Network:
@@ -134,12 +143,12 @@ def network(name: str) -> Network:
     Raises:
         ValueError: there is none of that name, or nothing of it is trained.
     """
-    found = PARTS[name].network if name in PARTS else METHODS[name].network
-    if found is None:
+    declared = PARTS[name].network if name in PARTS else METHODS[name].network
+    if declared is None:
         raise ValueError(f"{name} has no network: nothing of it is trained")
-    return found
+    return declared
 
 
 def own_sections() -> dict[str, type[Section]]:
     """Name -> settings of every method that is trained only if params.yaml has `baselines.NAME`."""
-    return {name: own.settings for name, own in trainable().items() if own.settings is not None}
+    return {name: network.settings for name, network in trainable().items() if network.settings is not None}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jscgc.channel import spec
 from jscgc.files import SHIPPED
+from jscgc.registry import nearest
 
 if TYPE_CHECKING:
     from jscgc.flow.params import SampleParams
@@ -92,10 +93,7 @@ def choice(kind: str, allowed: Sequence[str]) -> Any:
 
     def check(text: str) -> str:
         if text not in allowed:
-            import difflib
-
-            near = difflib.get_close_matches(text, allowed, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = nearest(text, allowed)
             raise argparse.ArgumentTypeError(f"unknown {kind} {text!r}: {hint}choose from {', '.join(allowed)}")
         return text
 
@@ -114,12 +112,12 @@ def models_folder() -> Path:
     """JSCGC_MODELS if it is set; else data/models once a system is trained there; else the models that come with the package."""
     if named := os.environ.get("JSCGC_MODELS"):
         return Path(named)
-    own = Path("data/models")
-    if not own.is_dir():
+    here = Path("data/models")
+    if not here.is_dir():
         return SHIPPED
     from jscgc.method import METHODS
 
-    return own if any((own / name / "model.json").exists() for name in METHODS.names) else SHIPPED
+    return here if any((here / name / "model.json").exists() for name in METHODS.names) else SHIPPED
 
 
 def add_models(sub: argparse.ArgumentParser) -> None:
@@ -178,15 +176,15 @@ def sample(a: argparse.Namespace) -> SampleParams:
     """
     from jscgc.flow.params import SampleParams
 
-    found = a.guidance if isinstance(a.guidance, list) else [a.guidance]
-    points = [point for point in found if isinstance(point, tuple)]
-    if (points and len(points) < len(found)) or (not points and len(found) > 1):
+    given = a.guidance if isinstance(a.guidance, list) else [a.guidance]
+    points = [point for point in given if isinstance(point, tuple)]
+    if (points and len(points) < len(given)) or (not points and len(given) > 1):
         raise ValueError("guidance: give one weight, or points SNR_DB:WEIGHT only, such as --guidance -5:2 10:1.2")
     if len({snr for snr, _ in points}) < len(points):
         raise ValueError("guidance: every SNR once")
     return SampleParams(
         steps=a.steps,
-        guidance=points or found[0],
+        guidance=points or given[0],
         reconstruction_guidance=a.reconstruction_guidance,
         solver=a.solver,
         time_shift=a.time_shift,

@@ -19,7 +19,7 @@ from jscgc.generator.backbones import BACKBONES
 from jscgc.generator.params import GeneratorParams
 from jscgc.latent.params import LatentParams, VaeParams
 from jscgc.method import METHODS, Network, own_sections, trainable
-from jscgc.registry import add_plugin
+from jscgc.registry import add_plugin, plugins
 from jscgc.systems.params import CodecParams, FewStepParams, JscgcParams
 
 S = TypeVar("S", bound=Section)
@@ -75,14 +75,13 @@ class Params(Section):
     @property
     def trained(self) -> dict[str, Network]:
         """The networks that these parameters train, by name, in the registry's order."""
-        found = trainable()
-        return {name: own for name, own in found.items() if own.settings is None or name in self.baselines}
+        return {name: net for name, net in trainable().items() if net.settings is None or name in self.baselines}
 
     def own(self, name: str, kind: type[S]) -> S:
         """The section `baselines.NAME`; its defaults if the method is not trained."""
-        found = self.baselines.get(name) or kind()
-        assert isinstance(found, kind)
-        return found
+        settings = self.baselines.get(name) or kind()
+        assert isinstance(settings, kind)
+        return settings
 
     def at(self, key: str) -> Any:
         """The value at a dotted key; of a method that is not trained None."""
@@ -98,8 +97,8 @@ class Params(Section):
         for name in self.evaluate.methods:
             if METHODS[name].network is not None and name not in trained:
                 raise ValueError(f"evaluate.methods: {name} is not trained; give baselines the key {name}")
-        for name, own in trained.items():
-            if lacking := [need for need in own.needs if need in METHODS and need not in trained]:
+        for name, network in trained.items():
+            if lacking := [need for need in network.needs if need in METHODS and need not in trained]:
                 raise ValueError(
                     f"baselines.{name}: it is trained on from {lacking[0]}, which is not trained; give baselines that key, too"
                 )
@@ -112,9 +111,7 @@ class Params(Section):
             ValueError: section evaluate asks for rates that are not trained; conditions are dropped to no purpose.
         """
         untrained = sorted(set(self.evaluate.rates) - set(self.link.rates))
-        if untrained and not set(self.evaluate.methods) <= {
-            method.name for method in METHODS if method.network is None
-        }:
+        if untrained and any(METHODS[name].network for name in self.evaluate.methods):
             raise ValueError(f"evaluate.rates: {untrained} are not trained; link.rates are {self.link.rates}")
         if self.jscgc.condition_dropout and not self.jscgc.perception_weight:
             raise ValueError(
@@ -124,7 +121,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _workers_share_parts(self) -> Params:
         workers = self.distributed.workers
-        keys = {own.trained_by for own in self.trained.values()} - {"", "generator.train"}
+        keys = {network.trained_by for network in self.trained.values()} - {"", "generator.train"}
         if self.init in ("scratch", "widen"):
             keys |= {"vae.train", "generator.train"}
         if self.vae.sharpen:
@@ -184,9 +181,10 @@ def load_params(path: Path = Path("params.yaml"), profile: Path | None = None) -
             raise ParamsError(f"{profile}: expected a mapping of sections at the top")
         overlay(content, changes)
     try:
-        plugins = content.get("plugins")
-        for name in plugins if isinstance(plugins, list) else ():
+        asked = content.get("plugins")
+        for name in (*plugins(), *(asked if isinstance(asked, list) else ())):
             add_plugin(str(name))
+        METHODS.names  # noqa: B018 (a name that is taken is one line, not one for each field that asks)
         return Params.model_validate(content)
     except ValidationError as error:
         raise ParamsError(f"{path}: {complaints(error)}") from None

@@ -16,7 +16,7 @@ import logging
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -56,16 +56,16 @@ class Registry(Generic[T]):
         _EVERY.append(self)
 
     @cached_property
-    def _found(self) -> dict[str, tuple[T, str]]:
+    def _entries(self) -> dict[str, tuple[T, str]]:
         """Name -> declaration and the module that it was found in."""
-        found: dict[str, tuple[T, str]] = {}
-        for declaration, module in [*self._own(), *self._installed(), *self._asked()]:
-            known = found.setdefault(declaration.name, (declaration, module))
+        entries: dict[str, tuple[T, str]] = {}
+        for declaration, module in [*self._built_in(), *self._installed(), *self._asked()]:
+            known = entries.setdefault(declaration.name, (declaration, module))
             if known[0] is not declaration:
                 raise ValueError(f"duplicate {self.what} {declaration.name!r}: declared by {known[1]} and by {module}")
-        return dict(sorted(found.items(), key=lambda item: (item[1][0].order, item[0])))
+        return dict(sorted(entries.items(), key=lambda item: (item[1][0].order, item[0])))
 
-    def _own(self) -> Iterator[tuple[T, str]]:
+    def _built_in(self) -> Iterator[tuple[T, str]]:
         package = importlib.import_module(self.package)
         for module in sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.ispkg):
             yield from self._in(importlib.import_module(f"{self.package}.{module}"))
@@ -95,15 +95,15 @@ class Registry(Generic[T]):
                 yield one
 
     def __iter__(self) -> Iterator[T]:
-        return (declaration for declaration, _ in self._found.values())
+        return (declaration for declaration, _ in self._entries.values())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._found
+        return name in self._entries
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every name, in order."""
-        return tuple(self._found)
+        return tuple(self._entries)
 
     def __getitem__(self, name: str) -> T:
         """What is declared under a name.
@@ -112,7 +112,7 @@ class Registry(Generic[T]):
             ValueError: nothing is; the message has the nearest name and all that there are.
         """
         self.check(name)
-        return self._found[name][0]
+        return self._entries[name][0]
 
     def check(self, name: str) -> str:
         """The name, if there is one such.
@@ -120,20 +120,25 @@ class Registry(Generic[T]):
         Raises:
             ValueError: as for `registry[name]`.
         """
-        if name not in self._found:
-            near = difflib.get_close_matches(str(name), self._found, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(f"unknown {self.what} {name!r}: {hint}available: {', '.join(self._found)}")
+        if name not in self._entries:
+            hint = nearest(str(name), self._entries)
+            raise ValueError(f"unknown {self.what} {name!r}: {hint}available: {', '.join(self._entries)}")
         return name
 
     def module(self, name: str) -> str:
         """The module that declares a name."""
         self.check(name)
-        return self._found[name][1]
+        return self._entries[name][1]
 
     def forget(self) -> None:
         """Look again at the next use."""
-        self.__dict__.pop("_found", None)
+        self.__dict__.pop("_entries", None)
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """A hint for an error, if one is near."""
+    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.4)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def plugins() -> list[str]:

@@ -13,7 +13,7 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,36 +40,53 @@ def closure(*entries: str) -> tuple[Path, ...]:
     """The files of ours, and of the packages of plugins that `entries` name, that these can run or read, sorted.
 
     Args:
-        entries: `module:function`, or `module` for all of it.
+        entries: `module:function`, `module` for all of it, or `module:<outside>` for what stands outside of its functions.
     """
     roots = {name.partition(":")[0].split(".")[0] for name in entries} | {PACKAGE.name}
     asked = {name.partition(":")[0].split(".")[1] for name in entries if name.startswith(f"{PACKAGE.name}.")}
-    found: dict[str, set[str]] = {}
+    functions: dict[str, set[str]] = {}
     left = list(entries)
     while left:
         module, _, function = left.pop().partition(":")
         if module.split(".")[0] not in roots or _exempt(module, asked) or (path := _path(module)) is None:
             continue
-        names = found.setdefault(module, set())
+        names = functions.setdefault(module, set())
         if (function or "*") in names or "*" in names:
             continue
         first = not names
         names.add(function or "*")
-        left += _reached(path, function if _declares(module) else "")
+        left += _reached(path, module, function if _declares(module) else "")
         if first and "." in module:
             left.append(module.rpartition(".")[0])  # the package is imported before it
-    files = {path for module in found if (path := _path(module)) is not None}
+    files = {path for module in functions if (path := _path(module)) is not None}
     # Tables and the like lie beside the module that reads them.
     files |= {path for folder in {file.parent for file in files} for path in folder.iterdir() if _is_data(path)}
     return tuple(sorted(files))
 
 
 def _is_data(path: Path) -> bool:
-    return path.is_file() and path.is_relative_to(PACKAGE) and path.suffix not in (".py", ".pyc")
+    left = path.name.startswith(".") or path.name.endswith((".py", ".pyc", "~", ".orig", ".rej", ".swp"))
+    return path.is_file() and path.is_relative_to(PACKAGE) and not left
+
+
+def code(paths: Iterable[Path]) -> list[tuple[str, str]]:
+    """What stands for sources in a key: place and meaning of each."""
+    ours = PACKAGE.parent
+
+    def place(path: Path) -> str:
+        return path.relative_to(ours).as_posix() if path.is_relative_to(ours) else "/".join(path.parts[-2:])
+
+    return [(place(path), meaning(path)) for path in sorted(paths)]
 
 
 def meaning(path: Path) -> str:
     """Digest of what a source means: comments, docstrings and layout do not count. Of another file its SHA-256."""
+    status = path.stat()
+    return _meaning(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _meaning(path: Path, written_ns: int, size: int) -> str:
     if path.suffix != ".py":
         return sha256(path)
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -100,7 +117,10 @@ def _declares(module: str) -> bool:
 def _path(module: str) -> Path | None:
     parts = module.split(".")
     if parts[0] != PACKAGE.name:
-        spec = importlib.util.find_spec(module)
+        try:
+            spec = importlib.util.find_spec(module)
+        except ModuleNotFoundError:  # a name in a module, and no module
+            return None
         return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
     base = PACKAGE.joinpath(*parts[1:])
     file = base.with_suffix(".py") if len(parts) > 1 else PACKAGE / "__init__.py"
@@ -113,40 +133,61 @@ def _tree(path: Path) -> ast.Module:
 
 
 @cache
-def _reached(path: Path, function: str) -> tuple[str, ...]:
+def _reached(path: Path, module: str, function: str) -> tuple[str, ...]:
     """What a module imports; with a function: what stands outside of all functions, and in those that this one uses."""
-    tree = _tree(path)
+    tree, package = _tree(path), module if path.name == "__init__.py" else module.rpartition(".")[0]
     if not function:
-        return tuple(_imports(tree))
-    definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        return tuple(_imports(tree, package))
     outside = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
+    definitions = _definitions(tree)
     # What is imported of modules that declare: nothing of it runs before a function uses it.
     known = {alias: name for node in outside for alias, name in _of_declaring(node)}
-    found = [name for node in outside for name in _imports(node) if not _declares(name.partition(":")[0])]
-    found += [f"{name.partition(':')[0]}:METHOD" for name in known.values()]
+    reached = [name for node in outside for name in _imports(node, package) if not _declares(name.partition(":")[0])]
+    reached += [f"{name.partition(':')[0]}:<outside>" for name in known.values()]
     used: set[str] = set()
     left = [function]
     while left:
-        definition = definitions.get(left.pop())
-        if definition is None or definition.name in used:
+        name = left.pop()
+        if name in used:
             continue
-        used.add(definition.name)
-        inside = list(ast.walk(definition))
-        own = known | {alias: name for child in inside for alias, name in _of_declaring(child)}
-        found += [name for name in _imports(definition) if not _declares(name.partition(":")[0])]
-        for child in inside:
-            if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id in own:
-                found.append(f"{own[child.value.id]}:{child.attr}")
-            elif isinstance(child, ast.Name):
-                left.append(child.id)
-                if ":" in own.get(child.id, ""):
-                    found.append(own[child.id])
-    return tuple(found)
+        used.add(name)
+        for definition in definitions.get(name, ()):
+            inside = list(ast.walk(definition))
+            declaring = known | {alias: of for child in inside for alias, of in _of_declaring(child)}
+            reached += [of for of in _imports(definition, package) if not _declares(of.partition(":")[0])]
+            for child in inside:
+                if (
+                    isinstance(child, ast.Attribute)
+                    and isinstance(child.value, ast.Name)
+                    and child.value.id in declaring
+                ):
+                    reached.append(f"{declaring[child.value.id]}:{child.attr}")
+                elif isinstance(child, ast.Name):
+                    left.append(child.id)
+                    if ":" in declaring.get(child.id, ""):
+                        reached.append(declaring[child.id])
+    return tuple(reached)
+
+
+def _definitions(tree: ast.Module) -> dict[str, list[ast.AST]]:
+    """By name: functions, classes, and what is assigned and called nothing, such as another name of a function; all lambdas."""
+    found: dict[str, list[ast.AST]] = {"<lambda>": [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found[node.name] = [node]
+        elif isinstance(node, ast.Assign) and (
+            # A declaration calls its type, with all functions: asking for one of them asks for no other.
+            isinstance(node.value, ast.Lambda) or not any(isinstance(child, ast.Call) for child in ast.walk(node.value))
+        ):
+            found |= {target.id: [node.value] for target in node.targets if isinstance(target, ast.Name)}
+    return found
 
 
 def _of_declaring(node: ast.AST) -> Iterator[tuple[str, str]]:
     """(the name it has here, `module` or `module:name`) of what is imported of modules that declare."""
-    if isinstance(node, ast.ImportFrom) and node.module:
+    if isinstance(node, ast.Import):
+        yield from ((alias.asname, alias.name) for alias in node.names if alias.asname and _declares(alias.name))
+    elif isinstance(node, ast.ImportFrom) and node.module:
         for alias in node.names:
             name = f"{node.module}.{alias.name}"
             if _declares(node.module):
@@ -155,22 +196,23 @@ def _of_declaring(node: ast.AST) -> Iterator[tuple[str, str]]:
                 yield alias.asname or alias.name, name
 
 
-def _imports(node: ast.AST) -> Iterator[str]:
-    """Every module (or `module:function` of one that declares) that is imported below a node, or named by a string."""
+def _imports(node: ast.AST, package: str = "") -> Iterator[str]:
+    """Every module that may be imported below a node, or that a string names; `package` is what relative imports start from."""
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
         for line in node.orelse:
-            yield from _imports(line)
+            yield from _imports(line, package)
         return
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        yield node.module
-        for alias in node.names:
-            yield f"{node.module}.{alias.name}"
+    elif isinstance(node, ast.ImportFrom):
+        above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+        base = ".".join([*above, *([node.module] if node.module else [])])
+        yield base
+        yield from (f"{base}.{alias.name}" for alias in node.names)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAMED.fullmatch(node.value):
         yield node.value
     for child in ast.iter_child_nodes(node):
-        yield from _imports(child)
+        yield from _imports(child, package)
 
 
 def _is_text(line: ast.AST) -> bool:

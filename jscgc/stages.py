@@ -20,7 +20,7 @@ from jscgc.generator.backbones import BACKBONES
 from jscgc.method import METHODS, PARTS, Network, network, trainable
 from jscgc.metrics import registry as metrics
 from jscgc.params import Params
-from jscgc.sources import PACKAGE, closure, entry, meaning
+from jscgc.sources import PACKAGE, closure, code, entry
 
 PLACES = {"photos": Path("photos"), "latents": Path("latents")}
 """Results that are no models, by their folder below the data's."""
@@ -56,6 +56,17 @@ class Stage:
         """What of params.yaml it depends on itself."""
         content = params.model_dump(mode="json")
         return {key: value_at(content, key) for key in sorted(self.keys)}
+
+
+def name_of(result: str) -> str:
+    """DVC's stage that makes a result."""
+    names = {"photos": "prepare", "vae": "train_vae", "latents": "extract_latents", "flow": "pretrain_flow"}
+    return names.get(result, f"train_{result}")
+
+
+def starts_from_shipped(result: str) -> bool:
+    """Whether an `init` other than scratch reads the one that comes with the package."""
+    return result == "vae" or (result in trainable() and network(result).starts_from_shipped)
 
 
 def place(result: str) -> Path:
@@ -105,7 +116,7 @@ def theory_sources() -> tuple[Path, ...]:
 
 def declared() -> list[str]:
     """Every module that declares, as entries of `sources.closure`; of methods what stands outside of their functions."""
-    methods = [f"{registry.module(name)}:METHOD" for registry in (PARTS, METHODS) for name in registry.names]
+    methods = [f"{registry.module(name)}:<outside>" for registry in (PARTS, METHODS) for name in registry.names]
     named = (KINDS, BACKBONES, SOLVERS, metrics.METRICS)
     return [*methods, *(registry.module(name) for registry in named for name in registry.names)]
 
@@ -118,34 +129,23 @@ def _receiving() -> list[str]:
 def checkpoint_key(result: str, params: Params, inputs: Mapping[str, Path]) -> str:
     """What a training's checkpoints are named by: its parameters, inputs and code, and nothing else."""
     made_by = stage(result)
-    code = [(path.name, meaning(path)) for path in made_by.sources(params)]
-    return digest(made_by.values(params), params.device, {name: sha256(path) for name, path in inputs.items()}, code)
+    read = {name: sha256(path) for name, path in inputs.items()}
+    return digest(made_by.values(params), params.device, read, code(made_by.sources(params)))
 
 
 @cache
 def _training(name: str) -> Stage:
-    declaration = network(name)
-    return Stage(
-        name,
-        declaration.about,
-        declaration.needs,
-        _code(name, declaration),
-        ("seed", "precision", *declaration.keys, declaration.section),
-    )
+    how = network(name)
+    return Stage(name, how.about, how.needs, _code(name, how), ("seed", "precision", *how.keys, how.section))
 
 
-def _code(name: str, declaration: Network) -> tuple[str, ...]:
+def _code(name: str, how: Network) -> tuple[str, ...]:
     """Its recipe, what builds it and what it needs, what declares these, and the distances it is trained for."""
     known = trainable()
-    built = [name, *(need for need in declaration.needs if need in known)]
+    built = [name, *(need for need in how.needs if need in known)]
     builders = [entry(function) for one in built for function in (known[one].build, known[one].describe)]
-    declared = [f"{(PARTS if one in PARTS else METHODS).module(one)}:METHOD" for one in built]
-    return (
-        entry(declaration.recipe),
-        *builders,
-        *declared,
-        *(metrics.module(metric) for metric in declaration.metrics),
-    )
+    declared = [f"{(PARTS if one in PARTS else METHODS).module(one)}:<outside>" for one in built]
+    return (entry(how.recipe), *builders, *declared, *(metrics.module(metric) for metric in how.metrics))
 
 
 def _module(params: Params, key: str) -> str:

@@ -61,13 +61,7 @@ def send(
     """
     link = Link(request.channel, request.snr_db, parse_rate(request.cbr, system.rates))
     reception = transmit(
-        system,
-        photo.to(device),
-        link,
-        sample=request.sample,
-        seed=request.seed,
-        key=key,
-        samples=request.samples,
+        system, photo.to(device), link, sample=request.sample, seed=request.seed, key=key, samples=request.samples
     )
     several = {}
     if len(reception.samples) > 1:
@@ -114,12 +108,12 @@ def pictures(arrival: Arrival) -> dict[str, Pixels]:
     from jscgc.report.side_by_side import SPREAD_SHOWN, heat_map
 
     reception, name = arrival.reception, arrival.method
-    found = {name: to_photo(reception.photo.cpu())}
+    shown = {name: to_photo(reception.photo.cpu())}
     if len(reception.samples) > 1:
-        found |= {f"{name}_sample_{i + 1}": to_photo(s.cpu()) for i, s in enumerate(reception.samples) if i}
-        found[f"{name}_mean"] = to_photo(reception.mean.cpu())
-        found[f"{name}_uncertainty"] = heat_map(reception.spread.cpu().numpy(), SPREAD_SHOWN)
-    return found
+        shown |= {f"{name}_sample_{i + 1}": to_photo(s.cpu()) for i, s in enumerate(reception.samples) if i}
+        shown[f"{name}_mean"] = to_photo(reception.mean.cpu())
+        shown[f"{name}_uncertainty"] = heat_map(reception.spread.cpu().numpy(), SPREAD_SHOWN)
+    return shown
 
 
 def comparison(

@@ -108,9 +108,10 @@ def _made(
         run = place / "run"
         run.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        make.make(result, params, inputs, run, log, models / result)
-        with atomic(place / "seconds") as temporary:
+        net = make.train(result, params, inputs, run, log)
+        with atomic(place / "seconds") as temporary:  # first: a model that is there has its time
             temporary.write_text(f"{time.perf_counter() - started:.1f}\n")
+        make.save(result, params, inputs, net, models / result)
         shutil.rmtree(run)
     return float((place / "seconds").read_text())
 
@@ -141,19 +142,12 @@ def evaluate(
     variant: Variant, models: Path, grid: Mapping[str, Any], photos: list[tuple[str, Path]], workers: int
 ) -> Evaluation:
     """Its results; nothing is evaluated twice."""
-    information = grid.get("information_points", 0) if len(variant.snr_db) > 1 else 0
-    params = EvaluateParams.model_validate(
-        {
-            **grid,
-            "methods": [variant.method],
-            "metrics": list(HEADLINE),
-            "snr_db": list(variant.snr_db),
-            "information_points": information,
-        }
-    )
+    asked = {**grid, "methods": [variant.method], "metrics": list(HEADLINE), "snr_db": list(variant.snr_db)}
+    asked["information_points"] = grid.get("information_points", 0) if len(variant.snr_db) > 1 else 0
+    params = EvaluateParams.model_validate(asked)
     protocol = Protocol.of(photos, params, variant.sample, seed=variant.params.seed)
     out = PLACE / f"results-{os.getpid()}.csv"  # several of these may run at once
-    found = follow(
+    evaluation = follow(
         protocol,
         models,
         photos,
@@ -164,7 +158,7 @@ def evaluate(
         store=Path(".jscgc/results"),
     )
     out.unlink()
-    return found
+    return evaluation
 
 
 def main() -> None:
@@ -191,9 +185,9 @@ def main() -> None:
         if a.only and variant.name not in (BASE, *a.only):
             continue
         models, seconds = train(variant)
-        found = evaluate(variant, models, content["evaluate"], photos, a.workers).of(variant.method)
-        rows += compare(variant.name, found, base, seconds)
-        base = found if variant.name == BASE else base
+        results = evaluate(variant, models, content["evaluate"], photos, a.workers).of(variant.method)
+        rows += compare(variant.name, results, base, seconds)
+        base = results if variant.name == BASE else base
         write_rows(rows, a.out)
         print(f"{variant.name}: {len(photos)} photographs, training {seconds:.0f} s", flush=True)
     print(f"{len(rows)} rows in {a.out}")

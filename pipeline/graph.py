@@ -6,25 +6,24 @@ methods of other packages, and those of the modules that `plugins` in params.yam
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from jscgc import stages
-from jscgc.config import ParamsError
 from jscgc.files import atomic
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
-from jscgc.sources import DECLARING, PACKAGE
+from jscgc.sources import PACKAGE
+from jscgc.stages import name_of
 
 FILE = Path("dvc.yaml")
 HEAD = """\
 # photo -> latent -> symbols -> channel -> sampled photo; `dvc dag` draws it. Made by `python -m pipeline.graph` from
 # jscgc/stages.py and params.yaml; edit those. A stage depends on what it can run, so that a change re-runs what it can affect.
 """
-NAMES = {"photos": "prepare", "vae": "train_vae", "latents": "extract_latents", "flow": "pretrain_flow"}
-"""DVC's stages whose names are not `train_RESULT`."""
 PLOTTED = (
     ("psnr", "PSNR (higher is better)", "PSNR (dB)"),
     (
@@ -37,15 +36,10 @@ PLOTTED = (
 )
 
 
-def name_of(result: str) -> str:
-    """DVC's stage that makes a result."""
-    return NAMES.get(result, f"train_{result}")
-
-
 def graph(params: Params) -> dict[str, Any]:
     """The content of dvc.yaml."""
     made = {name_of(result): _making(result, params) for result in ("photos", "vae", "latents", *params.trained)}
-    found = {
+    return {
         "stages": {**made, "evaluate": _evaluate(), "theory": _theory(), "report": _report()},
         "plots": [
             {
@@ -62,23 +56,22 @@ def graph(params: Params) -> dict[str, Any]:
             if info(metric)
         ],
     }
-    return found
 
 
 def _making(result: str, params: Params) -> dict[str, Any]:
-    own, name = stages.stage(result), name_of(result)
+    made_by, name = stages.stage(result), name_of(result)
     module = name if result in ("photos", "latents") else f"train {result}"
-    shipped = [f"jscgc/pretrained/{result}"] if _ships(result) else []
+    shipped = [f"jscgc/pretrained/{result}"] if stages.starts_from_shipped(result) else []
     if result == "latents":
         shipped = ["jscgc/pretrained/flow/model.json"]  # the statistics
-    sources = [f"pipeline/{module.split()[0]}.py", *_files(own.sources(params))]
-    inputs = [f"data/{stages.place(need).as_posix()}" for need in own.needs]
+    sources = [f"pipeline/{module.split()[0]}.py", *_files(made_by.sources(params))]
+    inputs = [f"data/{stages.place(need).as_posix()}" for need in made_by.needs]
     keys = [key for key in ("device",) if result != "photos"]
     made: dict[str, Any] = {
-        "desc": own.about,
+        "desc": made_by.about,
         "cmd": f"python -m pipeline.{module}",
         "deps": [*sources, *shipped, *inputs],
-        "params": [*keys, *own.keys],
+        "params": [*keys, *made_by.keys],
         "outs": [f"data/{stages.place(result).as_posix()}", f"reports/metrics/{name}.json"],
     }
     if stages.trains(result):
@@ -86,10 +79,6 @@ def _making(result: str, params: Params) -> dict[str, Any]:
         shown = {"x": "step", "y": y, "title": f"Training: {result}", "x_label": "Step", "y_label": label}
         made["plots"] = [{f"reports/curves/{name}.csv": shown}]
     return made
-
-
-def _ships(result: str) -> bool:
-    return (PACKAGE / "pretrained" / result).is_dir() and result != "diffcom"
 
 
 def _evaluate() -> dict[str, Any]:
@@ -128,20 +117,9 @@ def _report() -> dict[str, Any]:
 
 
 def _files(paths: Iterable[Path]) -> list[str]:
-    """As DVC has them: ours below the project, with folders of which every file is among them as one; a plugin's where it is."""
-    every, ours = set(paths), PACKAGE.parent
-    # Of ours only: elsewhere .dvcignore keeps no __pycache__ out, and a script may lie in a folder with anything.
-    folders = {path.parent for path in every if path.is_relative_to(PACKAGE)} - {PACKAGE}
-    # Where declarations lie a new file is a new name, which is not theirs.
-    open_ended = [PACKAGE.joinpath(*package.split(".")) for package in DECLARING]
-    whole = {
-        folder
-        for folder in folders
-        if not any(place.is_relative_to(folder) for place in open_ended)
-        and {path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"} <= every
-    }
-    kept = {path for path in every if path.parent not in whole} | whole
-    return sorted(path.relative_to(ours).as_posix() if path.is_relative_to(ours) else str(path) for path in kept)
+    """As DVC has them: ours below the project, a plugin's where it is."""
+    ours = PACKAGE.parent
+    return sorted(path.relative_to(ours).as_posix() if path.is_relative_to(ours) else str(path) for path in paths)
 
 
 def render(params: Params) -> str:
@@ -163,18 +141,27 @@ def render(params: Params) -> str:
     return HEAD + stream.getvalue()
 
 
-def check(params: Params) -> None:
-    """Whether dvc.yaml has a stage for all that these parameters train.
+def check(params: Params, running: str = "") -> None:
+    """Whether dvc.yaml has a stage for all that these parameters train, and the running one depends on all that it can run.
 
     Raises:
-        ValueError: it lacks one; says what to do.
+        ValueError: something is missing; says what to do.
     """
     text = FILE.read_text(encoding="utf-8") if FILE.exists() else ""
+    blocks = {
+        block.partition(":")[0]: set(re.split(r"[\s,\[\]]+", block))
+        for block in text.split("\n  ")
+        if block[:1].isalpha()
+    }
+    remedy = "run: python -m pipeline.graph"
     for result in params.trained:
-        if f"\n  {name_of(result)}:\n" not in text:
-            raise ValueError(
-                f"params.yaml trains {result}, and dvc.yaml has no stage for it; run: python -m pipeline.graph"
-            )
+        if name_of(result) not in blocks:
+            raise ValueError(f"params.yaml trains {result}, and dvc.yaml has no stage for it; {remedy}")
+    for result in ("vae", *params.trained):
+        if name_of(result) == running and (
+            missing := set(_making(result, params)["deps"]) - blocks.get(running, set())
+        ):
+            raise ValueError(f"dvc.yaml: stage {running} runs {min(missing)} and does not depend on it; {remedy}")
 
 
 def write(params: Params) -> None:
@@ -198,5 +185,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except ParamsError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"graph: {error}")

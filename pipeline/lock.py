@@ -12,7 +12,7 @@ CUDA = re.compile(r"(nvidia|cuda)-.*|triton")
 MARKER = ' ; sys_platform == "linux" and platform_machine == "x86_64"'
 
 if __name__ == "__main__":
-    found = {re.sub(r"[-_.]+", "-", d.metadata["Name"]).lower(): d.version for d in distributions()}
-    lines = [f"{n}=={v}{MARKER if CUDA.fullmatch(n) else ''}\n" for n, v in sorted(found.items()) if n not in OWN]
+    installed = {re.sub(r"[-_.]+", "-", d.metadata["Name"]).lower(): d.version for d in distributions()}
+    lines = [f"{n}=={v}{MARKER if CUDA.fullmatch(n) else ''}\n" for n, v in sorted(installed.items()) if n not in OWN]
     with atomic(Path("requirements.lock")) as temporary:
         temporary.write_text(HEADER + "".join(lines), encoding="utf-8")

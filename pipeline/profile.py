@@ -70,8 +70,8 @@ if __name__ == "__main__":
         sys.exit(usage)
     try:
         select(sys.argv[1])
-    except ParamsError as error:
+        params = load_params(PARAMS)
+        graph.write(params)
+    except ValueError as error:
         sys.exit(str(error))
-    params = load_params(PARAMS)
-    graph.write(params)
     print(f"params.yaml is now profile {params.profile}")

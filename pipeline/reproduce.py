@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 from jscgc import tracking
-from jscgc.config import ParamsError
 from jscgc.files import read_json
 from jscgc.params import load_params
 from pipeline import graph
@@ -20,7 +19,7 @@ def main() -> int:
     """Run the pipeline and print what came out; the exit status is dvc's."""
     try:
         graph.write(load_params())
-    except ParamsError as error:
+    except ValueError as error:
         print(error, file=sys.stderr)
         return 1
     environment = dict(os.environ)

@@ -17,12 +17,13 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from jscgc import stages
 from jscgc.config import digest
 from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.latent.autoencoder import load_vae, save_weights
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.method import network
-from jscgc.sources import closure, entry, meaning
+from jscgc.sources import closure, code, entry
 from jscgc.systems.store import load
 from jscgc.training.vae import sharpen
 from pipeline.stage import MODELS, PHOTOS, stage
@@ -55,24 +56,15 @@ def main() -> None:
         vae = load_vae(models / "vae")
         if not isinstance(vae, NanoVae):
             raise ValueError(f"{models / 'vae'}: a pretrained VAE is not ours to train")
-        receivers = running.params.vae.sharpen.receivers if running.params.vae.sharpen else []
-        for name in receivers:
-            load(models / name)  # says what is missing before anything is hashed
-        params, code = (
-            running.params,
-            closure("jscgc.training.vae", *(entry(network(name).build) for name in receivers)),
-        )
+        params = running.params
+        receivers = params.vae.sharpen.receivers if params.vae.sharpen else []
+        # Says what is missing before anything is hashed.
+        shapes = [load(models / name).architecture.network for name in receivers]
+        named = set().union(*(section.modules() for section in (params.link, params.sample, *shapes)))
+        run = {*stages.stage("vae").entries, *named, *(entry(network(name).build) for name in receivers)}
         read = [sha256(path) for path in (PHOTOS / "manifest.json", *(models / name for name in ("vae", *receivers)))]
-        key = digest(
-            params.seed,
-            params.precision,
-            params.vae,
-            params.latents,
-            params.link,
-            params.sample,
-            read,
-            [meaning(p) for p in code],
-        )
+        values = (params.seed, params.precision, params.vae, params.latents, params.link, params.sample)
+        key = digest(*values, read, code(closure(*sorted(run))))
         with running.checkpoints(key) as train:
             renew(models, train(sharpen, PHOTOS, vae, models))
 

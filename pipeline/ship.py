@@ -33,14 +33,14 @@ def ship(models: Path, out: Path) -> float:
         params = load_params().vae.model_copy(update={"source": "nano", **_sizes(models / "vae")})
         save_vae(temporary / "vae", params, vae.half())
         checksum = sha256(temporary / "vae")
-        for name, own in trainable().items():
-            if not own.ships:
+        for name, network in trainable().items():
+            if not network.ships:
                 continue
-            found = store.load(models / name)
-            if found.latents.vae_sha256 != trained_on:
+            model = store.load(models / name)
+            if model.latents.vae_sha256 != trained_on:
                 raise ValueError(f"{models / name}: trained on another VAE than {models / 'vae'}; run `dvc repro`")
-            latents = LatentStatistics(**{**vars(found.latents), "vae_sha256": checksum})
-            store.save(temporary / name, found.architecture, latents, found.net.half(), own.shared, found.trained)
+            latents = LatentStatistics(**{**vars(model.latents), "vae_sha256": checksum})
+            store.save(temporary / name, model.architecture, latents, model.net.half(), network.shared, model.trained)
         size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file()) / 1e6
         if size > LIMIT_MB:
             raise ValueError(f"{size:.1f} MB of weights; at most {LIMIT_MB} MB are shipped: make the networks smaller")

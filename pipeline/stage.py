@@ -58,7 +58,7 @@ class Stage:
         read = dict(inputs)
         if (manifest := PHOTOS / "manifest.json").exists() and "photos" in read:
             read["photos"] = manifest  # it holds the checksum of every photograph
-        if self.params.init != "scratch" and (SHIPPED / result).exists():
+        if self.params.init != "scratch" and stages.starts_from_shipped(result):
             read["shipped"] = SHIPPED / result
         with self.checkpoints(stages.checkpoint_key(result, self.params, read), stages.trains(result)) as train:
             yield train, inputs
@@ -82,14 +82,14 @@ class Stage:
             self.run.log(step, metrics)
 
         def train(recipe: Callable[..., Any], *arguments: Any) -> Any:
-            own = self.params.distributed
+            settings = self.params.distributed
             return train_on_workers(
                 recipe,
                 (self.params, *arguments),
                 folder,
                 log,
-                workers=own.workers,
-                cpus=own.cpus_per_worker,
+                workers=settings.workers,
+                cpus=settings.cpus_per_worker,
                 device=self.params.device,
             )
 
@@ -140,7 +140,7 @@ def stage(name: str) -> Iterator[Stage]:
     try:
         params = load_params()
         params.check()
-        graph.check(params)
+        graph.check(params, name)
         with tracking.stage_run(name, params=params.model_dump(mode="json"), tags=_tags(params), root=ROOT) as run:
             running = Stage(name, params, run)
             yield running

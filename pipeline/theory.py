@@ -7,12 +7,11 @@ from jscgc.theory import run
 from pipeline.stage import REPORTS, stage
 
 with stage("theory") as running:
-    found = run()
-    write_json(REPORTS / "theory.json", found)
-    wrong = [row["check"] for row in found["rows"] if not row["ok"]]
-    running.metrics |= {"checks": len(found["rows"]), "missed": len(wrong)}
+    checked = run()
+    write_json(REPORTS / "theory.json", checked)
+    rows = checked["rows"]
+    wrong = [row["check"] for row in rows if not row["ok"]]
+    running.metrics |= {"checks": len(rows), "missed": len(wrong)}
     if wrong:
         # The report shows it; `jscgc theory` and the tests fail by it.
-        logging.warning(
-            "%d of %d statements missed their tolerance: %s", len(wrong), len(found["rows"]), "; ".join(wrong)
-        )
+        logging.warning("%d of %d statements missed their tolerance: %s", len(wrong), len(rows), "; ".join(wrong))

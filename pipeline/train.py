@@ -1,24 +1,20 @@
 """Stages train_vae, pretrain_flow and train_METHOD: one network, named on the command line."""
 
 import sys
-from contextlib import suppress
 
-from jscgc.config import ParamsError
 from jscgc.latent.autoencoder import load_vae
 from jscgc.method import trainable
-from jscgc.params import load_params
+from jscgc.stages import name_of
 from jscgc.training import make
-from pipeline.graph import name_of
 from pipeline.stage import MODELS, stage
 
-with suppress(ParamsError):  # which the stage says
-    load_params()  # the plugins that it names declare methods, too
-known = ("vae", *trainable())
-if len(sys.argv) != 2 or sys.argv[1] not in known:
-    sys.exit(f"usage: python -m pipeline.train {{{','.join(known)}}}")
+if len(sys.argv) != 2:
+    sys.exit("usage: python -m pipeline.train NAME (vae, flow or a method)")
 result = sys.argv[1]
 
 with stage(name_of(result)) as running:
+    if result not in (known := ("vae", *trainable())):  # params.yaml has been read, and the plugins that it names
+        raise ValueError(f"nothing trains {result!r}; choose from {', '.join(known)}")
     with running.training(result) as (train, inputs):
         net = train(make.train_on, result, inputs)
         make.save(result, running.params, inputs, net, MODELS / result)

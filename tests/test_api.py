@@ -46,6 +46,22 @@ def test_a_file_an_image_and_an_array_are_photographs(models, photo):
     assert np.array_equal(of_array.sent, array)
 
 
+def test_an_image_is_read_as_its_file_is(models, tmp_path):
+    transceiver = jscgc.load("mambajscc_psnr", models)
+    turned, clear = tmp_path / "turned.jpg", tmp_path / "clear.png"
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(turned, exif=exif)
+    layer = image.convert("RGBA")
+    layer.putalpha(100)
+    layer.save(clear)
+    for path in (turned, clear):
+        with Image.open(path) as opened:
+            of_image = transceiver.transmit(opened, snr_db=5, cbr="4/768")
+        assert np.array_equal(of_image.sent, transceiver.transmit(path, snr_db=5, cbr="4/768").sent)
+
+
 def test_several_samples_have_a_mean_and_a_spread(models, photo):
     sent = jscgc.load("jscgc", models).transmit(photo, snr_db=5, cbr="2/768", samples=3)
     assert sent.reception.samples.shape == (3, 3, 60, 70)

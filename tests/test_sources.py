@@ -79,8 +79,33 @@ def test_of_a_declaring_module_only_what_is_asked_for_counts(package):
     package_files = {"__init__.py", "methods/__init__.py", "shared.py"}
     assert reached("jscgc.methods.one:build") == {*package_files, "methods/one.py", "net.py"}
     assert reached("jscgc.methods.one:train") == {*package_files, "methods/one.py", "training.py"}
-    assert reached("jscgc.methods.one:METHOD") == {*package_files, "methods/one.py"}
+    assert reached("jscgc.methods.one:<outside>") == {*package_files, "methods/one.py"}
     assert reached("jscgc.methods.two:build") == {*package_files, "methods/one.py", "methods/two.py", "net.py"}
+
+
+def test_helpers_that_a_class_an_alias_or_a_lambda_uses_count(package):
+    write, reached = package
+    write(
+        methods__one="def _far():\n    import jscgc.far\ndef _near():\n    import jscgc.near\nALIAS = _near\n"
+        "class Net:\n    def __init__(self):\n        _far()\ndef build():\n    return Net()\ndef other():\n    ALIAS()\n"
+        "def shape():\n    import jscgc.lazy\nMETHOD = dict(describe=lambda: shape())\n",
+        methods__two="import jscgc.methods.one as one\ndef build():\n    return one.build()\n",
+        far="", near="", lazy="",
+    )  # fmt: skip
+    assert "far.py" in reached("jscgc.methods.one:build") and "near.py" not in reached("jscgc.methods.one:build")
+    assert "near.py" in reached("jscgc.methods.one:other")
+    assert "lazy.py" in reached("jscgc.methods.one:<lambda>")
+    assert "far.py" in reached("jscgc.methods.two:build")
+
+
+def test_relative_imports_of_another_package_are_followed(tmp_path, monkeypatch):
+    folder = tmp_path / "zz_plugin"
+    folder.mkdir()
+    for name, text in {"__init__": "", "one": "from .net import f\nfrom . import help\n", "net": "f = 1", "help": ""}.items():
+        (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {path.name for path in closure("zz_plugin.one")} == {"__init__.py", "one.py", "net.py", "help.py"}
+    assert {path.name for path in closure("zz_plugin.net")} == {"__init__.py", "net.py"}
 
 
 def test_tables_beside_a_module_belong_to_it(package, tmp_path):

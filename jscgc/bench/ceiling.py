@@ -75,22 +75,21 @@ def bench_ceiling(
 def _measured(photos: Mapping[str, Tensor], received: Mapping[str, Tensor]) -> dict[str, float]:
     cut = [[patches([images[key]], PATCH) for key in photos] for images in (photos, received)]
     device = str(cut[0][0].device)
-    found = {}
+    measured = {}
     for name in HEADLINE:
         if info(name).scope == "pair":
             pairs = pair_metric(name, device)
             values = [float(pairs(photos[key][None], received[key][None])[0]) for key in photos]
-            found[name] = sum(values) / len(values)
+            measured[name] = sum(values) / len(values)
         else:
             sets = set_metric(name, device)
-            found[name] = sets.distance(*(np.concatenate([sets.features(part) for part in parts]) for parts in cut))
+            measured[name] = sets.distance(*(np.concatenate([sets.features(part) for part in parts]) for parts in cut))
     first, second = map(torch.cat, cut)
-    energies = {"fine": _fine, "coarse": _coarse}
     smooth = _fine(first) <= _fine(first).quantile(0.25)
-    for name, energy in energies.items():
-        found[name] = (energy(second).sum() / energy(first).sum()).item()
-        found[f"smooth_{name}"] = (energy(second)[smooth].sum() / energy(first)[smooth].sum()).item()
-    return found
+    for name, energy in (("fine", _fine), ("coarse", _coarse)):
+        measured[name] = (energy(second).sum() / energy(first).sum()).item()
+        measured[f"smooth_{name}"] = (energy(second)[smooth].sum() / energy(first)[smooth].sum()).item()
+    return measured
 
 
 def _fine(images: Tensor) -> Tensor:

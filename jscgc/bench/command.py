@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from jscgc.bench.benchmark import Benchmark
@@ -32,19 +32,19 @@ def run(arguments: argparse.Namespace) -> None:
     need(f"bench {benchmark.name}", benchmark.needs)
     measurement = benchmark.run(arguments)
     shown = list(measurement.rows)
-    found = measurement.beside(shown)
+    beside = measurement.beside(shown)
     if arguments.json:
-        emit({"benchmark": benchmark.name, "rows": shown, **found})
+        emit({"benchmark": benchmark.name, "rows": shown, **beside})
     else:
-        _print(measurement.title, shown, found)
+        _print(measurement.title, shown, beside)
 
 
-def _print(title: str, rows: Iterable[dict[str, Any]], found: dict[str, Any]) -> None:
+def _print(title: str, shown: list[dict[str, Any]], beside: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown, console = list(rows), Console()
-    lines = [list(shown[0]), *(list(_cells(row)) for row in shown)] if shown else [[]]
+    console = Console()
+    lines = [list(shown[0]), *([_cell(value) for value in row.values()] for row in shown)] if shown else [[]]
 
     def table(lines: Iterable[Iterable[str]]) -> Table:
         made = Table(title=title, title_justify="left")
@@ -63,13 +63,9 @@ def _print(title: str, rows: Iterable[dict[str, Any]], found: dict[str, Any]) ->
         # Few rows of many columns are turned: no name is folded into ten lines then.
         made = min(made, table(zip(*lines, strict=True)), key=width)
     console.print(made)
-    for key, value in found.items():
+    for key, value in beside.items():
         console.print(f"{key}: {value}", markup=False)
 
 
-def _cells(row: dict[str, Any]) -> Iterator[str]:
-    for value in row.values():
-        if value is None:
-            yield ""
-        else:
-            yield f"{value:.4g}" if isinstance(value, float) else str(value)
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

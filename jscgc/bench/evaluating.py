@@ -83,16 +83,16 @@ def bench_evaluation(
         times[0].append(_loop(make, jobs, keys, protocol.hash))
         for count in counts:
             times[count].append(_on_ray(make, jobs, keys, protocol.hash, count))
-    for count, found in times.items():
-        own = [seconds for _, seconds in found]
+    for count, runs in times.items():
+        spent = [seconds for _, seconds in runs]
         yield {
             "run": f"Ray, {count} worker{'s' * (count > 1)}" if count else LOOP,
             "workers": count or 1,
             "jobs": len(jobs),
-            "start_s": median(start for start, _ in found),
-            "s": median(own),
-            "overhead": _ratio(own, [s for _, s in times[0]]) - 1 if count == 1 else None,
-            "speed_up": _ratio([s for _, s in times[1]], own) if count > 1 else None,
+            "start_s": median(start for start, _ in runs),
+            "s": median(spent),
+            "overhead": _ratio(spent, [s for _, s in times[0]]) - 1 if count == 1 else None,
+            "speed_up": _ratio([s for _, s in times[1]], spent) if count > 1 else None,
         }
 
 

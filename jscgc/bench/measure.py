@@ -50,7 +50,7 @@ def compare(works: Mapping[str, Work], rounds: int) -> dict[str, Measured]:
     first = times[next(iter(works))]
     return {
         name: Measured(
-            1000 * median(spent), peaks[name], median(own / base for own, base in zip(spent, first, strict=True))
+            1000 * median(spent), peaks[name], median(taken / base for taken, base in zip(spent, first, strict=True))
         )
         for name, spent in times.items()
     }

@@ -84,13 +84,13 @@ class _Worker:
 def _psnrs(path: Path) -> Measured:
     photo = to_tensor(open_photo(path))
     sample = SampleParams(steps=1, guidance=1.0)  # nothing is sampled here
-    found = {}
+    psnrs = {}
     for anchor in ANCHORS:
         system = load_system(anchor.method)
         for snr_db in anchor.published:
             received = transmit(system, photo, Link("awgn", snr_db, RATE), sample=sample, seed=0, key=path.name).photo
-            found[anchor.method, snr_db] = float(pair_metric("psnr")(photo[None], received[None])[0])
-    return found
+            psnrs[anchor.method, snr_db] = float(pair_metric("psnr")(photo[None], received[None])[0])
+    return psnrs
 
 
 def bench_published(photos: Sequence[Path], workers: int = 0) -> Iterator[dict[str, Any]]:
@@ -105,14 +105,14 @@ def bench_published(photos: Sequence[Path], workers: int = 0) -> Iterator[dict[s
     """
     absolute = [photo.absolute() for photo in photos]
     jobs: list[Path | Mcs] = [*absolute, *WATERFALLS]
-    found = dict(cluster.run_jobs(_Worker, jobs, cluster.Workers(workers), "published", files=absolute))
-    done = [(job, found[job]) for job in jobs]
+    results = dict(cluster.run_jobs(_Worker, jobs, cluster.Workers(workers), "published", files=absolute))
+    done = [(job, results[job]) for job in jobs]
     measured = [values for _, values in done if isinstance(values, dict)]
     for anchor in ANCHORS:
         for snr_db, published in anchor.published.items():
-            own = [values[anchor.method, snr_db] for values in measured]
-            setting = f"Kodak ({len(own)} images), CBR 1/16, AWGN {snr_db:g} dB"
-            figure, mean = f"PSNR of {anchor.method} (dB)", sum(own) / len(own)
+            psnrs = [values[anchor.method, snr_db] for values in measured]
+            setting = f"Kodak ({len(psnrs)} images), CBR 1/16, AWGN {snr_db:g} dB"
+            figure, mean = f"PSNR of {anchor.method} (dB)", sum(psnrs) / len(psnrs)
             yield _row(figure, anchor.source, setting, published, mean, anchor.tolerance_db)
     for job, value in done:
         if isinstance(job, Mcs) and isinstance(value, float):

@@ -75,11 +75,11 @@ def bench_scan(
                     last[name] = (length, seconds(work))
                     works[name] = work
             _check(implementations, works, inputs)
-            found = compare(works, rounds)
+            measured = compare(works, rounds)
             for name in implementations:
                 row: dict[str, Any] = {"length": length, "pass": kind, "implementation": name}
-                if name in found:
-                    m = found[name]
+                if name in measured:
+                    m = measured[name]
                     yield row | {"ms": m.ms, "peak_mb": m.peak_mb, "ratio_to_ours": m.ratio, "skipped": None}
                 else:
                     reason = f"would need more than {limit_s:g} s a run"

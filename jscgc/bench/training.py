@@ -32,7 +32,7 @@ Losses = Callable[[], Mapping[str, Tensor]]
 
 def trained() -> list[str]:
     """What is measured: the networks that a training may start from as they ship, the prior first."""
-    return [name for name, own in trainable().items() if own.starts_from_shipped]
+    return [name for name, declared in trainable().items() if declared.starts_from_shipped]
 
 
 def bench_training(params: Params, rounds: int, device: str) -> Iterator[dict[str, Any]]:

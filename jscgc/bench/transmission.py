@@ -47,8 +47,8 @@ def bench_transmission(
                 spent, nfe[name] = _once(system, photo, channel, link, sample)
                 times[name].append(spent)
         for name in systems:
-            found = times[name][1:]
-            parts = {part: [row[part] for row in found] for part in PARTS} | {"all": [sum(r.values()) for r in found]}
+            rows = times[name][1:]
+            parts = {part: [row[part] for row in rows] for part in PARTS} | {"all": [sum(r.values()) for r in rows]}
             if nfe[name]:
                 parts["sample_per_nfe"] = [ms / nfe[name] for ms in parts["sample"]]
             for part, values in parts.items():

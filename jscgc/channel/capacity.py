@@ -5,6 +5,7 @@ knows h's law alone. What the receiver of a text knows changes nothing of them.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ def ergodic_capacity(channel: str, snr_db: float) -> float:
     Raises:
         ValueError: an unknown channel, or one without the package it needs.
     """
-    return _ergodic(parse_channel(channel).informed, snr_db)
+    return float(_value(parse_channel(channel).informed, "ergodic", snr_db))
 
 
 def outage_capacity(channel: str, snr_db: float) -> float:
@@ -38,7 +39,7 @@ def outage_capacity(channel: str, snr_db: float) -> float:
         ValueError: as `ergodic_capacity`.
     """
     spec = parse_channel(channel).informed
-    return _ergodic(spec, snr_db) if spec.kind.averages else _outage(spec, snr_db)
+    return float(_value(spec, "ergodic" if spec.kind.averages else "outage", snr_db))
 
 
 def snrs(channel: str, snr_db: float) -> Tensor:
@@ -49,7 +50,8 @@ def snrs(channel: str, snr_db: float) -> Tensor:
     Raises:
         ValueError: as `ergodic_capacity`.
     """
-    return _snrs(parse_channel(channel).informed, snr_db)
+    equal: Tensor = _value(parse_channel(channel).informed, "snrs", snr_db)
+    return equal
 
 
 def power_gains(channel: str) -> Tensor:
@@ -95,15 +97,6 @@ def _law(spec: ChannelSpec) -> Law:
 
 
 @cache
-def _ergodic(spec: ChannelSpec, snr_db: float) -> float:
-    return _law(spec).ergodic(snr_db)
-
-
-@cache
-def _outage(spec: ChannelSpec, snr_db: float) -> float:
-    return _law(spec).outage(snr_db)
-
-
-@cache
-def _snrs(spec: ChannelSpec, snr_db: float) -> Tensor:
-    return _law(spec).snrs(snr_db)
+def _value(spec: ChannelSpec, quantity: str, snr_db: float) -> Any:
+    """By one of the law's methods, `quantity`."""
+    return getattr(_law(spec), quantity)(snr_db)

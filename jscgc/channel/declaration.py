@@ -7,13 +7,14 @@ A channel is a module-level `ChannelKind` in a module of `channel.kinds`, or of 
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
+
+from jscgc.registry import nearest
 
 if TYPE_CHECKING:
     from jscgc.channel.base import Channel, Law
@@ -257,9 +258,3 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return str(value)
-
-
-def nearest(word: str, allowed: Iterable[str]) -> str:
-    """A hint for an error, if one is near."""
-    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.4)
-    return f"did you mean {near[0]}? " if near else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -47,69 +47,38 @@ def _fading(spec: ChannelSpec, shape: tuple[int, ...], rng: torch.Generator, lik
     return math.sqrt(k / (k + 1)) * sight + math.sqrt(1 / (k + 1)) * scattered
 
 
-def _known(received: Tensor, gain: Tensor, noise_var: Tensor, spec: ChannelSpec) -> ChannelOutput:
-    """The receiver's view without pilots: h is known, or with csi=none taken for 1."""
-    if spec.csi == "none":
-        gain = torch.ones_like(gain)
-    believed = believed_noise_var(noise_var, spec.snr_offset_db, lambda: moment_noise_var(received, gain))
-    return ChannelOutput(received, gain, torch.zeros_like(gain.real), believed)
-
-
-class Awgn:
-    """Additive white Gaussian noise: h = 1."""
-
-    def __init__(self, spec: ChannelSpec) -> None:
-        self._spec = spec
-
-    def __call__(self, symbols: Tensor, snr_db: Tensor, rng: torch.Generator) -> ChannelOutput:
-        check_snr(snr_db, len(symbols))
-        noise_var = noise_variance(snr_db)
-        gain = torch.ones([len(symbols)] + [1] * (symbols.ndim - 1), dtype=symbols.dtype, device=symbols.device)
-        return _known(add_noise(gain * symbols, noise_var, rng), gain, noise_var, self._spec)
-
-    def overhead(self, data: int) -> int:
-        return 0
-
-
-class FastFading:
-    """Rayleigh or Rician fading with one h per symbol: no pilot could ever meet the h of another symbol."""
-
-    def __init__(self, spec: ChannelSpec) -> None:
-        self._spec = spec
-
-    def __call__(self, symbols: Tensor, snr_db: Tensor, rng: torch.Generator) -> ChannelOutput:
-        check_snr(snr_db, len(symbols))
-        noise_var = noise_variance(snr_db)
-        gain = _fading(self._spec, symbols.shape, rng, symbols)
-        return _known(add_noise(gain * symbols, noise_var, rng), gain, noise_var, self._spec)
-
-    def overhead(self, data: int) -> int:
-        return 0
-
-
-class BlockFading:
-    """Rayleigh or Rician fading with one h per image; known, estimated from P unit pilots of the same image, or ignored.
+class Flat:
+    """h is 1 (AWGN), or fades: with one h per symbol, where no pilot could ever meet the h of another symbol, or with one per
+    image; known, estimated from P unit pilots of the same image, or with csi=none taken for 1.
 
     LS: h_hat = mean of the pilots = h + e, var e = sigma^2 / P. LMMSE: the prior E h = 0, E|h|^2 = 1 (for Rician too: its
     phase is unknown) shrinks it, h_hat = h_LS / (1 + v) with error variance v / (1 + v), v = sigma^2 / P. Both use the
     sigma^2 that the receiver believes; snr=blind takes it from the pilots' spread, `pilot_noise_var`.
     """
 
-    def __init__(self, spec: ChannelSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: ChannelSpec, fading: Literal["none", "symbol", "image"]) -> None:
+        self._spec, self._fading = spec, fading
 
     def __call__(self, symbols: Tensor, snr_db: Tensor, rng: torch.Generator) -> ChannelOutput:
         check_snr(snr_db, len(symbols))
-        noise_var = noise_variance(snr_db)
-        gain = _fading(self._spec, (len(symbols), *[1] * (symbols.ndim - 1)), rng, symbols)
+        spec, noise_var = self._spec, noise_variance(snr_db)
+        shape = symbols.shape if self._fading == "symbol" else (len(symbols), *[1] * (symbols.ndim - 1))
+        if self._fading == "none":
+            gain = torch.ones(shape, dtype=symbols.dtype, device=symbols.device)
+        else:
+            gain = _fading(spec, shape, rng, symbols)
         received = add_noise(gain * symbols, noise_var, rng)
-        if not self._spec.estimated:
-            return _known(received, gain, noise_var, self._spec)
-        pilots = add_noise(gain.reshape(-1, 1).expand(-1, self._spec.options["pilots"]), noise_var, rng)
+        if not spec.estimated:
+            if spec.csi == "none":
+                gain = torch.ones_like(gain)
+            believed = believed_noise_var(noise_var, spec.snr_offset_db, lambda: moment_noise_var(received, gain))
+            return ChannelOutput(received, gain, torch.zeros_like(gain.real), believed)
+        count = spec.options["pilots"]
+        pilots = add_noise(gain.reshape(-1, 1).expand(-1, count), noise_var, rng)
         estimate = pilots.mean(1)
-        believed = believed_noise_var(noise_var, self._spec.snr_offset_db, lambda: pilot_noise_var(pilots, estimate))
-        error_var = believed / self._spec.options["pilots"]
-        if self._spec.csi == "lmmse":
+        believed = believed_noise_var(noise_var, spec.snr_offset_db, lambda: pilot_noise_var(pilots, estimate))
+        error_var = believed / count
+        if spec.csi == "lmmse":
             estimate, error_var = estimate / (1 + error_var), error_var / (1 + error_var)
         return ChannelOutput(received, per_image(estimate, symbols.ndim), per_image(error_var, symbols.ndim), believed)
 

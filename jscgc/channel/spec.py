@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jscgc.channel.declaration import ChannelKind, ChannelSpec, nearest, plain
-from jscgc.registry import Registry
+from jscgc.channel.declaration import ChannelKind, ChannelSpec, plain
+from jscgc.registry import Registry, nearest
 
 KINDS = Registry("channel", ChannelKind, "jscgc.channel.kinds", "jscgc.channels")
 
@@ -96,7 +96,7 @@ def describe(name: str) -> str:
 
 def meanings() -> dict[str, str]:
     """What each option means, with its unit: those of the air first, then the receiver's."""
-    found: dict[str, dict[str, None]] = {}
+    texts_of: dict[str, dict[str, None]] = {}
     for option in sorted((option for kind in KINDS for option in kind.options), key=lambda option: option.receiver):
-        found[option.key] = {**found.pop(option.key, {}), option.meaning: None}
-    return {key: "; or ".join(texts) for key, texts in found.items()}
+        texts_of[option.key] = {**texts_of.pop(option.key, {}), option.meaning: None}
+    return {key: "; or ".join(texts) for key, texts in texts_of.items()}

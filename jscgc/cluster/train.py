@@ -145,13 +145,10 @@ def _fit(work: Callable[[Queue], _Work], log: Log, workers: int, cpus: int, gpu:
 def _reason(error: Exception) -> str:
     """One line of Ray's account: what the workers raised, without their stacks."""
     failures = getattr(error, "worker_failures", {}) or {}
-    told = {type(e).__name__ + (f": {e}" if str(e) else "") for e in map(_cause, failures.values())}
+    causes = [getattr(error, "cause", None) or error for error in failures.values()]
+    told = {type(cause).__name__ + (f": {cause}" if str(cause) else "") for cause in causes}
     lines = [" ".join(text.split())[:200] for text in sorted(told)] or [str(error).strip().splitlines()[0]]
     return "; ".join(lines)
-
-
-def _cause(error: BaseException) -> BaseException:
-    return getattr(error, "cause", None) or error
 
 
 class _Fit(threading.Thread):

@@ -177,19 +177,19 @@ def _searcher(search: Search) -> Searcher:
             self._failed: dict[str, tuple[str, bool]] = {}
 
         def suggest(self, trial_id: str) -> Any:
-            found = search.next()
-            if found is None:
+            proposed = search.next()
+            if proposed is None:
                 return Searcher.FINISHED
-            self._names[trial_id] = found[0]
-            return {"trial": found[0], "values": json.dumps(found[1])}
+            self._names[trial_id] = proposed[0]
+            return {"trial": proposed[0], "values": json.dumps(proposed[1])}
 
         def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
             if "failed" in result or "broken" in result:
                 self._failed[trial_id] = (result.get("failed") or result["broken"], "failed" in result)
             elif "rung" in result:
                 self._failed.pop(trial_id, None)  # it was started again, and gets on
-                found = {key.removeprefix("metrics/"): v for key, v in result.items() if key.startswith("metrics/")}
-                search.scored(self._names[trial_id], result["rung"], found)
+                metrics = {key.removeprefix("metrics/"): v for key, v in result.items() if key.startswith("metrics/")}
+                search.scored(self._names[trial_id], result["rung"], metrics)
 
         def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
             self.on_trial_result(trial_id, result or {})  # of the result that ends a trial Ray tells here only

@@ -35,24 +35,24 @@ def run(a: argparse.Namespace) -> None:
     from jscgc.costs import costs
     from jscgc.params import load_params
 
-    found = costs(load_params(a.params, a.profile), a.side, a.side)
+    document = costs(load_params(a.params, a.profile), a.side, a.side)
     if a.json:
-        emit(found)
+        emit(document)
         return
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{found['width']}x{found['height']} pixels, rate {found['rate']}/768; GFLOPs of one forward pass"
+    title = f"{document['width']}x{document['height']} pixels, rate {document['rate']}/768; GFLOPs of one forward pass"
     table = Table("part", "parameters (M)", "trained (M)", "weights (MB)", "training state (MB)", "GFLOPs", title=title)
-    for row in [*found["parts"], {"part": "all", **found["total"]}]:
+    for row in [*document["parts"], {"part": "all", **document["total"]}]:
         numbers = (row["parameters"] / 1e6, row["trained"] / 1e6, row["weights_mb"], row["training_mb"], row["gflops"])
         table.add_row(row["part"], *[f"{value:,.1f}" for value in numbers])
     Console().print(table)
     codecs = Table(
         "codec", "parameters (M)", "transmitter GFLOPs", "receiver GFLOPs", title="with the VAE, where on latents"
     )
-    for row in found["codecs"]:
+    for row in document["codecs"]:
         shown = (row["parameters"] / 1e6, row["transmitter_gflops"], row["receiver_gflops"])
         codecs.add_row(row["method"], *[f"{value:,.2f}" for value in shown])
     Console().print(codecs)
-    print(f"The paper's Table I: {found['published_parameters'] / 1e6:,.0f} M parameters in all.")
+    print(f"The paper's Table I: {document['published_parameters'] / 1e6:,.0f} M parameters in all.")

@@ -25,19 +25,19 @@ def run(a: argparse.Namespace) -> None:
     """
     from jscgc import theory
 
-    found = theory.run()
-    missed = [row["check"] for row in found["rows"] if not row["ok"]]
+    document = theory.run()
+    missed = [row["check"] for row in document["rows"] if not row["ok"]]
     if a.json:
-        emit(found)
+        emit(document)
     else:
         from rich.console import Console
         from rich.table import Table
 
         table = Table("statement", "theory", "measured", "tolerance", "holds")
-        for row in found["rows"]:
+        for row in document["rows"]:
             sign = "≤ " if row["kind"] == "at most" else ""
             numbers = [f"{sign}{row['expected']:.5g}", f"{row['measured']:.5g}", f"{row['tolerance']:.2g}"]
             table.add_row(row["check"], *numbers, "yes" if row["ok"] else "NO")
         Console().print(table)
     if missed:
-        raise ValueError(f"{len(missed)} of {len(found['rows'])} statements do not hold: {'; '.join(missed)}")
+        raise ValueError(f"{len(missed)} of {len(document['rows'])} statements do not hold: {'; '.join(missed)}")

@@ -63,6 +63,7 @@ def run(a: argparse.Namespace) -> None:
     from jscgc.data.images import open_photo, reduce, to_tensor
     from jscgc.device import resolve_device
     from jscgc.errors import CannotOperate
+    from jscgc.method import METHODS
     from jscgc.metrics import pair_metric
     from jscgc.metrics.registry import pair_names
     from jscgc.systems.load import asked_systems, load_system
@@ -72,6 +73,9 @@ def run(a: argparse.Namespace) -> None:
     device = resolve_device(a.device)
     names = asked_systems(a.method, a.models)
     metrics = [pair_metric(name) for name in pair_names()]
+    for name in names:
+        if lacks := METHODS[name].lacks():
+            raise ValueError(f"{name} can't run here: {lacks}")
     request = Request(a.channel, a.snr_db, a.cbr, a.seed, a.samples, options.sample(a))
     arrivals: list[Arrival] = []
     cannot: dict[str, str] = {}
@@ -104,13 +108,13 @@ def _save(
     from jscgc.transmission import comparison, pictures
 
     tag = f"{stem}_{spec.file_name(request.channel)}_{request.snr_db:g}dB_{request.cbr.replace('/', '-')}"
-    found = {name: picture for arrival in arrivals for name, picture in pictures(arrival).items()}
-    files = {name: str(out / f"{tag}_{name}.png") for name in found}
-    for name, picture in found.items():
+    received = {name: picture for arrival in arrivals for name, picture in pictures(arrival).items()}
+    files = {name: str(out / f"{tag}_{name}.png") for name in received}
+    for name, picture in received.items():
         save_png(picture, Path(files[name]))
     rows = [arrival.row for arrival in arrivals]
     files["side_by_side"] = str(out / f"{tag}_side_by_side.png")
-    save_png(comparison(to_photo(photo), found, rows, request), Path(files["side_by_side"]))
+    save_png(comparison(to_photo(photo), received, rows, request), Path(files["side_by_side"]))
     files["metrics"] = str(out / f"{tag}.json")
     write_json(Path(files["metrics"]), {**common, "results": rows})
     return files

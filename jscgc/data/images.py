@@ -79,10 +79,10 @@ def open_photo(path: Path) -> Pixels:
         PhotoError: missing, empty, truncated, damaged, not an image, or of more than `MAX_PIXELS` pixels.
     """
     with _in_one_line(str(path)):
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise PhotoError(f"{path}: unreadable image (not a file)")
-        if found.st_size == 0:
+        if status.st_size == 0:
             raise PhotoError(f"{path}: empty file")
         return _decode(path)
 
@@ -98,9 +98,17 @@ def read_photo(content: bytes, name: str) -> Pixels:
 def _decode(source: Path | io.BytesIO) -> Pixels:
     with _strict_pillow(), Image.open(source) as image:
         image.load()
-        upright = _rgb(image)
-        turn = _TURNS.get(_orientation(image))
-        return np.array(upright if turn is None else upright.transpose(turn))
+        return upright(image)
+
+
+def upright(image: Image.Image) -> Pixels:
+    """A Pillow image as `open_photo` gives a file's: turned as its EXIF says, 8-bit RGB, over white.
+
+    Raises:
+        ValueError: it has no single reading as that.
+    """
+    converted, turn = _rgb(image), _TURNS.get(_orientation(image))
+    return np.array(converted if turn is None else converted.transpose(turn))
 
 
 @contextmanager
@@ -211,7 +219,7 @@ def find_photos(folders: Sequence[str | Path]) -> list[Path]:
     Raises:
         ParamsError: a folder does not exist or holds no image file; the message names it.
     """
-    found: dict[Path, Path] = {}
+    photos: dict[Path, Path] = {}
     for folder in (Path(f).expanduser() for f in folders):
         if not folder.is_dir():
             raise ParamsError(f"{folder}: no such folder of photographs")
@@ -223,5 +231,5 @@ def find_photos(folders: Sequence[str | Path]) -> list[Path]:
             raise ParamsError(f"{folder}: no photographs in this folder ({', '.join(sorted(EXTENSIONS))})")
         for path in sorted(inside):
             # Not path.resolve, which fails for a link that leads to itself; reading it will say so.
-            found.setdefault(Path(os.path.realpath(path)), path)
-    return sorted(found.values())
+            photos.setdefault(Path(os.path.realpath(path)), path)
+    return sorted(photos.values())

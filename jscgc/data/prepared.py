@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jscgc.config import ParamsError
-from jscgc.data.images import Pixels, open_photo, reduce, save_png
+from jscgc.data.images import open_photo, reduce, save_png
 from jscgc.data.params import DataParams
 from jscgc.data.photo import SPLITS, Photo, Split
 from jscgc.data.progress import progress
@@ -120,17 +119,6 @@ def split_files(folder: Path, split: Split) -> list[tuple[str, Path]]:
         if not path.is_file():
             raise ParamsError(f"{path}: named in the manifest but missing; run `dvc repro prepare`")
     return sorted(files)
-
-
-def iter_split(folder: Path, split: Split) -> Iterator[tuple[str, Pixels]]:
-    """Name and uint8 [H, W, 3] of each photograph on one side, one in memory at a time; errors as `split_files`."""
-    for name, path in split_files(folder, split):
-        yield name, open_photo(path)
-
-
-def load_split(folder: Path, split: Split) -> list[tuple[str, Pixels]]:
-    """Name and uint8 [H, W, 3] of all photographs on one side; errors as `split_files`."""
-    return list(iter_split(folder, split))
 
 
 def scenes(folder: Path) -> dict[str, str]:

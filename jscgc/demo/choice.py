@@ -16,18 +16,8 @@ if TYPE_CHECKING:
 
 OFFERED = (1, 2, 4, 8, 16, 32, 60)
 """Symbols per position that are offered where any can be sent."""
-_WORDS = {
-    "photo": "photo",
-    "methods": "methods",
-    "channel": "channel",
-    "snr_db": "SNR",
-    "cbr": "CBR",
-    "max_side": "longer side",
-    "steps": "steps",
-    "guidance": "guidance",
-    "samples": "samples",
-    "seed": "seed",
-}
+_WORDS = {name: name for name in ("photo", "methods", "channel", "steps", "guidance", "samples", "seed")}
+_WORDS |= {"snr_db": "SNR", "cbr": "CBR", "max_side": "longer side"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ class Choice:
 
     def changes(self, now: Choice) -> list[str]:
         """What `now` differs in, for people: `SNR 5 → 0`."""
-        found = []
+        changed = []
         for field in fields(self):
             before, after = getattr(self, field.name), getattr(now, field.name)
             if before == after or field.name not in _WORDS:
@@ -70,10 +60,10 @@ class Choice:
             word = _WORDS[field.name]
             long = field.name in ("photo", "methods")
             unit = " dB" if field.name == "snr_db" else ""
-            found.append(word if long else f"{word} {_short(before)} → {_short(after)}{unit}")
-        if self.content != now.content and "photo" not in found:
-            found.insert(0, "photo")
-        return found
+            changed.append(word if long else f"{word} {_short(before)} → {_short(after)}{unit}")
+        if self.content != now.content and "photo" not in changed:
+            changed.insert(0, "photo")
+        return changed
 
     def command(self, at: Workplace) -> str:
         """The command line that receives the very same."""

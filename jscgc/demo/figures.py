@@ -52,18 +52,12 @@ def constellation(shown: Points) -> go.Figure:
     reach = 1.1 * float(np.quantile(every, 0.995))
     for column, panel in enumerate(PANELS, start=1):
         symbols = getattr(shown, panel)
+        colours = {"color": phase.round(), "colorscale": "Phase", "cmin": -180, "cmax": 180}
         figure.add_scatter(
             x=_digits(symbols.real),
             y=_digits(symbols.imag),
             mode="markers",
-            marker={
-                "size": 4,
-                "opacity": 0.75,
-                "color": phase.round(),
-                "colorscale": "Phase",
-                "cmin": -180,
-                "cmax": 180,
-            },
+            marker={"size": 4, "opacity": 0.75, **colours},
             hovertemplate="%{x:.2f} %{y:+.2f}j<extra>" + panel + "</extra>",
             row=1,
             col=column,

@@ -112,21 +112,21 @@ def metrics_table(arrived: Sequence[Shown]) -> str:
 
 def uncertainty(arrived: Sequence[Shown]) -> str:
     """Map, mean and every sample of the methods that drew several; the maps are on one scale."""
-    spreads = {found.method: found.spread for found in arrived if found.spread is not None}
+    spreads = {shown.method: shown.spread for shown in arrived if shown.spread is not None}
     top = brightest(list(spreads.values()))
     maps = {method: to_png(heat_map(spread, top)) for method, spread in spreads.items()}
-    several = [found for found in arrived if found.method in maps]
+    several = [shown for shown in arrived if shown.method in maps]
     return _render("uncertainty.html.j2", several=several, maps=maps, bar=to_png(colour_bar()), top=top)
 
 
 def formats(arrived: Sequence[Shown]) -> str:
     """What separated systems chose to send with."""
     chosen = {
-        found.method: [
+        shown.method: [
             (key.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value))
-            for key, value in found.row["format"].items()
+            for key, value in shown.row["format"].items()
         ]
-        for found in arrived
-        if found.row.get("format")
+        for shown in arrived
+        if shown.row.get("format")
     }
     return _render("formats.html.j2", chosen=chosen) if chosen else ""

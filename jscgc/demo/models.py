@@ -52,8 +52,8 @@ def metrics() -> list[PairMetric]:
 @st.cache_resource(show_spinner=False)
 def builtin() -> dict[str, Path]:
     """The photographs that need no upload, by name."""
-    found = {photo.name: photo.path for photo in builtin_photos()}
-    return {name: found[name] for name in [*_FIRST, *(name for name in found if name not in _FIRST)]}
+    paths = {photo.name: photo.path for photo in builtin_photos()}
+    return {name: paths[name] for name in [*_FIRST, *(name for name in paths if name not in _FIRST)]}
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

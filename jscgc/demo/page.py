@@ -35,10 +35,8 @@ def _button(now: Settings) -> None:
     if sent is not None and sent.waiting:
         st.button("Stop", key="stop", on_click=_stop, args=(sent,), width="stretch")
         return
-    args = (now,)
-    st.button(
-        "Send", key="send", type="primary", on_click=_send, args=args, disabled=now.choice is None, width="stretch"
-    )
+    off = now.choice is None
+    st.button("Send", key="send", type="primary", on_click=_send, args=(now,), disabled=off, width="stretch")
 
 
 def _send(now: Settings) -> None:

@@ -22,7 +22,7 @@ def numbers(transmission: Transmission, at: Workplace) -> None:
         if chosen := markup.formats(arrived):
             st.html(chosen)
         _downloads(transmission)
-        if any(found.samples > 1 for found in arrived):
+        if any(shown.samples > 1 for shown in arrived):
             st.subheader("What was made up", anchor=False)
             st.caption(
                 "What the samples of one received signal share was sent; where they differ, the generator made it up."
@@ -51,8 +51,8 @@ def _downloads(transmission: Transmission) -> None:
 def _symbols(arrived: Sequence[Shown]) -> None:
     """The constellation of one method at a time."""
     st.subheader("Received symbols", anchor=False)
-    drawn = {found.method: found.symbols for found in arrived if found.symbols is not None}
-    others = [method_label(found.method) for found in arrived if found.symbols is None]
+    drawn = {shown.method: shown.symbols for shown in arrived if shown.symbols is not None}
+    others = [method_label(shown.method) for shown in arrived if shown.symbols is None]
     if drawn:
         names = list(drawn)
         name = names[0]

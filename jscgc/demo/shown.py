@@ -75,18 +75,18 @@ class Transmission:
     @property
     def arrived(self) -> list[Shown]:
         """In the order they were chosen in."""
-        return [found for name in self.choice.methods if isinstance(found := self.done.get(name), Shown)]
+        return [shown for name in self.choice.methods if isinstance(shown := self.done.get(name), Shown)]
 
     @property
     def refused(self) -> list[Refused]:
         """Those that received nothing."""
-        return [found for name in self.choice.methods if isinstance(found := self.done.get(name), Refused)]
+        return [refused for name in self.choice.methods if isinstance(refused := self.done.get(name), Refused)]
 
     def document(self) -> dict[str, Any]:
         """Conditions and metrics as `jscgc transmit --json` has them."""
         common = conditions(self.choice.place, to_tensor(self.photo), self.choice.request)
         cannot = {refused.method: refused.why for refused in self.refused}
-        return {**common, "results": [found.row for found in self.arrived], "cannot_operate": cannot}
+        return {**common, "results": [shown.row for shown in self.arrived], "cannot_operate": cannot}
 
     def metrics(self) -> bytes:
         """The document as a file."""
@@ -94,9 +94,9 @@ class Transmission:
 
     def side_by_side(self) -> bytes:
         """The labelled PNG that `jscgc transmit` makes."""
-        found = {name: _pixels(png) for shown in self.arrived for name, png in shown.pngs.items()}
+        received = {name: _pixels(png) for shown in self.arrived for name, png in shown.pngs.items()}
         rows = [shown.row for shown in self.arrived]
-        return to_png(comparison(self.photo, found, rows, self.choice.request))
+        return to_png(comparison(self.photo, received, rows, self.choice.request))
 
     def archive(self) -> bytes:
         """A ZIP file of the original and every received picture."""

@@ -49,14 +49,14 @@ class SymbolEncoder(nn.Module, ABC):
 
 
 def leading_planes(
-    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], max_rate: int, rate: int, spread: int
+    weights: Mapping[str, Tensor], smaller: Mapping[str, Tensor], max_rate: int, rate: int, spread: int
 ) -> dict[str, Tensor]:
     """The weights of an encoder (or decoder) of `max_rate` planes for one of `rate` that is otherwise alike: symbols are ordered,
     so its first planes are a whole code.
 
     Args:
         weights: by their names.
-        own: those of the smaller network, for their shapes.
+        smaller: those of the smaller network, for their shapes.
         spread: positions of the 1/16 grid along a side that a position of the network carries.
 
     Raises:
@@ -73,7 +73,7 @@ def leading_planes(
                 value = torch.cat([part.narrow(dim, 0, rate * spread**2) for part in parts], dim)
         return value
 
-    return {name: cut(value, own[name].shape) if name in own else value for name, value in weights.items()}
+    return {name: cut(value, smaller[name].shape) if name in smaller else value for name, value in weights.items()}
 
 
 def sent(rates: Tensor, max_rate: int) -> Tensor:

@@ -79,8 +79,8 @@ def _integral(x: Floats, y: Floats, low: Floats, high: Floats) -> Floats:
     def up_to(end: Floats) -> Floats:
         piece = np.clip((x <= end[:, None]).sum(1) - 1, 0, width.shape[1] - 1)[:, None]
         s = end[:, None] - np.take_along_axis(x, piece, 1)
-        found: Floats = (np.take_along_axis(before, piece, 1) + area(s, piece))[:, 0]
-        return found
+        below: Floats = (np.take_along_axis(before, piece, 1) + area(s, piece))[:, 0]
+        return below
 
     return up_to(high) - up_to(low)
 

@@ -27,7 +27,6 @@ what is new only. Retrained weights, another photo or changed code are other job
 DRAWS = 5
 """Channel draws unless told otherwise: with fewer, the interval says little about the channel."""
 STORE = Path(".jscgc/results")
-SAMPLING = ("steps", "guidance", "reconstruction_guidance", "solver", "time_shift")
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:

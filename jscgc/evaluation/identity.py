@@ -35,7 +35,7 @@ from jscgc.files import read_json, sha256
 from jscgc.flow.params import SampleParams
 from jscgc.method import METHODS, network
 from jscgc.metrics import registry
-from jscgc.sources import PACKAGE, closure, entry, meaning
+from jscgc.sources import PACKAGE, closure, entry
 
 _WORKER = ("evaluation/worker.py", "evaluation/jobs.py", "systems/load.py")
 """What a job is run by: it can run any method, so that its imports say nothing of one job's."""
@@ -68,7 +68,7 @@ def entries(method: str, channel: str, metrics: Iterable[str], models: Path, sam
     if declared.samples:
         scored += sample.modules()
     return tuple(
-        sorted({*scored, *_LINK, METHODS.module(method) + ":METHOD", KINDS.module(parse_channel(channel).name)})
+        sorted({*scored, *_LINK, METHODS.module(method) + ":<outside>", KINDS.module(parse_channel(channel).name)})
     )
 
 
@@ -189,32 +189,22 @@ def _hub_commit(model: str) -> str:
 @cache
 def code_digest(run: tuple[str, ...]) -> str:
     """Of what the sources mean that `run` (see `entries`) can run: comments, docstrings and layout do not count."""
-    return digest(
-        [
-            (
-                path.relative_to(PACKAGE.parent).as_posix() if path.is_relative_to(PACKAGE.parent) else path.name,
-                meaning(path),
-            )
-            for path in _sources(run)
-        ]
-    )
+    return digest(sources.code(_sources(run)))
 
 
 @cache
 def packages(run: tuple[str, ...]) -> dict[str, str]:
     """Python's version, and by import name those of all packages that the sources import; empty if one is not installed."""
     distributions = _distributions()
-    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    installed = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for name in sorted(sources.packages(_sources(run)) - sys.stdlib_module_names):
         versions = [metadata.version(distribution) for distribution in sorted(set(distributions.get(name, [])))]
-        found[name] = " ".join(versions)
-    return found
+        installed[name] = " ".join(versions)
+    return installed
 
 
 def _sources(run: tuple[str, ...]) -> list[Path]:
     return sorted({*closure(*run), *(PACKAGE / path for path in _WORKER)})
 
 
-@cache
-def _distributions() -> dict[str, list[str]]:
-    return {name: list(found) for name, found in metadata.packages_distributions().items()}
+_distributions = cache(metadata.packages_distributions)

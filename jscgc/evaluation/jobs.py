@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
@@ -89,57 +90,32 @@ def every_job(
     With `controls`, a generative system named jscgc is also run with the wrong symbols and with none, at the first
     channel, the highest SNR and the highest rate. Pictures are kept of the first `pictures` images, first seed.
     """
-    shown = set(images[:pictures])
-    originals = [Job(ORIGINAL, "none", "", 0.0, 0, image, seeds[0], image in shown) for image in images]
+    first = seeds[0]
+    kept = {(image, first) for image in images[:pictures]}
+    points = {seed: information_points if seed == first else 0 for seed in seeds}
+    originals = [Job(ORIGINAL, "none", "", 0.0, 0, image, first, (image, first) in kept) for image in images]
     grid = [
-        Job(
-            method,
-            "none",
-            channel,
-            float(snr),
-            rate,
-            image,
-            seed,
-            image in shown and seed == seeds[0],
-            information_points=information_points if seed == seeds[0] else 0,
-        )
+        Job(method, "none", channel, snr, rate, image, seed, (image, seed) in kept, information_points=points[seed])
         for method in methods
         for channel in channels
-        for snr in snr_db
+        for snr in map(float, snr_db)
         for rate in rates
         for image in images
         for seed in seeds
     ]
     kinds: tuple[Control, ...] = ("wrong_symbols", "unconditional") if controls and "jscgc" in methods else ()
     checks = [
-        Job(
-            "jscgc", kind, channels[0], float(max(snr_db)), max(rates), image, seed, image in shown and seed == seeds[0]
-        )
+        Job("jscgc", kind, channels[0], float(max(snr_db)), max(rates), image, seed, (image, seed) in kept)
         for kind in kinds
         for image in images
         for seed in seeds
     ]
     middle = float(sorted(snr_db)[len(snr_db) // 2])
     counts = tuple(sorted({1, *dial})) if dial and "jscgc" in methods else ()
-    asides = [
-        Job(
-            "jscgc",
-            "none",
-            channels[0],
-            middle,
-            max(rates),
-            image,
-            seeds[0],
-            False,
-            dial=counts,
-            steps=dial_steps,
-            guidance=1.0,
-        )
-        for image in images
-        if counts
-    ]
+    aside = partial(Job, "jscgc", "none", channels[0], middle, max(rates), picture=False)
+    asides = [aside(image=image, seed=first, dial=counts, steps=dial_steps, guidance=1.0) for image in images if counts]
     asides += [
-        Job("jscgc", "none", channels[0], middle, max(rates), image, seed, False, steps=reference_steps)
+        aside(image=image, seed=seed, steps=reference_steps)
         for image in images
         for seed in seeds
         if reference_steps and "jscgc" in methods

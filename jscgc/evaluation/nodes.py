@@ -82,10 +82,10 @@ class MakeWorker:
         return Worker(setup, self.threads)
 
     def _check(self) -> None:
-        code, own = code_digest(self.run), packages(self.run)
-        other = sorted(name for name in self.packages if own.get(name) != self.packages[name])
+        code, installed = code_digest(self.run), packages(self.run)
+        other = sorted(name for name in self.packages if installed.get(name) != self.packages[name])
         if code != self.code or other:
-            what = ", ".join(f"{name} {own.get(name) or 'missing'}, not {self.packages[name]}" for name in other)
+            what = ", ".join(f"{name} {installed.get(name) or 'missing'}, not {self.packages[name]}" for name in other)
             raise ValueError(
                 f"node {socket.gethostname()} has not what the driver has ({what or 'other sources of jscgc'}); "
                 "bring its checkout to the same commit and run `make install` there"

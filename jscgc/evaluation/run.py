@@ -172,7 +172,8 @@ def follow(
         identities = Identities(protocol, setup.models, setup.device)
         keyed = [(job, identities.of(job)) for job in jobs]
         results, stored = _complete(ResultStore(store), keyed, run, protocol.hash, fresh)
-        done = [(job, _as_asked(job, results[key])) for job, key in keyed]
+        # Without the pictures that another evaluation wanted.
+        done = [(job, results[key] if job.picture else replace(results[key], png=b"")) for job, key in keyed]
         jobs_run = len(results)
     collected = tabulate(done)
     table = collected.table.assign(protocol=protocol.hash)
@@ -219,27 +220,27 @@ def _complete(
     for job, key in keyed:
         if key not in wanted or job.picture:
             wanted[key] = job
-    found = {} if fresh else _look_up(store, wanted)
-    stored = len(found)
+    results = {} if fresh else _look_up(store, wanted)
+    stored = len(results)
     log.info("%d of %d jobs were in the store", stored, len(wanted))
     waited = False
-    while left := {key: job for key, job in wanted.items() if key not in found}:
+    while left := {key: job for key, job in wanted.items() if key not in results}:
         with store.claim({key.key for key in left}) as free:
             ours = {key: job for key, job in left.items() if key.key in free}
             if not fresh:
-                found |= _look_up(store, ours)  # what another evaluation has finished since we looked
-            todo = {job: key for key, job in ours.items() if key not in found}
+                results |= _look_up(store, ours)  # what another evaluation has finished since we looked
+            todo = {job: key for key, job in ours.items() if key not in results}
             for job, result in run(list(todo)) if todo else ():
                 store.save(todo[job], job, result, protocol)
-                found[todo[job]] = result
+                results[todo[job]] = result
         if not ours:
             if not waited:
                 log.warning("another evaluation is at %d of the jobs; waiting for it", len(left))
             waited = True
             time.sleep(WAIT_S)
             if not fresh:
-                found |= _look_up(store, left)
-    return found, stored
+                results |= _look_up(store, left)
+    return results, stored
 
 
 def _look_up(store: ResultStore, wanted: Mapping[JobKey, Job]) -> dict[JobKey, JobResult]:
@@ -250,8 +251,3 @@ def _look_up(store: ResultStore, wanted: Mapping[JobKey, Job]) -> dict[JobKey, J
         for key, job, result in results
         if result is not None and (result.png or not job.picture or result.scores.get(CANNOT_OPERATE))
     }
-
-
-def _as_asked(job: Job, result: JobResult) -> JobResult:
-    """Without a picture that another evaluation wanted."""
-    return result if job.picture else replace(result, png=b"")

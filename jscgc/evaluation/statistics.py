@@ -42,18 +42,6 @@ class Interval:
         return value < self.low or value > self.high
 
 
-def bootstrap_interval(values: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
-    """Percentile bootstrap of the mean of independent values.
-
-    Args:
-        values: [N], one value per independent unit (an image, or a draw of a set metric).
-        level: coverage, between 0 and 1.
-        draws: bootstrap resamples.
-        seed: of the resampling; equal arguments give equal intervals.
-    """
-    return hierarchical_interval(np.asarray(values, dtype=np.float64).reshape(-1, 1), level, draws, seed)
-
-
 def hierarchical_interval(matrix: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
     """Cluster bootstrap of the mean over images of each image's mean over its draws.
 
@@ -162,12 +150,12 @@ def sign_flip_p_values(differences: ArrayLike, flips: int = 10_000, seed: int = 
         explained = counts[:, None] * np.square(means)
         rest = np.maximum(squares[:, None] - explained, 1e-12 * squares[:, None])
         with np.errstate(divide="ignore", invalid="ignore"):
-            found: NDArray[np.float64] = np.nan_to_num((counts[:, None] - 1) * explained / rest)
-        return found
+            squared: NDArray[np.float64] = np.nan_to_num((counts[:, None] - 1) * explained / rest)
+        return squared
 
     def means(signs: NDArray[np.float64]) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = filled @ signs.T / np.maximum(counts, 1)[:, None]
-        return found
+        mean: NDArray[np.float64] = filled @ signs.T / np.maximum(counts, 1)[:, None]
+        return mean
 
     observed = squared_t(means(np.ones((1, images))))[:, 0]
     size = max(1, _CHUNK // max(1, len(values)))

@@ -26,7 +26,6 @@ from jscgc.evaluation.jobs import Job, JobResult
 from jscgc.files import atomic
 
 log = logging.getLogger(__name__)
-Scores = dict[str, float]
 Features = dict[str, np.ndarray]
 
 
@@ -78,15 +77,15 @@ class ResultStore:
             if all(keys is None for keys in others):
                 self._sweep()
             free = wanted.difference(*(keys for keys in others if keys is not None))
-            own = claims / f"{os.getpid()}-{uuid.uuid4().hex}.json"
-            file = own.open("w+")
+            claim_file = claims / f"{os.getpid()}-{uuid.uuid4().hex}.json"
+            file = claim_file.open("w+")
             fcntl.flock(file, fcntl.LOCK_EX)
             json.dump(sorted(free), file)
             file.flush()
         try:
             yield free
         finally:
-            own.unlink(missing_ok=True)
+            claim_file.unlink(missing_ok=True)
             file.close()
 
     def _alive(self, path: Path) -> set[str] | None:

@@ -47,7 +47,7 @@ def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
             continue
         link = (job.channel, job.snr_db, nominal_cbr(job.rate), result.steps, job.seed)
         scored = {job.label: (result.scores, result.features)} if not job.dial else {}
-        scored |= {f"{job.method}_mean_of_{count}": found for count, found in result.means.items()}
+        scored |= {f"{job.method}_mean_of_{count}": mean for count, mean in result.means.items()}
         for label, (scores, cuts) in scored.items():
             condition = (label, *link)
             rows += [(*condition, job.image, name, value) for name, value in scores.items()]
@@ -93,9 +93,9 @@ def _set_values(
         return distance(first, second)
 
     for without in ("", *received):
-        found = value(without)
-        if found is not None:
-            yield f"{ALL_IMAGES}-{without}" if without else ALL_IMAGES, found
+        measured = value(without)
+        if measured is not None:
+            yield f"{ALL_IMAGES}-{without}" if without else ALL_IMAGES, measured
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

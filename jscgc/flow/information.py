@@ -36,11 +36,7 @@ class Information:
 
 @torch.no_grad()
 def mutual_information(
-    conditional: VelocityField,
-    unconditional: VelocityField,
-    x0: Tensor,
-    rng: torch.Generator,
-    points: int = 50,
+    conditional: VelocityField, unconditional: VelocityField, x0: Tensor, rng: torch.Generator, points: int = 50
 ) -> Information:
     """Estimate I(X; Y) of images whose y is bound into `conditional`.
 

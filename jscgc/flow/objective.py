@@ -12,11 +12,7 @@ UNIFORM = Times()
 
 
 def flow_matching_loss(
-    velocity: VelocityField,
-    x0: Tensor,
-    rng: torch.Generator,
-    times: Times = UNIFORM,
-    weights: Tensor | None = None,
+    velocity: VelocityField, x0: Tensor, rng: torch.Generator, times: Times = UNIFORM, weights: Tensor | None = None
 ) -> Tensor:
     """Eq. (4): the mean of w(t) |(eps - x0) - nu(x_t, t)|^2 over values, images, noise and time.
 

@@ -50,8 +50,8 @@ class Times:
         if self._is_uniform:
             return uniform.clamp(EDGE, 1 - EDGE)
         log_snr, cumulative = self._table
-        found = np.interp(uniform.double().numpy(), cumulative, log_snr)
-        return torch.sigmoid(-torch.from_numpy(found)).float()
+        drawn = np.interp(uniform.double().numpy(), cumulative, log_snr)
+        return torch.sigmoid(-torch.from_numpy(drawn)).float()
 
     @property
     def mass(self) -> float:

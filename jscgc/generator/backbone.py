@@ -100,10 +100,7 @@ class TokenStage(nn.Module):
     """
 
     def __init__(
-        self,
-        modulate: nn.Module,
-        block: nn.Module,
-        run: Callable[[Any, Tensor, Tensor, tuple[int, int]], Tensor],
+        self, modulate: nn.Module, block: nn.Module, run: Callable[[Any, Tensor, Tensor, tuple[int, int]], Tensor]
     ) -> None:
         super().__init__()
         self.modulate, self.block, self._run = modulate, block, run

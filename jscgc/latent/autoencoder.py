@@ -53,8 +53,8 @@ class DiffusersVae(nn.Module):
         encoded = self.model.encode(images)
         for name in ("latent", "latents"):
             if hasattr(encoded, name):
-                found: Tensor = getattr(encoded, name)
-                return found
+                latents: Tensor = getattr(encoded, name)
+                return latents
         mode: Tensor = encoded.latent_dist.mode()
         return mode
 
@@ -226,12 +226,12 @@ def load_weights(module: nn.Module, path: Path, elsewhere: Callable[[str], bool]
     try:
         weights = load_file(path)
         state = module.state_dict()
-        own = {name: value for name, value in state.items() if elsewhere(name)}
+        kept = {name: value for name, value in state.items() if elsewhere(name)}
         if whole := [
             n for n in weights.keys() & state if state[n].is_floating_point() > weights[n].is_floating_point()
         ]:
             raise RuntimeError(f"{whole[0]} holds integers")
-        module.load_state_dict({**weights, **own} if not weights.keys() & own.keys() else weights)
+        module.load_state_dict({**weights, **kept} if not weights.keys() & kept.keys() else weights)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
     except RuntimeError as error:

@@ -107,14 +107,14 @@ class Sharpening(nn.Module):
         decoded = self.vae.decode(torch.cat(parts))
         constants = {name: p.detach() for name, p in self.discriminator.named_parameters()}
         adversarial = -functional_call(self.discriminator, constants, (decoded,)).mean()
-        own = F.relu(1 - self.discriminator(photos)).mean() + F.relu(1 + self.discriminator(decoded.detach())).mean()
+        judged = F.relu(1 - self.discriminator(photos)).mean() + F.relu(1 + self.discriminator(decoded.detach())).mean()
         l1, mse = F.l1_loss(decoded, photos), F.mse_loss(decoded, photos)
         scalars = {
-            "loss": 2 * l1 + 4 * mse + adversarial_weight * adversarial + own,
+            "loss": 2 * l1 + 4 * mse + adversarial_weight * adversarial + judged,
             "l1": l1,
             "psnr_db": -10 * torch.log10(mse.detach()),
             "adversarial": adversarial.detach(),
-            "discriminator": own.detach(),
+            "discriminator": judged.detach(),
         }
         if perceive is not None and perceptual_weight:
             perceived = perceive(photos, decoded).mean()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ from pydantic import Field
 from jscgc.config import Positive, Section
 from jscgc.encoder.params import EncoderParams
 from jscgc.generator.params import BackboneParams
-from jscgc.method import Look, Method, Network
+from jscgc.method import Folders, Look, Method, Network
 
 if TYPE_CHECKING:
     from jscgc.latent.autoencoder import LatentStatistics
@@ -44,8 +43,8 @@ class DiffComShape(DiffComParams):
 
 
 def _describe(params: Params) -> DiffComShape:
-    own = params.own("diffcom", DiffComParams)
-    return DiffComShape(**dict(own), encoder=params.encoder, generator=params.generator.shape)
+    sampling = params.own("diffcom", DiffComParams)
+    return DiffComShape(**dict(sampling), encoder=params.encoder, generator=params.generator.shape)
 
 
 def build(shape: DiffComShape, latents: LatentStatistics, max_rate: int) -> DiffComNet:
@@ -59,9 +58,7 @@ def build(shape: DiffComShape, latents: LatentStatistics, max_rate: int) -> Diff
     return DiffComNet(codec, prior, shape.steps, shape.start, shape.likelihood, shape.reconstruction)
 
 
-def compose(
-    params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricLog, until: int | None = None
-) -> DiffComNet:
+def compose(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> DiffComNet:
     """The codec and the prior as they are."""
     from jscgc.systems import store
     from jscgc.systems.diffcom import DiffComNet

@@ -6,12 +6,11 @@ from the generator.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jscgc.config import Positive, Section
-from jscgc.method import Look, Method, Network
+from jscgc.method import Folders, Look, Method, Network
 from jscgc.systems.params import ReceiverShape
 
 if TYPE_CHECKING:
@@ -40,9 +39,7 @@ def build(shape: ReceiverShape, latents: LatentStatistics, max_rate: int) -> Dif
     return DiffJsccNet(latents.channels, codec, prior, shape.adapter)
 
 
-def train(
-    params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricLog, until: int | None = None
-) -> DiffJsccNet:
+def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> DiffJsccNet:
     """The codec frozen, the same generator and adapter trained as JSCGC's."""
     from jscgc.systems import store
     from jscgc.systems.diffjscc import DiffJsccNet
@@ -69,7 +66,7 @@ NETWORK = Network(
     settings=DiffJsccParams,
     keys=("init", "objective", "generator", "encoder", "link", "jscgc"),
     shape=ReceiverShape,
-    describe=lambda params: ReceiverShape.of(params.encoder, params.generator, params.jscgc),
+    describe=ReceiverShape.of,
     build=build,
     recipe=train,
     trained_by="jscgc.train",

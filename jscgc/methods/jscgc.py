@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jscgc.method import Look, Method, Network
+from jscgc.method import Folders, Look, Method, Network
 from jscgc.systems.params import ReceiverShape
 
 if TYPE_CHECKING:
@@ -25,9 +24,7 @@ def build(shape: ReceiverShape, latents: LatentStatistics, max_rate: int) -> Jsc
     return JscgcNet(latents.channels, shape.encoder, prior, shape.adapter, max_rate, latents.factor)
 
 
-def train(
-    params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricLog, until: int | None = None
-) -> JscgcNet:
+def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> JscgcNet:
     """Encoder and adapter (and generator, if set) jointly, from the prior and the reconstruction codec's encoder."""
     from jscgc.systems import store
     from jscgc.systems.jscgc import JscgcNet
@@ -36,15 +33,15 @@ def train(
     from jscgc.training.receiver import start_receiver, train_receiver
     from jscgc.training.start import STARTS_FROM_SHIPPED
 
-    name, own = METHOD.name, params.jscgc
+    name, settings = METHOD.name, params.jscgc
     seeded(params, name)
     net = store.build(store.Architecture.of(name, params), read_statistics(inputs["latents"]))
     assert isinstance(net, JscgcNet)
     start_receiver(net, name, params, inputs["flow"])
-    if params.init not in STARTS_FROM_SHIPPED and own.encoder_init == "mambajscc_psnr":
+    if params.init not in STARTS_FROM_SHIPPED and settings.encoder_init == "mambajscc_psnr":
         store.load(inputs["mambajscc_psnr"]).net.give(net.encoder, net.refiner)
-    net.encoder.requires_grad_(own.encoder_learns)
-    train_receiver(net, params, own.train, own.warm_start, inputs["latents"], folder, log, name, until)
+    net.encoder.requires_grad_(settings.encoder_learns)
+    train_receiver(net, params, settings.train, settings.warm_start, inputs["latents"], folder, log, name, until)
     return net
 
 
@@ -62,10 +59,11 @@ METHOD = Method(
         section="jscgc",
         keys=("init", "objective", "generator", "encoder", "link"),
         shape=ReceiverShape,
-        describe=lambda params: ReceiverShape.of(params.encoder, params.generator, params.jscgc),
+        describe=ReceiverShape.of,
         build=build,
         recipe=train,
         trained_by="jscgc.train",
+        starts_from=("mambajscc_psnr",),
         starts_from_shipped=True,
         ships=True,
     ),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jscgc.config import Positive
 from jscgc.flow.solver import SOLVERS
-from jscgc.method import Look, Method, Network
+from jscgc.method import Folders, Look, Method, Network
 from jscgc.systems.params import ReceiverShape
 
 if TYPE_CHECKING:
@@ -29,9 +28,9 @@ class FastShape(ReceiverShape):
 
 
 def _describe(params: Params) -> FastShape:
-    teacher = ReceiverShape.of(params.encoder, params.generator, params.jscgc)
-    own = params.few_step
-    return FastShape(**dict(teacher), steps=own.steps, time_shift=own.time_shift)
+    teacher = ReceiverShape.of(params)
+    grid = params.few_step
+    return FastShape(**dict(teacher), steps=grid.steps, time_shift=grid.time_shift)
 
 
 def build(shape: FastShape, latents: LatentStatistics, max_rate: int) -> FastJscgcNet:
@@ -43,9 +42,7 @@ def build(shape: FastShape, latents: LatentStatistics, max_rate: int) -> FastJsc
     return FastJscgcNet(jscgc.build(shape, latents, max_rate), Grid(shape.steps, shape.time_shift))
 
 
-def train(
-    params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricLog, until: int | None = None
-) -> FastJscgcNet:
+def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> FastJscgcNet:
     """The student, from the trained JSCGC: what learnt there beside the transmitter learns here."""
     from jscgc.device import resolve_device
     from jscgc.generator.lora import set_trained
@@ -55,7 +52,7 @@ def train(
     from jscgc.training.latents import read_statistics, train_on_latents
     from jscgc.training.photos import place, seeded
 
-    name, own, latents = METHOD.name, params.few_step, inputs["latents"]
+    name, few, latents = METHOD.name, params.few_step, inputs["latents"]
     seeded(params, name)
     teacher = store.load(inputs["jscgc"]).net
     net = store.build(store.Architecture.of(name, params), read_statistics(latents))
@@ -68,12 +65,12 @@ def train(
     train_on_latents(
         net,
         params,
-        own.train,
+        few.train,
         latents,
         folder,
         log,
         name,
-        lambda x, rng, step: net.loss(teacher, x, params.link, own, rng),
+        lambda x, r, _: net.loss(teacher, x, params.link, few, r),
         until=until,
     )
     return net

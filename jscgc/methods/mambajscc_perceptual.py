@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from jscgc.config import Positive, Section, TrainParams
-from jscgc.method import Look, Method, Network
+from jscgc.method import Folders, Look, Method, Network
 from jscgc.methods import mambajscc_psnr, mambajscc_psnr_pixels
 from jscgc.systems.params import CodecShape
 
@@ -44,7 +43,7 @@ def train(
     start: str,
     metric: str,
     params: Params,
-    inputs: Mapping[str, Path],
+    inputs: Folders,
     folder: Path,
     log: MetricLog,
     until: int | None = None,
@@ -62,22 +61,22 @@ def train(
     from jscgc.systems import store
     from jscgc.training.photos import batches, distance, photo_crops, place, train_on_photos
 
-    device, own = resolve_device(params.device), params.own(name, PerceptualParams)
+    device, settings = resolve_device(params.device), params.own(name, PerceptualParams)
     started = store.load(inputs[start])
     codec: Codec = place(started.net, device).requires_grad_(True)
     space = store.latent_space(inputs.get("vae"), started.latents).to(device)
-    crops = photo_crops(params, inputs["photos"], own.crop)
-    batch = batches(crops, own.train, params.seed, name, device)
+    crops = photo_crops(params, inputs["photos"], settings.crop)
+    batch = batches(crops, settings.train, params.seed, name, device)
     perceive = distance(metric, device)
 
     def loss(draw: int) -> dict[str, Any]:
         images = place(batch(draw), device)
         rng = stream(params.seed, name, draw)
-        decoded = space.decode(codec.over(space.encode(images), params.link, rng), own.crop, own.crop)
+        decoded = space.decode(codec.over(space.encode(images), params.link, rng), settings.crop, settings.crop)
         perceived, squared = perceive.loss(images, decoded).mean(), torch.mean((decoded - images) ** 2)
-        return {"loss": perceived + own.distortion * squared, "perceived": perceived, "squared": squared}
+        return {"loss": perceived + settings.distortion * squared, "perceived": perceived, "squared": squared}
 
-    train_on_photos(codec, params, own.train, crops, folder, log, name, loss, until=until)
+    train_on_photos(codec, params, settings.train, crops, folder, log, name, loss, until=until)
     return codec
 
 

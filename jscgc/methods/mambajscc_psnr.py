@@ -6,11 +6,10 @@ VAE's latents as the generative systems, so that what differs is the receiver an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jscgc.method import Look, Method, Network
+from jscgc.method import Folders, Look, Method, Network
 from jscgc.systems.params import CodecShape
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def build(shape: CodecShape, latents: LatentStatistics, max_rate: int) -> Codec:
     return Codec.mamba(latents.channels, shape.encoder, max_rate, latents.factor)
 
 
-def train(params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricLog, until: int | None = None) -> Codec:
+def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> Codec:
     """From the latents' linear code, or the shipped codec trained on."""
     import torch
 
@@ -50,15 +49,7 @@ def train(params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricL
         codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
     loss = codec.loss_in_decibels if params.codec.loss == "decibels" else codec.loss
     train_on_latents(
-        codec,
-        params,
-        params.codec,
-        latents,
-        folder,
-        log,
-        name,
-        lambda x, rng, step: loss(x, params.link, rng),
-        until=until,
+        codec, params, params.codec, latents, folder, log, name, lambda x, r, _: loss(x, params.link, r), until=until
     )
     return codec
 

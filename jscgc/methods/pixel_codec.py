@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from jscgc.config import Positive, Section, TrainParams
-from jscgc.method import Network
+from jscgc.method import Folders, Network
 
 if TYPE_CHECKING:
     from jscgc.params import Params
@@ -38,9 +38,7 @@ class PixelParams(Section):
     train: PixelTraining = PixelTraining()
 
 
-def train(
-    name: str, params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricLog, until: int | None = None
-) -> Codec:
+def train(name: str, params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> Codec:
     """For least squared error on random crops of the training photographs."""
     from jscgc.device import resolve_device
     from jscgc.latent.autoencoder import LatentSpace
@@ -50,20 +48,20 @@ def train(
     from jscgc.systems.mambajscc import Codec
     from jscgc.training.photos import batches, photo_crops, place, seeded, train_on_photos
 
-    device, own = resolve_device(params.device), params.own(name, PixelParams)
+    device, settings = resolve_device(params.device), params.own(name, PixelParams)
     seeded(params, name)
     codec = store.build(store.Architecture.of(name, params), PIXELS)
     assert isinstance(codec, Codec)
     space = LatentSpace(PixelVae(), PIXELS).to(device)
-    crops = photo_crops(params, inputs["photos"], own.crop)
+    crops = photo_crops(params, inputs["photos"], settings.crop)
     codec.start(space.encode(place(crops.batch(KLT_CROPS, params.seed, name, "start"), device)).cpu())
     place(codec, device)
-    batch = batches(crops, own.train, params.seed, name, device)
+    batch = batches(crops, settings.train, params.seed, name, device)
 
     def loss(draw: int) -> dict[str, Any]:
         return codec.loss(space.encode(place(batch(draw), device)), params.link, stream(params.seed, name, draw))
 
-    train_on_photos(codec, params, own.train, crops, folder, log, name, loss, until=until)
+    train_on_photos(codec, params, settings.train, crops, folder, log, name, loss, until=until)
     return codec
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jscgc.method import Network, Part
+from jscgc.method import Folders, Network, Part
 from jscgc.systems.params import PriorShape
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def build(shape: PriorShape, latents: LatentStatistics, max_rate: int) -> Prior:
     return Prior(latents.channels, shape.generator)
 
 
-def train(params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricLog, until: int | None = None) -> Prior:
+def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> Prior:
     """The unconditional prior; shipped and pretrained ones are passed through, the latter with the empty prompt's features."""
     from jscgc.device import resolve_device
     from jscgc.generator.backbones import BACKBONES
@@ -53,7 +53,7 @@ def train(params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricL
         folder,
         log,
         "flow",
-        lambda x, rng, step: prior.loss(x, params.objective, rng),
+        lambda x, rng, _: prior.loss(x, params.objective, rng),
         until=until,
     )
     return prior

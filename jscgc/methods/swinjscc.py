@@ -28,8 +28,8 @@ def build(shape: SwinParams, latents: LatentStatistics, max_rate: int) -> Codec:
 
 
 def _describe(params: Params) -> SwinParams:
-    own = params.own(METHOD.name, SwinJsccParams)
-    return SwinParams(**{key: getattr(own, key) for key in SwinParams.model_fields})
+    settings = params.own(METHOD.name, SwinJsccParams)
+    return SwinParams(**{key: getattr(settings, key) for key in SwinParams.model_fields})
 
 
 METHOD = Method(

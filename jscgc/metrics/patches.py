@@ -28,17 +28,17 @@ def patches(images: Iterable[Float[Tensor, "3 _ _"]], size: int) -> Float[Tensor
     """
     if size < 2 or size % 2:
         raise ValueError(f"patch size {size}: must be even and positive, so that half of it is whole")
-    found: list[Tensor] = []
+    cut: list[Tensor] = []
     for image in images:
         padded = _reflect(_reflect(image, size, dim=1), size, dim=2)
         for start in (0, size // 2):
             shifted = padded[:, start:, start:]
             if min(shifted.shape[1:]) >= size:
                 grid = shifted.unfold(1, size, size).unfold(2, size, size)
-                found.append(grid.permute(1, 2, 0, 3, 4).reshape(-1, 3, size, size))
-    if not found:
+                cut.append(grid.permute(1, 2, 0, 3, 4).reshape(-1, 3, size, size))
+    if not cut:
         raise ValueError("no images to cut patches from")
-    return torch.cat(found)
+    return torch.cat(cut)
 
 
 def _reflect(image: Tensor, size: int, dim: int) -> Tensor:

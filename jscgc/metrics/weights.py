@@ -35,10 +35,6 @@ def weights_folder() -> Path:
     return Path(chosen).expanduser() if chosen else user_cache_path("jscgc") / "weights"
 
 
-def _nowhere() -> tuple[Path, ...]:
-    return ()
-
-
 @dataclass(frozen=True)
 class WeightsFile:
     """A file of pretrained weights that one or more metrics need."""
@@ -59,7 +55,7 @@ class WeightsFile:
     """The pip requirement that carries it; empty if it is downloaded."""
     digest: str = ""
     """SHA-256, or as many leading hexadecimal digits as the publisher states; empty if none is known."""
-    elsewhere: Callable[[], tuple[Path, ...]] = _nowhere
+    elsewhere: Callable[[], tuple[Path, ...]] = lambda: ()
     """Other places where it is recognised; not without a digest."""
 
     def locate(self) -> Path:
@@ -112,11 +108,11 @@ class WeightsFile:
         if reason := self.missing():
             raise ValueError(reason)
         path = self.locate()
-        found = sha256(path)
-        if not found.startswith(self.expected):
+        checksum = sha256(path)
+        if not checksum.startswith(self.expected):
             which = "published" if self.digest else "imported"
             raise ValueError(
-                f"{path}: not the {which} weights (SHA-256 {found}, expected {self.expected}): {self.remedy}"
+                f"{path}: not the {which} weights (SHA-256 {checksum}, expected {self.expected}): {self.remedy}"
             )
         return path
 
@@ -127,8 +123,8 @@ def recorded() -> dict[str, str]:
     if not path.is_file():
         return {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = (re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines)
-    return {match[2]: match[1] for match in found if match}
+    entries = (re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines)
+    return {match[2]: match[1] for match in entries if match}
 
 
 def record(file: str, digest: str) -> None:

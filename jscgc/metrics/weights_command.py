@@ -118,22 +118,20 @@ def _import(a: argparse.Namespace) -> None:
 
 def _named(names: list[str]) -> list[Any]:
     """The files of these names, each once; the name of a metric stands for all that it needs to be downloaded."""
-    import difflib
-
     from jscgc.metrics.registry import files, needing
+    from jscgc.registry import nearest
 
-    found: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     every = files()
     for name in names:
         wanted = [file for file in every if file.key == name or (file.url and name in needing(file))]
         if not wanted:
             known = [file.key for file in every if file.url]
             metrics = [metric for file in every if file.url for metric in needing(file)]
-            near = difflib.get_close_matches(name, [*known, *metrics], n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = nearest(name, [*known, *metrics])
             raise ValueError(f"unknown weights {name!r}: {hint}choose from {', '.join(known)}, or name a metric")
-        found |= {file.key: file for file in wanted}
-    return list(found.values())
+        chosen |= {file.key: file for file in wanted}
+    return list(chosen.values())
 
 
 def _show(kept: list[Any], as_json: bool) -> None:

@@ -63,12 +63,12 @@ def fetch(file: WeightsFile) -> Kept:
         with atomic(folder / file.file) as temporary:
             # pooch wants a whole checksum or none, and some publishers state a part: ours is compared afterwards
             pooch.retrieve(file.url, None, fname=temporary.name, path=folder, downloader=downloader)
-            found = _checked(file, temporary, file.url)
+            checksum = _checked(file, temporary, file.url)
     except requests.exceptions.RequestException as error:
         raise ValueError(f"cannot download {file.url} ({_line(error)}); {by_hand}") from None
     except OSError as error:
         raise ValueError(f"cannot write to {folder} ({_line(error)}); set JSCGC_WEIGHTS") from None
-    return _kept(file, found, file.url)
+    return _kept(file, checksum, file.url)
 
 
 def import_folder(folder: Path, wanted: Sequence[WeightsFile]) -> tuple[list[Kept], list[str]]:
@@ -90,10 +90,10 @@ def import_folder(folder: Path, wanted: Sequence[WeightsFile]) -> tuple[list[Kep
             named = path.name == file.file
             if file.key in kept or not (named or _may_be(file, path)):
                 continue
-            found = sha256(path)
-            if file.digest and not found.startswith(file.digest):
+            checksum = sha256(path)
+            if file.digest and not checksum.startswith(file.digest):
                 if named:
-                    refused.append((file.key, f"{path}: SHA-256 {found}, {file.digest} expected ({file.name})"))
+                    refused.append((file.key, f"{path}: SHA-256 {checksum}, {file.digest} expected ({file.name})"))
             elif not file.digest and not _right_size(file, path):
                 size = f"{path.stat().st_size / 1e6:.1f} MB, {file.megabytes:g} MB expected"
                 refused.append((file.key, f"{path}: {size} ({file.name})"))
@@ -111,16 +111,16 @@ def _copy(file: WeightsFile, source: Path) -> Kept:
         return _kept(file, _checked(file, source, str(source)), str(source))
     with atomic(target) as temporary:
         shutil.copyfile(source, temporary)
-        found = _checked(file, temporary, str(source))  # the copy: its source may change meanwhile
-    return _kept(file, found, str(source))
+        checksum = _checked(file, temporary, str(source))  # the copy: its source may change meanwhile
+    return _kept(file, checksum, str(source))
 
 
 def _checked(file: WeightsFile, path: Path, origin: str) -> str:
     """SHA-256 of a file that is to be kept; ValueError if it is not the published one."""
-    found = sha256(path)
-    if not found.startswith(file.digest):
-        raise ValueError(f"{origin}: not the published file (SHA-256 {found}, {file.digest} expected)")
-    return found
+    checksum = sha256(path)
+    if not checksum.startswith(file.digest):
+        raise ValueError(f"{origin}: not the published file (SHA-256 {checksum}, {file.digest} expected)")
+    return checksum
 
 
 def _kept(file: WeightsFile, digest: str, origin: str) -> Kept:

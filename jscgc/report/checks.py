@@ -35,12 +35,12 @@ def monotonic(cells: Cells, intervals: Intervals) -> dict[str, Any]:
         within the intervals), "violations": [...], "paired_warnings": [...]}, each entry {method, channel, cbr,
         steps, metric, from_snr_db, to_snr_db, before, after, worsening {mean, low, high}}.
     """
-    found: dict[str, Any] = {"steps": 0, "improved": 0, "equal": 0, "violations": [], "paired_warnings": []}
+    verdict: dict[str, Any] = {"steps": 0, "improved": 0, "equal": 0, "violations": [], "paired_warnings": []}
     for before, after, info in _snr_steps(intervals):
-        found["steps"] += 1
+        verdict["steps"] += 1
         low, high = intervals[before], intervals[after]
         if info.better(high.mean, low.mean):
-            found["improved"] += 1
+            verdict["improved"] += 1
             continue
         worsening = advantage(cells[before], cells[after], info)
         entry = {
@@ -56,14 +56,14 @@ def monotonic(cells: Cells, intervals: Intervals) -> dict[str, Any]:
             "worsening": _numbers(worsening),
         }
         if not low.overlaps(high):
-            found["violations"].append(entry)
+            verdict["violations"].append(entry)
         elif worsening.low > 0:
-            found["paired_warnings"].append(entry)
+            verdict["paired_warnings"].append(entry)
         else:
-            found["equal"] += 1
-    if not found["steps"]:
-        return {"passed": None, "reason": "fewer than two SNRs were evaluated"} | found
-    return {"passed": not found["violations"], "reason": ""} | found
+            verdict["equal"] += 1
+    if not verdict["steps"]:
+        return {"passed": None, "reason": "fewer than two SNRs were evaluated"} | verdict
+    return {"passed": not verdict["violations"], "reason": ""} | verdict
 
 
 def _snr_steps(intervals: Intervals) -> Iterator[tuple[Condition, Condition, MetricInfo]]:
@@ -132,13 +132,13 @@ def few_steps(cells: Cells, intervals: Intervals) -> dict[str, Any]:
         reference, worsening (paired; positive: worse than many steps) {mean, low, high}, worse_by (share of the reference's
         value; null for a reference of zero)}]}
     """
-    found: dict[str, Any] = {"condition": None, "steps": None, "rows": []}
+    summary: dict[str, Any] = {"condition": None, "steps": None, "rows": []}
     for many, reference in intervals.items():
         info = metric_info(many.metric)
         if many.method != REFERENCE or info is None:
             continue
-        found["condition"] = {"channel": many.channel, "snr_db": many.snr_db, "cbr": many.cbr}
-        found["steps"] = many.steps
+        summary["condition"] = {"channel": many.channel, "snr_db": many.snr_db, "cbr": many.cbr}
+        summary["steps"] = many.steps
         for few, value in intervals.items():
             same = few._replace(method=REFERENCE, steps=many.steps) == many
             if few.method not in FEW or not same:
@@ -146,7 +146,7 @@ def few_steps(cells: Cells, intervals: Intervals) -> dict[str, Any]:
             nfe = intervals.get(few._replace(metric="nfe"))
             worse = advantage(cells[many], cells[few], info)
             share = worse.mean / abs(reference.mean) if reference.mean else math.nan
-            found["rows"].append(
+            summary["rows"].append(
                 {
                     "method": few.method,
                     "steps": few.steps,
@@ -158,7 +158,7 @@ def few_steps(cells: Cells, intervals: Intervals) -> dict[str, Any]:
                     "worse_by": share if math.isfinite(share) else None,
                 }
             )
-    return found
+    return summary
 
 
 def advantage(first: pd.DataFrame, second: pd.DataFrame, info: MetricInfo) -> Interval:
@@ -169,5 +169,5 @@ def advantage(first: pd.DataFrame, second: pd.DataFrame, info: MetricInfo) -> In
 
 
 def _numbers(interval: Interval) -> dict[str, float | None]:
-    found = {"mean": interval.mean, "low": interval.low, "high": interval.high}
-    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+    numbers = {"mean": interval.mean, "low": interval.low, "high": interval.high}
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}

@@ -15,12 +15,7 @@ import numpy as np
 import pandas as pd
 
 from jscgc.evaluation.bd_rate import cbr_saved
-from jscgc.evaluation.statistics import (
-    paired_difference,
-    paired_differences,
-    resampling_weights,
-    sign_flip_p_values,
-)
+from jscgc.evaluation.statistics import paired_difference, paired_differences, resampling_weights, sign_flip_p_values
 from jscgc.files import atomic
 from jscgc.report.reading import FEW, Condition, is_aside, metric_info
 
@@ -103,8 +98,8 @@ def _intervals(pairs: list[tuple[dict[str, Any], pd.DataFrame]]) -> None:
             interval = paired_difference(values, np.zeros(values.shape), draws=DRAWS)
             row |= {"difference": interval.mean, "low": interval.low, "high": interval.high}
     for alike in shapes.values():
-        found = paired_differences(np.stack([values.to_numpy() for _, values in alike]), draws=DRAWS)
-        for (row, _), *numbers in zip(alike, *found, strict=True):
+        intervals = paired_differences(np.stack([values.to_numpy() for _, values in alike]), draws=DRAWS)
+        for (row, _), *numbers in zip(alike, *intervals, strict=True):
             row |= dict(zip(("difference", "low", "high"), map(float, numbers), strict=True))
 
 
@@ -148,9 +143,8 @@ def bd_rate(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
     rows = []
     for place, met in curves.items():
         for ours, other in ((a, b) for a in met if a[0] in FEW for b in met if b != a):
-            row = (
-                dict.fromkeys(BD_RATE) | {k: v for k, v in place._asdict().items() if k != "cbr"} | _names(ours, other)
-            )
+            where = {k: v for k, v in place._asdict().items() if k != "cbr"}
+            row = dict.fromkeys(BD_RATE) | where | _names(ours, other)
             rows.append(row | _saved(place.metric, met[ours], met[other]))
     return rows
 
@@ -172,11 +166,11 @@ def _saved(metric: str, ours: Mapping[float, pd.DataFrame], other: Mapping[float
     oriented = values if info.direction == "higher" else -values
     points, split = oriented.mean(axis=(1, 2)), len(ours)
     grid = sorted(ours), sorted(other)
-    found = cbr_saved(grid[0], points[:split], grid[1], points[split:])
-    if not math.isfinite(found.share):
+    saving = cbr_saved(grid[0], points[:split], grid[1], points[split:])
+    if not math.isfinite(saving.share):
         rising = all((np.diff(part) > 0).all() for part in (points[:split], points[split:]))
         return {"rates": rates, "overlap": 0.0, "reason": "no overlap" if rising else "not better with every rate"}
-    row = {"rates": rates, "cbr_saved_percent": 100 * float(found.share), "overlap": float(found.overlap)}
+    row = {"rates": rates, "cbr_saved_percent": 100 * float(saving.share), "overlap": float(saving.overlap)}
     row["images"] = values.shape[1]
     weights = resampling_weights(*values.shape[1:], DRAWS).reshape(DRAWS, -1)
     resampled = weights @ oriented.reshape(len(oriented), -1).T

@@ -28,14 +28,14 @@ def extreme_pictures(
         ranked), worst, best: {id, original, title, caption, name, value}}]}.
     """
     metric = next((m for m in _RANKED_BY if (table["metric"] == m).any()), None)
-    found: dict[str, Any] = {"metric": metric, "snr_db": None, "rows": []}
+    ranking: dict[str, Any] = {"metric": metric, "snr_db": None, "rows": []}
     info = reading.metric_info(metric) if metric else None
     shots = {shot for photo in photos for shot in photo.received if not reading.is_aside(shot.method)}
     if info is None or not shots:
-        return found
+        return ranking
     assert metric is not None
     values = pictured(table, metric)
-    snr_db = found["snr_db"] = reading.middle(shot.snr_db for shot in shots)
+    snr_db = ranking["snr_db"] = reading.middle(shot.snr_db for shot in shots)
     methods = reading.order_methods(shot.method for shot in shots)
     channels = reading.order_channels(shot.channel for shot in shots)
     here = sorted(
@@ -56,8 +56,8 @@ def extreme_pictures(
             store.ensure(photo.original)
             store.ensure(photo.received[shot])
             ends[end] = {**cell_of(photo, shot, store, captions), "name": photo.name, "value": value}
-        found["rows"].append({"method": shot.method, "link": (shot.channel, shot.rate), "of": len(ranked), **ends})
-    return found
+        ranking["rows"].append({"method": shot.method, "link": (shot.channel, shot.rate), "of": len(ranked), **ends})
+    return ranking
 
 
 def failed_pictures(
@@ -86,9 +86,9 @@ def failure_table(table: pd.DataFrame) -> dict[str, Any]:
     rows = []
     for method in reading.order_methods(both["method"].unique()):
         for channel in reading.order_channels(both[both["method"] == method]["channel"].unique()):
-            own = both[(both["method"] == method) & (both["channel"] == channel)]
-            for cbr in sorted(own["cbr"].unique()):
-                cells = [_failures(own[(own["cbr"] == cbr) & (own["snr_db"] == snr_db)]) for snr_db in snrs]
+            here = both[(both["method"] == method) & (both["channel"] == channel)]
+            for cbr in sorted(here["cbr"].unique()):
+                cells = [_failures(here[(here["cbr"] == cbr) & (here["snr_db"] == snr_db)]) for snr_db in snrs]
                 rows.append({"method": method, "channel": channel, "cbr": float(cbr), "cells": cells})
     return {"snrs": snrs, "rows": rows}
 

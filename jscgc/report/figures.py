@@ -55,7 +55,7 @@ def cbr_plots(rows: Sequence[Mapping[str, Any]]) -> list[Plot]:
 
 def training_curves(folder: Path) -> list[Curves]:
     """Every readable `STAGE.csv` of a folder with a column `step` and at least one other scalar."""
-    found = []
+    curves = []
     for index, path in enumerate(sorted(folder.glob("*.csv")) if folder.is_dir() else []):
         try:
             table = pd.read_csv(path).apply(pd.to_numeric, errors="coerce")
@@ -70,8 +70,8 @@ def training_curves(folder: Path) -> list[Curves]:
             _add_curve(figure, table[["step", column]].dropna(), column)
         figure.update_layout(figure_layout("step"))
         plot = Plot(f"training{index}", path.stem, plain(figure))
-        found.append(Curves(path.stem, columns, int(table["step"].max()), plot))
-    return found
+        curves.append(Curves(path.stem, columns, int(table["step"].max()), plot))
+    return curves
 
 
 def _add_curve(figure: go.Figure, points: pd.DataFrame, column: str) -> None:
@@ -104,9 +104,9 @@ def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choi
     wanted = [r for r in rows if r["metric"] == metric and r["mean"] is not None and not is_aside(r["method"])]
     figure = go.Figure()
     for key, name in names.items():
-        own = [r for r in wanted if (r["method"], r["steps"]) == key]
-        for choice in sorted({(str(r[choices[0]]), float(r[choices[1]])) for r in own}):
-            points = [r for r in own if (r[choices[0]], r[choices[1]]) == choice]
+        series = [r for r in wanted if (r["method"], r["steps"]) == key]
+        for choice in sorted({(str(r[choices[0]]), float(r[choices[1]])) for r in series}):
+            points = [r for r in series if (r[choices[0]], r[choices[1]]) == choice]
             meta = {"series": name, choices[0]: choice[0], choices[1]: f"{choice[1]:g}"}
             add_series(figure, sorted(points, key=lambda r: float(r[axis])), axis, name, styles[key], meta)
     figure.update_layout(figure_layout("SNR (dB)" if axis == "snr_db" else "CBR"))
@@ -119,12 +119,7 @@ def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choi
 
 
 def add_series(
-    figure: go.Figure,
-    points: Sequence[Mapping[str, Any]],
-    axis: str,
-    name: str,
-    style: Style,
-    meta: dict[str, str],
+    figure: go.Figure, points: Sequence[Mapping[str, Any]], axis: str, name: str, style: Style, meta: dict[str, str]
 ) -> None:
     """The interval as a band (as an error bar for a single point), and the means on top."""
     x = [float(r[axis]) for r in points]

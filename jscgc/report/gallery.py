@@ -76,7 +76,7 @@ def _control_pictures(
     photos: Sequence[Photo], store: Store, captions: Mapping[tuple[str, Shot], str], check: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Per photograph: the original, ours, and the controls at the control's condition."""
-    found = []
+    pictures = []
     for condition in check["conditions"]:
         link = (condition["channel"], condition["snr_db"], reading.rate_of(condition["cbr"]))
         for photo in photos:
@@ -84,8 +84,8 @@ def _control_pictures(
             cells = [cell_of(photo, shot, store, captions) for shot in shots if shot in photo.received]
             if any(cell["method"] in reading.CONTROLS for cell in cells):
                 original = store.id(photo.original)
-                found.append({"name": photo.name, "original": original, "size": photo.size, "cells": cells})
-    return found
+                pictures.append({"name": photo.name, "original": original, "size": photo.size, "cells": cells})
+    return pictures
 
 
 def _slider(
@@ -94,10 +94,7 @@ def _slider(
     """The slider's choices and an index: `pictures` is KEY -> [identifier, caption], KEY as the script builds it."""
     methods = reading.order_methods(shot.method for shot in shots)
     pictures = {
-        key_of(photo.name, shot): [
-            store.id(path),
-            captions.get((photo.name, shot), ""),
-        ]
+        key_of(photo.name, shot): [store.id(path), captions.get((photo.name, shot), "")]
         for photo in photos
         for shot, path in photo.received.items()
         if not reading.is_aside(shot.method)

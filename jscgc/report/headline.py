@@ -144,15 +144,15 @@ def print_headline(summary: Mapping[str, Any], console: Console | None = None) -
         console.print(f"{method_label(method)}: {note}", markup=False, highlight=False)
 
 
-def _headline_row(metric: str, methods: list[str], found: Mapping[str, Mapping[str, Any]]) -> HeadlineRow:
+def _headline_row(metric: str, methods: list[str], by_method: Mapping[str, Mapping[str, Any]]) -> HeadlineRow:
     info = metric_info(metric)
     assert info is not None
-    means = [r["mean"] for r in found.values() if r["mean"] is not None]
+    means = [r["mean"] for r in by_method.values() if r["mean"] is not None]
     best = (max if info.direction == "higher" else min)(means, default=None)
     empty: Mapping[str, Any] = {"mean": None, "low": None, "high": None}
     cells = []
     for method in methods:
-        r = found.get(method, empty)
+        r = by_method.get(method, empty)
         is_best = r["mean"] is not None and r["mean"] == best and len(methods) > 1
         cells.append(Cell(method, r["mean"], r["low"], r["high"], is_best, r.get("note", "")))
     return HeadlineRow(metric, info.label, ARROWS[info.direction], cells)

@@ -22,11 +22,11 @@ def latency_rows(timing: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str
         if r["metric"] == "nfe" and r["mean"] is not None:
             nfe.setdefault((r["method"], r["steps"]), []).append(float(r["mean"]))
     order = order_methods(t["method"] for t in timing)
-    found = []
+    entries = []
     for t in timing:
         values = nfe.get((t["method"], t["steps"]))
-        found.append({**t, "nfe": sum(values) / len(values) if values else None})
-    return sorted(found, key=lambda t: (order.index(t["method"]), t["steps"], -t["height"] * t["width"]))
+        entries.append({**t, "nfe": sum(values) / len(values) if values else None})
+    return sorted(entries, key=lambda t: (order.index(t["method"]), t["steps"], -t["height"] * t["width"]))
 
 
 def latency_plots(latencies: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[Plot]:
@@ -34,15 +34,15 @@ def latency_plots(latencies: Sequence[Mapping[str, Any]], rows: Sequence[Mapping
 
     Quality is of the condition of `rows`: one channel, SNR and CBR.
     """
-    own = [t for t in latencies if not is_aside(t["method"])]
-    if not own:
+    timed = [t for t in latencies if not is_aside(t["method"])]
+    if not timed:
         return []
-    sizes = [(t["height"], t["width"]) for t in own]
+    sizes = [(t["height"], t["width"]) for t in timed]
     size = max(set(sizes), key=lambda s: (sizes.count(s), s[0] * s[1], s))
-    own = [t for t in own if (t["height"], t["width"]) == size]
-    names = series_names(own)
+    timed = [t for t in timed if (t["height"], t["width"]) == size]
+    names = series_names(timed)
     styles = series_styles(list(names))
-    by_key = {(t["method"], t["steps"]): t for t in own}
+    by_key = {(t["method"], t["steps"]): t for t in timed}
     where = f"{size[1]} × {size[0]} pixels"
     return [_bars(names, by_key, where), *_against_quality(names, styles, by_key, rows)]
 

@@ -121,16 +121,8 @@ def _context(reports: Path, table: pd.DataFrame, summary: Mapping[str, Any]) -> 
     latency = latency_plots(latencies, _at(main, headline))
     beside = published_plots(main)
     published = [plot for pair in beside for plot in (pair.published, pair.ours) if plot is not None]
-    every_plot = [
-        *snr_plots,
-        *cbr_plots,
-        *(c.plot for c in curves),
-        *information,
-        *dial,
-        *theory_plots,
-        *latency,
-        *published,
-    ]
+    every_plot = [*snr_plots, *cbr_plots, *(c.plot for c in curves), *information, *dial]
+    every_plot += [*theory_plots, *latency, *published]
     return {
         "summary": summary,
         "rows": rows,
@@ -190,8 +182,8 @@ def _at(rows: Sequence[Mapping[str, Any]], headline: Headline | None) -> list[Ma
 
 def _semantic_data(rows: Sequence[Mapping[str, Any]], styles: Mapping[str, Style]) -> dict[str, Any]:
     """What the script plots of the three axes: points, looks and labels."""
-    found = {r["metric"] for r in rows if r["mean"] is not None}
-    wanted = [m for metrics in semantics.semantic_axes(found).values() for m in metrics]
+    measured = {r["metric"] for r in rows if r["mean"] is not None}
+    wanted = [m for metrics in semantics.semantic_axes(measured).values() for m in metrics]
     return {
         "points": semantics.semantic_points(rows),
         "styles": {name: {"colour": s.colour, "dash": s.dash, "marker": s.marker} for name, s in styles.items()},
@@ -207,8 +199,8 @@ def _arrow(metric: str) -> str:
 
 def _photos_used(rows: Sequence[Mapping[str, Any]], headline: Headline | None) -> Mapping[str, Any] | None:
     """The row of the headline's condition over the most photographs, for their number and that of the draws."""
-    found = [r for r in _at(rows, headline) if r["mean"] is not None and reading.metric_info(r["metric"])]
-    return max(found, key=lambda r: (r["images"], r["draws"]), default=None)
+    candidates = [r for r in _at(rows, headline) if r["mean"] is not None and reading.metric_info(r["metric"])]
+    return max(candidates, key=lambda r: (r["images"], r["draws"]), default=None)
 
 
 def _comparisons(summary: Mapping[str, Any], headline: Headline | None) -> dict[str, Any]:
@@ -225,14 +217,9 @@ def _comparisons(summary: Mapping[str, Any], headline: Headline | None) -> dict[
     methods = {r[key] for r in [*paired, *saved] for key in ("method", "other")}
     labels = {m: reading.method_label(m) for m in sorted(methods)}
     lower = [m for m in reading.order_metrics(r["metric"] for r in paired) if _arrow(m) == ARROWS["lower"]]
+    short = {"paired": _compact(paired), "bd_rate": _compact(saved)}
     return {
-        "data": {
-            "paired": _compact(paired),
-            "bd_rate": _compact(saved),
-            "labels": labels,
-            "lower": lower,
-            "enough": ENOUGH,
-        },
+        "data": {**short, "labels": labels, "lower": lower, "enough": ENOUGH},
         "paired": paired,
         "paired_metrics": reading.order_metrics(r["metric"] for r in paired),
         "bd_rate": saved,
@@ -259,12 +246,9 @@ def _stages(folder: Path) -> list[dict[str, Any]]:
         if isinstance(content, dict):
             scalars = {k: v for k, v in content.items() if isinstance(v, int | float | str) and k != "seconds"}
             seconds = content.get("seconds")
-            stages.append({"stage": path.stem, "seconds": seconds if _is_number(seconds) else None, "scalars": scalars})
+            timed = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+            stages.append({"stage": path.stem, "seconds": seconds if timed else None, "scalars": scalars})
     return sorted(stages, key=lambda stage: -(stage["seconds"] or 0))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _metric_guide(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -279,7 +263,7 @@ def _metric_guide(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ],
         "absent": [reading.metric_label(name) for name in metrics.names() if name not in measured],
         "sets": any(info.scope == "set" for info in infos),
-        "over": " or ".join(_OVER[found] for found in sorted(over)),
+        "over": " or ".join(_OVER[kind] for kind in sorted(over)),
         "patches": max(counts, default=0),
     }
 

@@ -72,14 +72,14 @@ _MARKERS: dict[str, Any] = {
 Rows = Sequence[Mapping[str, Any]]
 
 
-def look(style: Style, size: float = 4.0) -> dict[str, Any]:
+def look(style: Style) -> dict[str, Any]:
     """A style as keywords of matplotlib's `plot`."""
     marker = _MARKERS[style.marker.removesuffix("-open")]
     return {
         "color": style.colour,
         "linestyle": _DASHES[style.dash],
         "marker": marker,
-        "markersize": size + 1.5 * (marker == "*"),
+        "markersize": 4.0 + 1.5 * (marker == "*"),
         "markerfacecolor": "white" if style.open else style.colour,
         "linewidth": 1.2,
     }
@@ -96,18 +96,18 @@ def paper_figures(summary: Mapping[str, Any]) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     with mpl.rc_context(RC):
         for channel in order_channels(r["channel"] for r in rows):
-            own = [r for r in rows if r["channel"] == channel]
-            for cbr in sorted({r["cbr"] for r in own}):
-                here = [r for r in own if r["cbr"] == cbr]
+            in_channel = [r for r in rows if r["channel"] == channel]
+            for cbr in sorted({r["cbr"] for r in in_channel}):
+                here = [r for r in in_channel if r["cbr"] == cbr]
                 place = f"{file_name(channel)}_{rate_of(cbr)}"
                 title = f"{channel_label(channel)}, CBR {cbr_label(cbr)}"
                 figures[f"quality_{place}"] = quality_figure(here, "snr_db", title)
                 if (figure := semantic_figure(here, title)) is not None:
                     figures[f"semantics_{place}"] = figure
-            snrs = sorted({r["snr_db"] for r in own})
-            if len({r["cbr"] for r in own}) > 1:
+            snrs = sorted({r["snr_db"] for r in in_channel})
+            if len({r["cbr"] for r in in_channel}) > 1:
                 snr_db = snrs[len(snrs) // 2]
-                here = [r for r in own if r["snr_db"] == snr_db]
+                here = [r for r in in_channel if r["snr_db"] == snr_db]
                 title = f"{channel_label(channel)}, {snr_db:g} dB"
                 figures[f"quality_over_cbr_{file_name(channel)}"] = quality_figure(here, "cbr", title)
     return figures
@@ -134,8 +134,8 @@ def quality_figure(rows: Rows, axis: str, title: str) -> Figure:
     for place, metric in enumerate(metrics):
         panel = figure.add_subplot(lines, columns, place + 1)
         for key in reversed(names):
-            own = [r for r in rows if (r["method"], r["steps"], r["metric"]) == (*key, metric)]
-            _line(panel, sorted(own, key=lambda r: float(r[axis])), axis, styles[key])
+            points = [r for r in rows if (r["method"], r["steps"], r["metric"]) == (*key, metric)]
+            _line(panel, sorted(points, key=lambda r: float(r[axis])), axis, styles[key])
         panel.set_title(_titled(metric))
         panel.set_xlabel("SNR (dB)" if axis == "snr_db" else "CBR")
         values = sorted({float(r[axis]) for r in rows})

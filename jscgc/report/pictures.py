@@ -58,17 +58,14 @@ def find_photos(folder: Path, results: pd.DataFrame) -> list[Photo]:
     """Photographs below `folder` with their original and the received pictures of the conditions in the results."""
     conditions = results[["method", "channel", "snr_db", "cbr"]].drop_duplicates()
     shots = sorted({Shot(m, c, float(s), rate_of(r)) for m, c, s, r in conditions.itertuples(index=False)})
+    names = {s: f"{s.method}_{file_name(s.channel)}_{s.snr_db:g}dB_{s.rate}.png" for s in shots}
     photos = []
     for original in sorted(folder.glob(f"*/{ORIGINAL}")) if folder.is_dir() else []:
-        received = {shot: original.parent / f"{s}.png" for shot in shots for s in [_stem(shot)]}
+        received = {shot: original.parent / name for shot, name in names.items()}
         received = {shot: path for shot, path in received.items() if path.is_file()}
         if received:
             photos.append(Photo(original.parent.name, original, received))
     return photos
-
-
-def _stem(shot: Shot) -> str:
-    return f"{shot.method}_{file_name(shot.channel)}_{shot.snr_db:g}dB_{shot.rate}"
 
 
 def embed(photos: Sequence[Photo], budget: int = 6_000_000, most: int = 8) -> Embedded:

@@ -69,23 +69,23 @@ def anchors(path: Path) -> list[dict[str, Any]]:
 def published_plots(rows: Sequence[Mapping[str, Any]]) -> list[Beside]:
     """Per published metric, the paper's AWGN curves and ours at AWGN and the same CBR (or the nearest that we have)."""
     paper = [r for r in paper_rows() if r["channel"] == "awgn"]
-    own = [r for r in rows if not is_aside(r["method"]) and r["channel"] == "awgn" and r["mean"] is not None]
-    measured = order_metrics(r["metric"] for r in own)
-    cbr = min({r["cbr"] for r in own}, key=lambda c: abs(c - paper[0]["rate"] / 768), default=None)
-    found = []
+    ours = [r for r in rows if not is_aside(r["method"]) and r["channel"] == "awgn" and r["mean"] is not None]
+    measured = order_metrics(r["metric"] for r in ours)
+    cbr = min({r["cbr"] for r in ours}, key=lambda c: abs(c - paper[0]["rate"] / 768), default=None)
+    plots = []
     for index, metric in enumerate(dict.fromkeys(r["metric"] for r in paper)):
         partner = next((m for start in _PARTNERS[metric] for m in measured if m.startswith(start)), None)
-        here = [r for r in own if r["metric"] == partner and r["cbr"] == cbr]
+        here = [r for r in ours if r["metric"] == partner and r["cbr"] == cbr]
         arrow = ARROWS["lower" if metric in _LOWER else "higher"]
         published = Plot(f"published-{index}", f"Paper: {metric} {arrow}", _paper_figure(paper, metric))
-        found.append(Beside(metric, published, _our_figure(here, partner, index) if partner and here else None))
-    return found
+        plots.append(Beside(metric, published, _our_figure(here, partner, index) if partner and here else None))
+    return plots
 
 
 def legend(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Style]]:
     """Every series of `published_plots`, the paper's and ours."""
-    own = [r for r in rows if r["channel"] == "awgn"]
-    names = series_names(own)
+    ours = [r for r in rows if r["channel"] == "awgn"]
+    names = series_names(ours)
     names |= {
         k: v for k, v in series_names([{**r, "steps": 0} for r in paper_rows()]).items() if v not in names.values()
     }
@@ -95,10 +95,10 @@ def legend(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Style]]:
 
 def _paper_figure(paper: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
     figure = go.Figure()
-    own = [{**r, "steps": 0} for r in paper if r["metric"] == metric]
-    names = series_names(own)
+    theirs = [{**r, "steps": 0} for r in paper if r["metric"] == metric]
+    names = series_names(theirs)
     for key, name in names.items():
-        points = sorted((r for r in own if r["method"] == key[0]), key=lambda r: float(r["snr_db"]))
+        points = sorted((r for r in theirs if r["method"] == key[0]), key=lambda r: float(r["snr_db"]))
         style = series_styles(list(names))[key]
         figure.add_scatter(
             x=[r["snr_db"] for r in points],

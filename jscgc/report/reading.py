@@ -29,11 +29,7 @@ REFERENCE = "jscgc_reference"
 MEAN_OF = "_mean_of_"
 """Between a method and a number N: the mean of N of its samples was scored."""
 
-ASIDES = {
-    REFERENCE: ", many steps",
-    CONTROLS[0]: ", wrong symbols",
-    CONTROLS[1]: ", no symbols",
-}
+ASIDES = {REFERENCE: ", many steps", CONTROLS[0]: ", wrong symbols", CONTROLS[1]: ", no symbols"}
 """What is measured beside the method `OURS` -> what its label says of it."""
 
 
@@ -72,9 +68,9 @@ def checked(results: pd.DataFrame, name: str = "results") -> pd.DataFrame:
     if missing := [column for column in COLUMNS if column not in results.columns]:
         raise ValueError(f"{name}: column {', '.join(missing)} missing; expected {', '.join(COLUMNS)}")
     if "protocol" in results.columns and results["protocol"].nunique() > 1:
-        found = ", ".join(sorted(results["protocol"].astype(str).unique()))
+        protocols = ", ".join(sorted(results["protocol"].astype(str).unique()))
         raise ValueError(
-            f"{name}: rows of several protocols ({found}) can't be compared; keep them in files of their own"
+            f"{name}: rows of several protocols ({protocols}) can't be compared; keep them in files of their own"
         )
     results = results[list(COLUMNS)].copy()
     try:
@@ -109,13 +105,13 @@ def is_standin(metric: str) -> bool:
     return metric.endswith("_efficientnet_lite0")
 
 
-def order_metrics(found: Iterable[str]) -> list[str]:
+def order_metrics(names: Iterable[str]) -> list[str]:
     """Registered metrics in the registry's order; accounting and strangers are left out."""
-    present = set(found)
+    present = set(names)
     return [name for name in metrics.names() if name in present]
 
 
-def order_methods(found: Iterable[str]) -> list[str]:
+def order_methods(names: Iterable[str]) -> list[str]:
     """Generative receivers first, ours before the others, then codecs, separation, strangers, and the controls last."""
     groups = [method.name for group in GROUPS for method in METHODS if method.group == group]
     known = [*groups, *ASIDES]
@@ -123,12 +119,12 @@ def order_methods(found: Iterable[str]) -> list[str]:
     def rank(method: str) -> tuple[int, int, str]:
         return (is_aside(method), known.index(method) if method in known else len(known), method)
 
-    return sorted(set(found), key=rank)
+    return sorted(set(names), key=rank)
 
 
-def order_channels(found: Iterable[str]) -> list[str]:
+def order_channels(names: Iterable[str]) -> list[str]:
     """AWGN first, a channel's variants together, strangers last."""
-    return sorted(set(found), key=spec.rank)
+    return sorted(set(names), key=spec.rank)
 
 
 def method_label(method: str) -> str:

@@ -65,9 +65,9 @@ class Reading:
     text: list[str]
 
 
-def semantic_axes(found: Iterable[str]) -> dict[str, list[str]]:
-    """Axis -> the metrics that can stand on it, of those found; a full Inception FID goes before its stand-in."""
-    present = order_metrics(found)
+def semantic_axes(measured: Iterable[str]) -> dict[str, list[str]]:
+    """Axis -> the metrics that can stand on it, of those measured; a full Inception FID goes before its stand-in."""
+    present = order_metrics(measured)
     axes: dict[str, list[str]] = {}
     for axis, beginnings in _AXES.items():
         axes[axis] = [m for start in beginnings for m in present if m.startswith(start)]
@@ -80,11 +80,11 @@ def semantic_points(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     Conditions without a value (a method that cannot operate) are no points.
     """
-    own = [r for r in rows if not is_aside(r["method"])]
-    wanted = {m for metrics in semantic_axes(r["metric"] for r in own).values() for m in metrics}
-    names = series_names(own)
+    kept = [r for r in rows if not is_aside(r["method"])]
+    wanted = {m for metrics in semantic_axes(r["metric"] for r in kept).values() for m in metrics}
+    names = series_names(kept)
     points: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for r in own:
+    for r in kept:
         if r["metric"] not in wanted or r["mean"] is None:
             continue
         series = names[r["method"], r["steps"]]
@@ -105,7 +105,7 @@ def semantic_readings(cells: Mapping[Condition, pd.DataFrame], rows: Sequence[Ma
     axes = semantic_axes(r["metric"] for r in rows if not is_aside(r["method"]) and r["mean"] is not None)
     if not all(axes.values()):
         return []
-    metrics = {axis: found[0] for axis, found in axes.items()}
+    metrics = {axis: candidates[0] for axis, candidates in axes.items()}
     valid = {tuple(r[k] for k in Condition._fields) for r in rows if r["mean"] is not None}
     names = series_names(rows)
     kept = {c: cell for c, cell in cells.items() if (c.method, c.steps) in names and tuple(c) in valid}
@@ -114,7 +114,7 @@ def semantic_readings(cells: Mapping[Condition, pd.DataFrame], rows: Sequence[Ma
         for cbr in sorted({c.cbr for c in kept if c.channel == channel}):
             here = {c: cell for c, cell in kept.items() if (c.channel, c.cbr) == (channel, cbr)}
             snrs = sorted({c.snr_db for c in here})
-            losses = {key: found for key in names if (found := _losses(here, key, metrics, snrs[-1], snrs[0]))}
+            losses = {key: loss for key in names if (loss := _losses(here, key, metrics, snrs[-1], snrs[0]))}
             if len(snrs) > 1 and losses:
                 readings.append(_reading(channel, cbr, metrics, (snrs[-1], snrs[0]), here, losses, names))
     return readings
@@ -128,7 +128,7 @@ def _losses(
     cells: Mapping[Condition, pd.DataFrame], key: Series, metrics: Mapping[str, str], high_db: float, low_db: float
 ) -> Losses | None:
     """None where a method lacks an axis at either end."""
-    found: Losses = {}
+    losses: Losses = {}
     for axis, metric in metrics.items():
         ends = [
             cell
@@ -138,8 +138,8 @@ def _losses(
         ]
         if len(ends) < 2 or high_db == low_db:
             return None
-        found[axis] = _worse(ends[0], ends[1], metric)
-    return found
+        losses[axis] = _worse(ends[0], ends[1], metric)
+    return losses
 
 
 def _worse(before: pd.DataFrame, after: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -175,8 +175,8 @@ def _reading(
     names: Mapping[Series, str],
 ) -> Reading:
     changes: dict[Series, Change] = {}
-    for key, found in losses.items():
-        axes = {axis: _interval(matrix) for axis, matrix in found.items()}
+    for key, lost in losses.items():
+        axes = {axis: _interval(matrix) for axis, matrix in lost.items()}
         changes[key] = Change(names[key], **axes, reading=reading(axes["semantics"], axes["realism"]))
     high_db, low_db = ends
     labels = {axis: short_label(metric) for axis, metric in metrics.items()}
@@ -205,13 +205,8 @@ def short_label(metric: str) -> str:
 
 
 def _sentence(change: Change, labels: Mapping[str, str]) -> str:
-    parts = [f"{labels[axis]} {_plain(getattr(change, axis))}" for axis in labels]
+    parts = [f"{labels[axis]} " + signed(getattr(change, axis)).replace("+", "") for axis in labels]
     return f"{change.label} loses: {', '.join(parts)}. In words: {change.reading}."
-
-
-def _plain(value: Interval) -> str:
-    """As `signed`, without the plus signs."""
-    return signed(value).replace("+", "")
 
 
 def signed(value: Interval) -> str:

@@ -66,9 +66,8 @@ class Style:
     @property
     def dasharray(self) -> str:
         """The dash as SVG has it."""
-        return {"solid": "none", "dash": "5 3", "dot": "2 2", "dashdot": "6 2 2 2", "longdash": "8 3"}.get(
-            self.dash, "8 2 2 2"
-        )
+        known = {"solid": "none", "dash": "5 3", "dot": "2 2", "dashdot": "6 2 2 2", "longdash": "8 3"}
+        return known.get(self.dash, "8 2 2 2")
 
     @property
     def faint(self) -> str:
@@ -79,9 +78,9 @@ class Style:
 
 def series_names(rows: Iterable[Mapping[str, Any]]) -> dict[Series, str]:
     """(method, steps) -> label; the steps are named where a method was evaluated with several."""
-    found = {(r["method"], r["steps"]) for r in rows if not is_aside(r["method"])}
-    several = {method for method, _ in found if sum(m == method for m, _ in found) > 1}
-    ordered = [key for method in order_methods(m for m, _ in found) for key in sorted(found) if key[0] == method]
+    keys = {(r["method"], r["steps"]) for r in rows if not is_aside(r["method"])}
+    several = {method for method, _ in keys if sum(m == method for m, _ in keys) > 1}
+    ordered = [key for method in order_methods(m for m, _ in keys) for key in sorted(keys) if key[0] == method]
     return {(m, s): method_label(m) + (f", {s} steps" if m in several else "") for m, s in ordered}
 
 
@@ -95,9 +94,9 @@ def series_styles(series: Sequence[Series]) -> dict[Series, Style]:
     taken: set[Style] = set()
     looks = {method.name: method.look for method in METHODS if method.look}
     for method, steps in sorted(series, key=lambda key: key[0] not in looks):
-        own = next((styles[key].colour for key in styles if key[0] == method), None)
-        look = looks.get(method) if own is None else None
-        style = Style(look.hue, look.dash, look.marker) if look else _spare(taken, own)
+        colour = next((styles[key].colour for key in styles if key[0] == method), None)
+        look = looks.get(method) if colour is None else None
+        style = Style(look.hue, look.dash, look.marker) if look else _spare(taken, colour)
         styles[method, steps] = style
         taken.add(style)
     return {key: styles[key] for key in series}

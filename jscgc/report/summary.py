@@ -70,12 +70,12 @@ def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _stuck_rows(rows: list[dict[str, Any]], stuck: Mapping[tuple[Any, ...], float]) -> list[dict[str, Any]]:
     """A row without a value for every metric that others have where a method could not send all photographs."""
     empty = dict.fromkeys(("mean", "low", "high"))
-    found = []
+    filled = []
     for row in (r for r in rows if r["metric"] == CANNOT_OPERATE and _place(r) in stuck):
         note = f"cannot operate ({round(row['mean'] * row['images'])} of {row['images']} photographs)"
         there = order_metrics(r["metric"] for r in rows if _place(r)[1:] == _place(row)[1:])
-        found += [{**row, **empty, "metric": metric, "note": note} for metric in there]
-    return found
+        filled += [{**row, **empty, "metric": metric, "note": note} for metric in there]
+    return filled
 
 
 def matrices(results: pd.DataFrame) -> dict[Condition, pd.DataFrame]:

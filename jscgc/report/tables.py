@@ -51,29 +51,24 @@ def save_tables(summary: Mapping[str, Any], folder: Path) -> None:
         if headline is not None:
             _write(temporary / "headline.tex", headline_latex(headline))
             here = (headline.channel, headline.snr_db, headline.cbr)
-            own = [r for r in rows if (r["channel"], r["snr_db"], r["cbr"]) == here]
-            _write(temporary / "headline.csv", _csv(pd.DataFrame(own).reindex(columns=COLUMNS)))
+            at_headline = [r for r in rows if (r["channel"], r["snr_db"], r["cbr"]) == here]
+            _write(temporary / "headline.csv", _csv(pd.DataFrame(at_headline).reindex(columns=COLUMNS)))
         for channel in order_channels(r["channel"] for r in rows):
             for cbr in sorted({r["cbr"] for r in rows if r["channel"] == channel}):
-                own = [r for r in rows if (r["channel"], r["cbr"]) == (channel, cbr)]
-                _write(temporary / f"results_{file_name(channel)}_{rate_of(cbr)}.tex", results_latex(own, channel, cbr))
+                at_link = [r for r in rows if (r["channel"], r["cbr"]) == (channel, cbr)]
+                name = f"results_{file_name(channel)}_{rate_of(cbr)}.tex"
+                _write(temporary / name, results_latex(at_link, channel, cbr))
 
 
 def headline_latex(headline: Headline) -> str:
     """Methods x metrics at the headline's condition."""
     metrics = [row.metric for row in headline.rows]
-    best = {(cell.method, row.metric): cell.best for row in headline.rows for cell in row.cells}
-    found = {(cell.method, row.metric): cell for row in headline.rows for cell in row.cells}
+    cell_of = {(cell.method, row.metric): cell for row in headline.rows for cell in row.cells}
     names = series_names([{"method": m, "steps": 0} for m in headline.methods])
     lines = []
     for (method, _), name in names.items():
-        cells = [found[method, metric] for metric in metrics]
-        lines.append(
-            [
-                escape(name),
-                *(_cell(c.mean, c.low, c.high, best[c.method, m], c.note) for c, m in zip(cells, metrics, strict=True)),
-            ]
-        )
+        cells = [cell_of[method, metric] for metric in metrics]
+        lines.append([escape(name), *(_cell(c.mean, c.low, c.high, c.best, c.note) for c in cells)])
     return _table(metrics, [("", lines)], f"{headline.condition}.", "tab:headline")
 
 

@@ -21,13 +21,13 @@ _DIAL = ("psnr", "feature_distance_efficientnet_lite0", "lpips")
 def information_plots(rows: Sequence[Mapping[str, Any]]) -> list[Plot]:
     """Bits per image beside the capacity, bits per symbol, and the share of the capacity, against SNR (meta: series, channel,
     cbr); [] if not measured."""
-    own = [r for r in rows if not is_aside(r["method"]) and r["mean"] is not None]
-    bits = [r for r in own if r["metric"] == "information_bits"]
+    measured = [r for r in rows if not is_aside(r["method"]) and r["mean"] is not None]
+    bits = [r for r in measured if r["metric"] == "information_bits"]
     if not bits:
         return []
-    capacity = [r for r in own if r["metric"] == "capacity_bits"]
-    efficiency = [r for r in own if r["metric"] == "information_efficiency"]
-    per_use = [r for r in own if r["metric"] == "information_bits_per_use"]
+    capacity = [r for r in measured if r["metric"] == "capacity_bits"]
+    efficiency = [r for r in measured if r["metric"] == "information_efficiency"]
+    per_use = [r for r in measured if r["metric"] == "information_bits_per_use"]
     return [
         _against_snr("information-bits", "Bits per photograph (dashed: capacity)", bits, capacity),
         _against_snr("information-per-use", "Bits per data symbol", per_use, []),
@@ -66,8 +66,8 @@ def _against_snr(
 def _points(
     rows: Iterable[Mapping[str, Any]], key: tuple[str, int], channel: str, cbr: float
 ) -> list[Mapping[str, Any]]:
-    own = [r for r in rows if (r["method"], r["steps"]) == key and r["channel"] == channel and r["cbr"] == cbr]
-    return sorted(own, key=lambda r: float(r["snr_db"]))
+    points = [r for r in rows if (r["method"], r["steps"]) == key and r["channel"] == channel and r["cbr"] == cbr]
+    return sorted(points, key=lambda r: float(r["snr_db"]))
 
 
 def dial_plots(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[Plot]]:
@@ -78,10 +78,10 @@ def dial_plots(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[Plot]]:
     """
     means: dict[tuple[Any, ...], dict[int, dict[str, float]]] = {}
     for r in rows:
-        found = re.fullmatch(rf"{OURS}{MEAN_OF}(\d+)", r["method"])
-        if found and r["mean"] is not None:
+        mean_of = re.fullmatch(rf"{OURS}{MEAN_OF}(\d+)", r["method"])
+        if mean_of and r["mean"] is not None:
             condition = (r["channel"], r["snr_db"], r["cbr"], r["steps"])
-            means.setdefault(condition, {}).setdefault(int(found[1]), {})[r["metric"]] = float(r["mean"])
+            means.setdefault(condition, {}).setdefault(int(mean_of[1]), {})[r["metric"]] = float(r["mean"])
     if not means:
         return "", []
     condition, dial = next(iter(means.items()))
@@ -114,33 +114,27 @@ def theory_plots(figures: Mapping[str, Any]) -> list[Plot]:
     plots = []
     if orders := figures.get("orders"):
         figure = go.Figure()
-        for colour, (solver, found) in zip(HUES, orders.items(), strict=False):
+        for colour, (solver, measured) in zip(HUES, orders.items(), strict=False):
             line = {"color": colour, "width": 2}
-            figure.add_scatter(
-                x=found["steps"],
-                y=found["error"],
-                mode="lines+markers",
-                name=solver,
-                line=line,
-                meta={"series": solver},
-            )
+            x, y = measured["steps"], measured["error"]
+            figure.add_scatter(x=x, y=y, mode="lines+markers", name=solver, line=line, meta={"series": solver})
         figure.update_layout(figure_layout("steps"), showlegend=True)
         figure.update_xaxes(type="log")
         figure.update_yaxes(type="log", exponentformat="power")
         plots.append(Plot("theory-orders", "Largest error of a sample against steps", plain(figure)))
     if allocation := figures.get("allocation"):
         figure = go.Figure()
-        for colour, (loss, found) in zip(HUES, allocation.items(), strict=False):
-            x, y = found["variance"], found["one_plus_snr"]
+        for colour, (loss, fit) in zip(HUES, allocation.items(), strict=False):
+            x, y = fit["variance"], fit["one_plus_snr"]
             marker = {"color": colour, "size": 8}
             figure.add_scatter(x=x, y=y, mode="markers", name=loss, marker=marker, meta={"series": loss})
             # The law through the measured powers' geometric mean.
             scale = math.exp(
-                sum(math.log(b) - found["exponent"] * math.log(a) for a, b in zip(x, y, strict=True)) / len(x)
+                sum(math.log(b) - fit["exponent"] * math.log(a) for a, b in zip(x, y, strict=True)) / len(x)
             )
-            law = [scale * a ** found["exponent"] for a in x]
+            law = [scale * a ** fit["exponent"] for a in x]
             line = {"color": colour, "width": 1}
-            label = f"variance^{found['exponent']:.2g}"
+            label = f"variance^{fit['exponent']:.2g}"
             figure.add_scatter(x=x, y=law, mode="lines", name=label, line=line, meta={"series": loss})
         figure.update_layout(figure_layout("variance of the component"), showlegend=True)
         figure.update_xaxes(type="log")

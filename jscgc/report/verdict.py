@@ -104,9 +104,9 @@ def verdict(
     }
     duels = _duels(headline, cells, chances)
     scores = [
-        Score(other, *([d.metric for d in found if d.word == word] for word in ("better", "unclear", "worse")))
+        Score(other, *([d.metric for d in against if d.word == word] for word in ("better", "unclear", "worse")))
         for other in headline.methods
-        if (found := [d for d in duels.values() if d.other == other])
+        if (against := [d for d in duels.values() if d.other == other])
     ]
     lines = [_line(headline, question, metric, duels) for question, metric in _key_metrics(headline).items()]
     few = min((d.photographs for d in duels.values()), default=ENOUGH) < ENOUGH
@@ -129,9 +129,9 @@ def _key_metrics(headline: Headline) -> dict[str, str]:
     measured = [row.metric for row in headline.rows]
     axes = semantic_axes(measured)
     perceptual = [m for start in ("lpips", "dists", "feature_distance") for m in measured if m.startswith(start)]
-    found = {"perception": perceptual[:1], "realism": axes["realism"][:1], "semantics": axes["semantics"][:1]}
-    found["distortion"] = [m for m in axes["distortion"] if m == "psnr"]
-    return {_QUESTIONS[axis]: metrics[0] for axis, metrics in found.items() if metrics}
+    answers = {"perception": perceptual[:1], "realism": axes["realism"][:1], "semantics": axes["semantics"][:1]}
+    answers["distortion"] = [m for m in axes["distortion"] if m == "psnr"]
+    return {_QUESTIONS[axis]: metrics[0] for axis, metrics in answers.items() if metrics}
 
 
 def _duels(
@@ -143,7 +143,7 @@ def _duels(
     for c, cell in sorted(cells.items(), key=lambda item: item[0].steps):
         if (c.channel, c.snr_db, c.cbr) == place:
             here[c.method, c.metric] = cell  # with several numbers of steps the most, as in the table
-    found = {}
+    duels = {}
     for row in headline.rows:
         info = metric_info(row.metric)
         assert info is not None
@@ -157,8 +157,8 @@ def _duels(
                 share = (gain.mean / abs(mean), gain.low / abs(mean), gain.high / abs(mean)) if mean else None
                 photographs = len(ours.index.intersection(other.index))
                 p = chances.get((row.metric, method))
-                found[row.metric, method] = Duel(row.metric, method, gain, share, p, photographs)
-    return found
+                duels[row.metric, method] = Duel(row.metric, method, gain, share, p, photographs)
+    return duels
 
 
 def _line(headline: Headline, question: str, metric: str, duels: Mapping[tuple[str, str], Duel]) -> Line | None:

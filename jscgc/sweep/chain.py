@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jscgc import stages
+from jscgc import sources, stages
 from jscgc.config import digest
-from jscgc.method import METHODS, network
+from jscgc.method import METHODS, network, trainable
 from jscgc.params import WIDENING, Init, Params
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+STARTS_FROM_SHIPPED = ("finetune", "widen")
 UNTOUCHED: dict[Init, tuple[str, ...]] = {
     "scratch": (),
     "shipped": ("vae", "flow"),
@@ -44,8 +45,6 @@ IDLE: dict[Init, tuple[str, ...]] = {
     "widen": ("vae.width", "vae.depth", *AS_SHIPPED),
 }
 """Keys that act on nothing, or must be those of what ships."""
-UNREAD: dict[Init, tuple[str, ...]] = {"scratch": (), "shipped": (), "finetune": ("codec",), "widen": ("codec",)}
-"""The same for JSCGC and its student, whose encoder starts from the shipped JSCGC's then."""
 
 
 def trained_names() -> tuple[str, ...]:
@@ -57,15 +56,16 @@ def sections(result: str, init: Init) -> set[str]:
     """All parts of params.yaml that a result depends on, by its inputs too."""
     if result in UNTOUCHED[init]:
         return {"init"}
-    own = stages.stage(result)
-    return set(own.keys).union(*(sections(need, init) for need in own.needs)) - {"data"}
+    stage = stages.stage(result)
+    started = network(result).starts_from if init in STARTS_FROM_SHIPPED and result in trainable() else ()
+    needs = (sections(need, init) for need in stage.needs if need not in started)
+    return set(stage.keys).union(*needs) - {"data"}
 
 
 def acts_on(system: str, key: str, init: Init) -> bool:
     """Whether a dotted key can change how a system scores."""
     parts = sections(system, init) | set(METHODS[system].receives_by)
-    idle = (*IDLE[init], *(UNREAD[init] if system in ("jscgc", "jscgc_fast") else ()))
-    if any(key == own or key.startswith(f"{own}.") for own in idle):
+    if any(key == idle or key.startswith(f"{idle}.") for idle in IDLE[init]):
         return False
     return any(_meet(key, part) for part in parts)
 
@@ -99,7 +99,8 @@ class Origin:
         """Where a stage is trained with these parameters; None if it is as `dvc repro` left it."""
         if not self.touched(stage, params) and self.left(stage).exists():
             return None
-        return self.out / "trained" / f"{stage}-{digest(values(stage, params))}"
+        made_by = [sources.code(stages.stage(one).sources(params)) for one in (*stages.before(stage), stage)]
+        return self.out / "trained" / f"{stage}-{digest(values(stage, params), made_by)}"
 
 
 def missing(system: str, origin: Origin, base: Params, searched: list[str]) -> list[Path]:

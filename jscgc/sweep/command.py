@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     from jscgc.sweep.run import sweep
 
     outcome = sweep(plan, workers=a.workers, fresh=a.fresh)
-    document = _found(plan, outcome)
+    document = _outcome(plan, outcome)
     print(json.dumps(document, indent=2) if a.json else "\n".join(_outcome_lines(plan, outcome, document)))
     if outcome.best is None:
         raise ValueError(f"no trial was trained to its end; {outcome.table} says why")
@@ -128,7 +128,7 @@ def _plan_lines(plan: Plan, document: dict[str, Any]) -> list[str]:
     return [*lines, f"folder: {document['out']}"]
 
 
-def _found(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+def _outcome(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     states = [trial.state or "unfinished" for trial in outcome.trials]
     best = outcome.best
     return {

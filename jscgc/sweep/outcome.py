@@ -30,15 +30,8 @@ def write_table(trials: Iterable[Trial], keys: Iterable[str], path: Path) -> Non
         for trial in trials:
             last = trial.scores[max(trial.scores)] if trial.scores else {}
             scores = [len(trial.scores), last.get("score", ""), int(last["steps"]) if "steps" in last else ""]
-            rows.writerow(
-                [
-                    trial.name,
-                    trial.state or "unfinished",
-                    *scores,
-                    *(_cell(trial.values[n]) for n in names),
-                    trial.error,
-                ]
-            )
+            values = [_cell(trial.values[name]) for name in names]
+            rows.writerow([trial.name, trial.state or "unfinished", *scores, *values, trial.error])
 
 
 def _cell(value: Any) -> Any:

@@ -93,9 +93,9 @@ class Plan:
         """Stands for all that the scores depend on, but for the code: what makes a sweep this one and no other."""
         kept = {*stages.before(self.space.system), self.space.system} - {"photos", *self.retrained()}
         inputs = [self.origin.left(result) for result in sorted(kept)]
-        found = {path.name: sha256(path) for path in inputs if path.exists()}
+        checksums = {path.name: sha256(path) for path in inputs if path.exists()}
         photos = [(name, sha256(path)) for name, path in self.task.photos]
-        return digest(self.space.model_dump(mode="json", exclude={"trials"}), self.params, found, photos)
+        return digest(self.space.model_dump(mode="json", exclude={"trials"}), self.params, checksums, photos)
 
 
 def prepare(file: Path, params_file: Path, data: Path, out: Path | None, trials: int | None) -> Plan:
@@ -136,7 +136,7 @@ def opened(plan: Plan, fresh: bool) -> Iterator[tuple[str, Journal]]:
         ValueError: something is missing; another process is at this sweep; the folder is another sweep's, or none's.
     """
     if plan.missing:
-        raise ValueError(f"{plan.missing[0]} is missing; run: dvc repro {_producer(plan.missing[0])}")
+        raise ValueError(f"{plan.missing[0]} is missing; run: dvc repro {stages.name_of(plan.missing[0].name)}")
     out = plan.origin.out
     at_it = f"{out}: process {{holder}} is at this sweep; wait for it or stop it"
     with held(out.with_name(f".{out.name}.lock"), at_it):
@@ -146,19 +146,13 @@ def opened(plan: Plan, fresh: bool) -> Iterator[tuple[str, Journal]]:
         if fresh and out.exists():
             shutil.rmtree(out)
         if (out / PLAN).exists():
-            found = read_json(out / PLAN)
-            if found.get("identity") != identity:
+            document = read_json(out / PLAN)
+            if document.get("identity") != identity:
                 raise ValueError(
                     f"{out} holds another sweep: the space, params.yaml, models or photographs were others (its space is in "
                     f"{out / PLAN}); --fresh forgets it, --out names another folder"
                 )
         else:
-            found = {"sweep": f"sweep-{plan.space.name}-{uuid.uuid4().hex[:8]}", "identity": identity}
-            write_json(out / PLAN, {**found, "space": plan.space.model_dump(mode="json", exclude_none=True)})
-        yield found["sweep"], Journal(out / JOURNAL)
-
-
-def _producer(path: Path) -> str:
-    """DVC's stage that makes a result."""
-    names = {"photos": "prepare", "latents": "extract_latents", "vae": "train_vae", "flow": "pretrain_flow"}
-    return names.get(path.name, f"train_{path.name}")
+            document = {"sweep": f"sweep-{plan.space.name}-{uuid.uuid4().hex[:8]}", "identity": identity}
+            write_json(out / PLAN, {**document, "space": plan.space.model_dump(mode="json", exclude_none=True)})
+        yield document["sweep"], Journal(out / JOURNAL)

@@ -106,8 +106,8 @@ class Proposer:
         modelled = self._space.search == "optuna" and index >= STARTUP and ended >= STARTUP // 2
         sampler = TPESampler(n_startup_trials=0, seed=seed) if modelled else random
         study = _copy(self._study, sampler)
-        found = study.ask(self._axes).params
-        return {key: _value(self._space.space[key], found[key]) for key in self._space.space}
+        drawn = study.ask(self._axes).params
+        return {key: _value(self._space.space[key], drawn[key]) for key in self._space.space}
 
 
 def _copy(study: Any, sampler: Any) -> Any:

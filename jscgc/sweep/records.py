@@ -26,7 +26,7 @@ class Records:
     def __init__(self, sweep: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str], root: Path) -> None:
         self._sweep, self._tags, self._root = sweep, dict(tags), root
         self._runs: dict[str, tracking.StageRun] = {}
-        self._own = tracking.resumable_run(sweep, f"sweep {name}", params=params, tags=tags, root=root)
+        self._sweep_run = tracking.resumable_run(sweep, f"sweep {name}", params=params, tags=tags, root=root)
         self._done: list[tracking.StageRun] = []
 
     def open(self, trial: Trial, params: Mapping[str, Any]) -> None:
@@ -45,9 +45,8 @@ class Records:
         """A rung's metrics, at its training steps."""
         metrics = trial.scores[rung]
         at = round(metrics.get("at", 0.0) * 1000)
-        values = {key: value for key, value in metrics.items() if key != "at"} | {
-            f"score_rung_{rung}": metrics["score"]
-        }
+        values = {key: value for key, value in metrics.items() if key != "at"}
+        values[f"score_rung_{rung}"] = metrics["score"]
         self._runs[trial.name].log(int(metrics.get("steps", rung)), values, at or None)
 
     def ended(self, trial: Trial) -> None:
@@ -60,9 +59,9 @@ class Records:
 
     def best(self, metrics: Mapping[str, float], files: list[Path]) -> None:
         """What the sweep has come to."""
-        self._own.log(0, metrics)
+        self._sweep_run.log(0, metrics)
         for file in files:
-            self._own.artifact(file)
+            self._sweep_run.artifact(file)
 
     def close(self, status: str, error: str, left: list[Trial]) -> None:
         """End the trials that still run, and the sweep's run, and wait for the uploads."""
@@ -70,7 +69,7 @@ class Records:
             self.ended(trial)
         for run in self._done:
             run.close("FINISHED")
-        self._own.close(status, error)
+        self._sweep_run.close(status, error)
 
 
 def now() -> float:

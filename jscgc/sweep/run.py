@@ -100,7 +100,7 @@ class Driver:
     def run(self, objective: Objective, workers: int) -> None:
         """Run them."""
         done = [trial for trial in self._journal.in_order() if trial.state in ("finished", "stopped")]
-        past = [(trial.name, {rung: found["score"] for rung, found in trial.scores.items()}) for trial in done]
+        past = [(trial.name, {rung: scores["score"] for rung, scores in trial.scores.items()}) for trial in done]
         if done or self._queue:
             _say(f"{len(done)} trials are done, {len(self._queue)} go on, {self.left - len(self._queue)} are to come")
         asha = self._plan.space.asha
@@ -168,22 +168,22 @@ class Driver:
         trials = self._journal.in_order()
         table = out / "trials.csv"
         outcome.write_table(trials, plan.keys, table)
-        found = outcome.best(trials, plan.better)
+        best = outcome.best(trials, plan.better)
         overlay = None
-        if found is not None:
+        if best is not None:
             overlay = out / "best.yaml"
             ended = sum(trial.state is not None for trial in trials)
             head = [
-                f"{found.name}: {plan.space.metric} {found.score:.6g} on validation photographs, best of {ended} trials"
+                f"{best.name}: {plan.space.metric} {best.score:.6g} on validation photographs, best of {ended} trials"
             ]
-            outcome.write_overlay(found, f"{plan.params.profile}-{plan.space.name}", head, overlay)
-            self._records.best({"best_score": found.score or 0.0, "best_trial": found.index}, [table, overlay])
+            outcome.write_overlay(best, f"{plan.params.profile}-{plan.space.name}", head, overlay)
+            self._records.best({"best_score": best.score or 0.0, "best_trial": best.index}, [table, overlay])
         if self._broken:
             name, why = next(iter(self._broken.items()))
             raise ValueError(f"{len(self._broken)} trials were broken off, such as {name}: {why}; {GOES_ON}")
-        self._forget(found)
-        command = outcome.experiment(found.values, plan.present) if found is not None else ""
-        return Outcome(trials, found, table, overlay, command)
+        self._forget(best)
+        command = outcome.experiment(best.values, plan.present) if best is not None else ""
+        return Outcome(trials, best, table, overlay, command)
 
     def _forget(self, best: Trial | None) -> None:
         """Remove what was trained, but for the best trial's system and what it was trained from."""
@@ -191,9 +191,9 @@ class Driver:
         if best is not None:
             params, system = plan.works(best.values), plan.space.system
             kept = {plan.origin.folder(stage, params) for stage in (*stages.before(system), system)}
-            if own := plan.origin.folder(system, params):
+            if folder := plan.origin.folder(system, params):
                 models = f"step-{plan.task.steps(params, self._last):08d}"
-                others = [path for path in own.glob("*") if path.is_dir() and path.name not in (models, system)]
+                others = [path for path in folder.glob("*") if path.is_dir() and path.name not in (models, system)]
                 for path in others:
                     shutil.rmtree(path)
         for path in (plan.origin.out / "trained").glob("*"):

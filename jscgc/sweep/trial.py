@@ -66,11 +66,11 @@ class Task:
 
         whole = rung == self.space.asha.rungs - 1
         models = chain.train(self.space.system, params, self.origin, steps, whole, log)
-        found = evaluate(self.space, params, models, self.photos)
-        if not all(map(math.isfinite, found.values())):
-            raise TrialFailed(f"{self.space.metric} after {steps} steps: {found.get(self.space.metric, 'none')}")
+        scores = evaluate(self.space, params, models, self.photos)
+        if not all(map(math.isfinite, scores.values())):
+            raise TrialFailed(f"{self.space.metric} after {steps} steps: {scores.get(self.space.metric, 'none')}")
         training = {f"train_{name}": value for name, value in seen.items() if name != "steps_per_second"}
-        return {"score": found[self.space.metric], "steps": float(steps), **found, **training}
+        return {"score": scores[self.space.metric], "steps": float(steps), **scores, **training}
 
 
 def evaluate(space: Space, params: Params, models: Path, photos: tuple[tuple[str, Path], ...]) -> dict[str, float]:

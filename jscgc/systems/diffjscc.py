@@ -44,18 +44,13 @@ class DiffJsccNet(nn.Module):
         return torch.cat([latents, F.interpolate(reliability, size=latents.shape[-2:], mode="nearest")], dim=1)
 
     def loss(
-        self,
-        latents: Tensor,
-        link_params: LinkParams,
-        params: JscgcParams,
-        objective: ObjectiveParams,
-        rng: torch.Generator,
+        self, latents: Tensor, link: LinkParams, params: JscgcParams, objective: ObjectiveParams, rng: torch.Generator
     ) -> dict[str, Tensor]:
         """Eq. (4) for the receiver alone."""
-        link = draw_link(link_params, len(latents), rng, latents.device)
+        drawn = draw_link(link, len(latents), rng, latents.device)
         with torch.no_grad():
-            symbols = self.codec.encoder.nested(latents, link.snr_db, link.rates)
-        received = link.send(symbols, rng)
+            symbols = self.codec.encoder.nested(latents, drawn.snr_db, drawn.rates)
+        received = drawn.send(symbols, rng)
         return self.receiver.loss(latents, self.condition(received), received, params, objective, rng)
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
@@ -66,9 +61,8 @@ class DiffJsccNet(nn.Module):
     def restore(self, received: Received, sampling: Sampling, conditioned: bool = True) -> Samples:
         """The receiver: reconstruct, then sample latents given the reconstruction."""
         condition = self.condition(received)
-        size = (condition.shape[-2], condition.shape[-1])
         reconstruction = condition[:, : self.receiver.channels]
-        return self.receiver.sample(condition, received, size, sampling, conditioned, reconstruction)
+        return self.receiver.sample(condition, received, sampling, conditioned, reconstruction)
 
     def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> Information:
         """Estimate of I(X; Y_hat) for latents and what was received of them."""

@@ -49,16 +49,11 @@ class JscgcNet(nn.Module):
         return torch.cat([refined, self.own(planes)], dim=1)
 
     def loss(
-        self,
-        latents: Tensor,
-        link_params: LinkParams,
-        params: JscgcParams,
-        objective: ObjectiveParams,
-        rng: torch.Generator,
+        self, latents: Tensor, link: LinkParams, params: JscgcParams, objective: ObjectiveParams, rng: torch.Generator
     ) -> dict[str, Tensor]:
         """Eq. (4) through encoder and channel."""
-        link = draw_link(link_params, len(latents), rng, latents.device)
-        received = link.send(self.encoder.nested(latents, link.snr_db, link.rates), rng)
+        drawn = draw_link(link, len(latents), rng, latents.device)
+        received = drawn.send(self.encoder.nested(latents, drawn.snr_db, drawn.rates), rng)
         return self.receiver.loss(latents, self.condition(received), received, params, objective, rng)
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
@@ -68,9 +63,7 @@ class JscgcNet(nn.Module):
 
     def restore(self, received: Received, sampling: Sampling, conditioned: bool = True) -> Samples:
         """The receiver: sample latents given the received symbols."""
-        condition = self.condition(received)
-        size = (condition.shape[-2], condition.shape[-1])
-        return self.receiver.sample(condition, received, size, sampling, conditioned)
+        return self.receiver.sample(self.condition(received), received, sampling, conditioned)
 
     def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> Information:
         """Estimate of I(X; Y_hat) for latents and what was received of them."""

@@ -37,8 +37,8 @@ class FastJscgcNet(nn.Module):
         with torch.no_grad():
             received = drawn.send(teacher.encoder.nested(latents, drawn.snr_db, drawn.rates), rng)
             condition = teacher.condition(received)
-        own, prior = teacher.receiver.conditional(condition, received), teacher.receiver.prior.backbone
-        field, _ = guided(own, prior, guidance_at(params.guidance, received.snr_db))
+        conditional, prior = teacher.receiver.conditional(condition, received), teacher.receiver.prior.backbone
+        field, _ = guided(conditional, prior, guidance_at(params.guidance, received.snr_db))
         student = self.net.receiver.conditional(condition, received)
         return {"loss": distillation_loss(student, field, latents, rng, self.grid, params.substeps)}
 

@@ -37,5 +37,5 @@ class LatentSystem:
         return Decoded(self.space.decode(samples.x0, height, width), samples.nfe)
 
     def information(self, photos: Tensor, received: Received, points: int, rng: torch.Generator) -> Tensor | None:
-        found = self.codec.information(self.space.encode(photos), received, points, rng)
-        return None if found is None else found.bits
+        information = self.codec.information(self.space.encode(photos), received, points, rng)
+        return None if information is None else information.bits

@@ -55,8 +55,8 @@ class Codec(nn.Module):
             ValueError: they are for higher rates.
         """
         planes = self.encoder.max_rate, encoder.max_rate, getattr(encoder, "spread", 1)
-        for own, other in ((self.encoder, encoder), (self.decoder, decoder)):
-            other.load_state_dict(leading_planes(own.state_dict(), other.state_dict(), *planes))
+        for given, other in ((self.encoder, encoder), (self.decoder, decoder)):
+            other.load_state_dict(leading_planes(given.state_dict(), other.state_dict(), *planes))
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter."""

@@ -43,8 +43,8 @@ def _shape(kind: str, old: dict[str, Any]) -> dict[str, Any]:
         shape |= _of(old["jscgc"], "adapter", "tuning", "lora_rank")
         return shape | (_of(old["few_step"], "steps", "time_shift") if kind == "jscgc_fast" else {})
     if kind in ("deepjscc", "swinjscc"):
-        found: dict[str, Any] = old["baselines"][kind]
-        return found
+        settings: dict[str, Any] = old["baselines"][kind]
+        return settings
     return {"encoder": old["baselines"]["mamba_pixels"] if kind.endswith("_pixels") else old["encoder"]}
 
 
@@ -60,9 +60,9 @@ def _trained(kind: str, old: dict[str, Any]) -> dict[str, Any]:
         return {}  # the section of the one was not written down, and nothing of the other is trained
     if kind.startswith(("mambajscc_feature", "mambajscc_lpips")):
         return {f"baselines.{kind}": _of(old["baselines"]["perceptual"], "distortion", "crop", "train")}
-    own = old["baselines"]["pixels"]
-    train = own["train"] | {"steps": own.get("steps", {}).get(kind, own["train"]["steps"])}
-    return {f"baselines.{kind}": {"crop": own["crop"], "train": train}}
+    pixels = old["baselines"]["pixels"]
+    train = pixels["train"] | {"steps": pixels.get("steps", {}).get(kind, pixels["train"]["steps"])}
+    return {f"baselines.{kind}": {"crop": pixels["crop"], "train": train}}
 
 
 def _of(section: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,7 @@ from jscgc.channel.params import LinkParams
 from jscgc.config import Positive, Section, TrainParams, Width
 from jscgc.encoder.params import EncoderParams
 from jscgc.flow.params import Guidance
-from jscgc.generator.params import AdapterParams, BackboneParams, GeneratorParams
+from jscgc.generator.params import AdapterParams, BackboneParams
 
 
 class PriorShape(Section):
@@ -63,10 +63,10 @@ class ReceiverShape(Section):
         return generator_learns(self.tuning)
 
     @classmethod
-    def of(cls, encoder: EncoderParams, generator: GeneratorParams, own: JscgcParams) -> ReceiverShape:
-        return cls(
-            encoder=encoder, generator=generator.shape, adapter=own.adapter, tuning=own.tuning, lora_rank=own.lora_rank
-        )
+    def of(cls, params: Any) -> ReceiverShape:
+        """What params.yaml (`jscgc.params.Params`) makes of it."""
+        settings = {key: getattr(params.jscgc, key) for key in ("adapter", "tuning", "lora_rank")}
+        return cls(encoder=params.encoder, generator=params.generator.shape, **settings)
 
 
 class JscgcParams(Section):

@@ -89,17 +89,16 @@ class GenerativeReceiver(nn.Module):
         self,
         condition: Tensor,
         link: LinkState,
-        size: tuple[int, int],
         sampling: Sampling,
         conditioned: bool = True,
         reconstruction: Tensor | None = None,
     ) -> Samples:
-        """Latents [B,C,h,w] of `size` (h, w): from noise, guided; not conditioned, the prior alone.
+        """Latents [B,C,h,w] for a condition [B,F,h,w]: from noise, guided; not conditioned, the prior alone.
 
         `reconstruction`, where there is one, pulls as `sampling.params.reconstruction_guidance` says.
         """
         params, rng = sampling.params, sampling.rng
-        noise = torch.randn((len(condition), self.channels, *size), generator=rng).to(condition)
+        noise = torch.randn((len(condition), self.channels, *condition.shape[-2:]), generator=rng).to(condition)
         guidance = guidance_at(params.guidance, link.snr_db) if conditioned else 0.0
         velocity, evaluations = guided(self.conditional(condition, link), self.prior.backbone, guidance)
         if reconstruction is not None and conditioned:

@@ -6,8 +6,9 @@ checksum, and the weights lie there once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,11 +67,13 @@ class Architecture(Section):
             network=network(kind).describe(params),
         )
 
-    def elsewhere(self, name: str) -> bool:
-        """Whether a weight of that name is a pretrained generator's, unchanged: it stays where it came from."""
+    def elsewhere(self, name: str, shared: Collection[str] = ()) -> bool:
+        """Whether a weight of that name is a pretrained generator's, unchanged, which stays where it came from, or in a part that
+        is `shared`."""
         source = getattr(getattr(self.network, "generator", None), "source", "scratch")
         changed = getattr(self.network, "generator_learns", False)
-        return source == "pretrained" and not changed and "backbone.net." in name and "lora_" not in name
+        kept = source == "pretrained" and not changed and "backbone.net." in name and "lora_" not in name
+        return kept or name.split(".")[0] in shared
 
 
 def build(architecture: Architecture, latents: LatentStatistics) -> Any:
@@ -122,8 +125,10 @@ def save(
     parts = {part: Shared(model=name, sha256=sha256(_weights(folder, name))) for part, name in (shared or {}).items()}
     for part, at in parts.items():
         other = load_file(_weights(folder, at.model))
-        own = net.get_submodule(part).state_dict()
-        if own.keys() != other.keys() or any(not torch.equal(own[n].cpu().to(other[n].dtype), other[n]) for n in own):
+        state = net.get_submodule(part).state_dict()
+        if state.keys() != other.keys() or any(
+            not torch.equal(state[n].cpu().to(other[n].dtype), other[n]) for n in state
+        ):
             raise ValueError(f"{folder}: its {part} is not the {at.model} beside it")
     with atomic(folder) as temporary:
         temporary.mkdir()
@@ -135,11 +140,7 @@ def save(
             "trained": dict(trained or {}),
         }
         write_json(temporary / "model.json", content)
-        save_weights(
-            net,
-            temporary / "weights.safetensors",
-            lambda name: architecture.elsewhere(name) or name.split(".")[0] in parts,
-        )
+        save_weights(net, temporary / "weights.safetensors", partial(architecture.elsewhere, shared=parts))
 
 
 def _weights(folder: Path, model: str) -> Path:
@@ -198,10 +199,7 @@ def load(folder: Path) -> Trained:
         raise ValueError(f"{folder}: no trained model here; train with `dvc repro`, or name the place with --models")
     description = describe(folder)
     architecture, latents, shared = description.architecture, description.latents, description.shared
-
-    def elsewhere(name: str) -> bool:
-        return architecture.elsewhere(name) or name.split(".")[0] in shared
-
+    elsewhere = partial(architecture.elsewhere, shared=shared)
     if getattr(getattr(architecture.network, "generator", None), "source", "scratch") == "scratch":
         # First without memory: a description may ask for more than there is, its weights have the sizes that they have.
         with torch.device("meta"):

@@ -87,9 +87,9 @@ def allocation() -> tuple[list[Check], dict[str, Any]]:
     """The exponent of each loss, and the powers for the figure."""
     checks, shown = [], {}
     for name, exponent in LOSSES.items():
-        found = train_powers(name)
-        measured = float(np.polyfit(np.log(VARIANCES), found.log().numpy(), 1)[0])
+        powers = train_powers(name)
+        measured = float(np.polyfit(np.log(VARIANCES), powers.log().numpy(), 1)[0])
         statement = f"1 + P/sigma^2 ~ variance^a, encoder trained by {name}: a"
         checks.append(Check(statement, exponent, measured, 0.03 * max(exponent, 1 / 3), "method.md"))
-        shown[name] = {"variance": list(VARIANCES), "one_plus_snr": found.tolist(), "exponent": exponent}
+        shown[name] = {"variance": list(VARIANCES), "one_plus_snr": powers.tolist(), "exponent": exponent}
     return checks, shown

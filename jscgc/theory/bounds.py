@@ -69,8 +69,8 @@ def sampled_law(wrong: Wrong, stochastic: bool) -> tuple[float, float]:
         return [slope * mean + 2 * b, 2 * slope * variance - g2]
 
     # At START the law of x_1 has not changed yet, to first order in 1 - START.
-    found = solve_ivp(change, (START, 0), [0.0, 1.0], method="LSODA", rtol=1e-9, atol=1e-11)
-    return float(found.y[0, -1]), float(found.y[1, -1])
+    solution = solve_ivp(change, (START, 0), [0.0, 1.0], method="LSODA", rtol=1e-9, atol=1e-11)
+    return float(solution.y[0, -1]), float(solution.y[1, -1])
 
 
 def bounds() -> Iterator[Check]:

@@ -19,6 +19,6 @@ def information() -> Iterator[Check]:
     for c in VARIANCES:
         x0 = normal(20, 2, values)
         mean, _ = mmse_posterior(x0, c / (1 - c), normal(21, 2, values))
-        found = mutual_information(gaussian_velocity(mean, c), gaussian_velocity(0.0, 1.0), x0, stream(22))
-        measured = found.nats.mean().item() / values
+        estimate = mutual_information(gaussian_velocity(mean, c), gaussian_velocity(0.0, 1.0), x0, stream(22))
+        measured = estimate.nats.mean().item() / values
         yield stated(f"I(X; Y) in nats, posterior variance {c:g}", 0.5 * math.log(1 / c), measured, 0.01, "I-MMSE")

@@ -11,22 +11,22 @@ from jscgc.theory.check import Check
 from jscgc.theory.information import information
 from jscgc.theory.solvers import loss_values, optimum, orders, posterior
 
-Found = tuple[list[Check], dict[str, Any]]
+Outcome = tuple[list[Check], dict[str, Any]]
 
 
-def _plain(checks: Callable[[], Any]) -> Callable[[], Found]:
+def _plain(checks: Callable[[], Any]) -> Callable[[], Outcome]:
     return lambda: (list(checks()), {})
 
 
-def _shown(name: str, checks: Callable[[], Found]) -> Callable[[], Found]:
-    def found() -> Found:
+def _shown(name: str, checks: Callable[[], Outcome]) -> Callable[[], Outcome]:
+    def named() -> Outcome:
         rows, figure = checks()
         return rows, {name: figure}
 
-    return found
+    return named
 
 
-CHECKS: dict[str, Callable[[], Found]] = {
+CHECKS: dict[str, Callable[[], Outcome]] = {
     "the best velocity": _plain(optimum),
     "solvers": _shown("orders", orders),
     "posterior sampling": _plain(posterior),
@@ -47,7 +47,7 @@ def run() -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     figures: dict[str, Any] = {}
     for subject, checks in CHECKS.items():
-        found, shown = checks()
-        rows += [{"subject": subject, **check.row()} for check in found]
+        results, shown = checks()
+        rows += [{"subject": subject, **check.row()} for check in results]
         figures |= shown
     return {"rows": rows, "figures": figures}

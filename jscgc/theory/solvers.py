@@ -71,10 +71,10 @@ def orders() -> tuple[list[Check], dict[str, dict[str, list[float]]]]:
     exact = gaussian_flow(noise, MEAN, VARIANCE)
     for solver, (order, counts) in ORDERS.items():
         field = gaussian_velocity(MEAN, VARIANCE)
-        found = [(sample(field, noise, Grid(n), solver).x0 - exact).abs().max().item() for n in counts]
-        measured = -float(np.polyfit(np.log(counts), np.log(found), 1)[0])
+        largest = [(sample(field, noise, Grid(n), solver).x0 - exact).abs().max().item() for n in counts]
+        measured = -float(np.polyfit(np.log(counts), np.log(largest), 1)[0])
         checks.append(Check(f"order of convergence, {solver}", order, measured, 0.1, "eq. 15"))
-        errors[solver] = {"steps": [float(n) for n in counts], "error": found}
+        errors[solver] = {"steps": [float(n) for n in counts], "error": largest}
     return checks, errors
 
 
@@ -90,9 +90,9 @@ def posterior() -> Iterator[Check]:
         # Two step sizes: both solvers' errors are of first order and are extrapolated away.
         moments = []
         for steps in (100, 200):
-            found = sample(field, normal(6, 1, count), Grid(steps), solver, rng=stream(7)).x0
-            spread = (found - mean).square().mean().item()
-            moments.append(((found - mean).mean().item(), spread, (found - x0).square().mean().item()))
+            endpoints = sample(field, normal(6, 1, count), Grid(steps), solver, rng=stream(7)).x0
+            spread = (endpoints - mean).square().mean().item()
+            moments.append(((endpoints - mean).mean().item(), spread, (endpoints - x0).square().mean().item()))
         first, second, error = (2 * fine - coarse for coarse, fine in zip(*moments, strict=True))
         name = "SDE" if solver == SDE.name else "ODE"
         tolerance = 4 * math.sqrt(5) * standard_error

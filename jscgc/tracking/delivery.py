@@ -88,29 +88,29 @@ def _create(store: Store, header: dict[str, Any], *, live: bool) -> tuple[str | 
     """Find or create the reproduction's run and, below it, the stage's."""
     parent = _parent(store, header, live=live) if header["reproduction"] else None
     with locked(store.lock):  # a child may have created its parent's run before the parent's own record is delivered
-        above = _found(store, header["under"], header) if header.get("under") else parent
+        above = _run_of(store, header["under"], header) if header.get("under") else parent
         tags = {**header["tags"], **header["owner"], "jscgc.stage": header["stage"]}
         tags |= {"mlflow.parentRunId": above} if above else {}
-        run_id = _found(store, header["id"], header, tags, live=live)
+        run_id = _run_of(store, header["id"], header, tags, live=live)
     _send_params(store, run_id, header["params"])
     return parent, run_id
 
 
-def _found(
+def _run_of(
     store: Store, identity: str, header: dict[str, Any], tags: dict[str, str] | None = None, *, live: bool = False
 ) -> str:
     """Find or create the run of an identity; with `tags` it is the header's own, and `live` takes it up again."""
     from mlflow.entities import RunTag
 
-    own = header["owner"] if tags is None else tags
+    wanted = header["owner"] if tags is None else tags
     if not (runs := store.find(f"tags.`jscgc.id` = '{identity}'")):
         name = header["stage"] if tags is not None else identity
-        every = {**own, "jscgc.id": identity}
+        every = {**wanted, "jscgc.id": identity}
         created: str = store.client.create_run(store.experiment, header["start_ms"], every, name).info.run_id
         return created
     run_id: str = runs[0].info.run_id
     if tags is not None and header.get("again"):
-        store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in own.items()])
+        store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in wanted.items()])
         store.client.update_run(run_id, name=header["stage"])  # a child that came first did not know it
         if live:
             store.client.update_run(run_id, "RUNNING")

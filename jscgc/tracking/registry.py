@@ -84,8 +84,8 @@ def _version(store: Store, model: dict[str, Any], run_id: str) -> str | None:
     from mlflow.exceptions import MlflowException
 
     client, name, folder = store.client, model["name"], Path(model["folder"])
-    if found := _with_content(client, name, model["tags"]["sha256"]):
-        return found
+    if version := _with_content(client, name, model["tags"]["sha256"]):
+        return version
     if model["stamp"] is None or stamp(folder) != model["stamp"]:
         say(f"{folder} is missing or has changed since its stage ended; it is not registered")
         return None

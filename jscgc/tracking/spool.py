@@ -22,12 +22,12 @@ def spool_folder(root: Path) -> Path:
 
 def records_of(folder: Path, stem: str) -> dict[int, Path]:
     """The records `<stem>-<time>.jsonl` that wait in a folder, by their time, oldest first."""
-    found = {}
+    records = {}
     for path in folder.glob(f"{stem}-*.jsonl"):
         name, _, when = path.stem.rpartition("-")
         if name == stem and when.isdigit():
-            found[int(when)] = path
-    return dict(sorted(found.items()))
+            records[int(when)] = path
+    return dict(sorted(records.items()))
 
 
 def new_record(root: Path, stem: str) -> Path:

@@ -47,10 +47,10 @@ class Store:
             if not server:
                 _create_database(root / ".jscgc" / "mlflow.db")
             self.client = MlflowClient(uri)
-            found = self.client.get_experiment_by_name(EXPERIMENT)
-            if found and found.lifecycle_stage == "deleted":
-                self.client.restore_experiment(found.experiment_id)
-            self.experiment: str = found.experiment_id if found else self.client.create_experiment(EXPERIMENT, location)
+            known = self.client.get_experiment_by_name(EXPERIMENT)
+            if known and known.lifecycle_stage == "deleted":
+                self.client.restore_experiment(known.experiment_id)
+            self.experiment: str = known.experiment_id if known else self.client.create_experiment(EXPERIMENT, location)
 
     def find(self, condition: str) -> list[Any]:
         """Runs, oldest first."""

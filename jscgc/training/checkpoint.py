@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from jscgc.files import atomic, held, save_tensors
 from jscgc.training.parallel import like, whole
@@ -38,12 +39,7 @@ def trained(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def save(
-    folder: Path,
-    step: int,
-    model: nn.Module,
-    ema: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    write: bool = True,
+    folder: Path, step: int, model: nn.Module, ema: dict[str, Tensor], optimiser: Optimizer, write: bool = True
 ) -> None:
     """Write checkpoint `step` (steps done) and forget all but the newest two.
 
@@ -73,7 +69,7 @@ def save(
         old.unlink()
 
 
-def restore(folder: Path, model: nn.Module, ema: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> int:
+def restore(folder: Path, model: nn.Module, ema: dict[str, Tensor], optimiser: Optimizer) -> int:
     """Load the newest whole checkpoint into model, averages and optimiser; returns the steps done, 0 without one."""
     for path in sorted(folder.glob("step-*.safetensors"), reverse=True):
         try:
@@ -108,9 +104,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], int]:
 
 def _digest(step: int, tensors: dict[str, Tensor]) -> str:
     """Of the step, names, types, shapes and bytes: safetensors itself notices no flipped bit."""
-    found = hashlib.sha256(f"{step}".encode())
+    digest = hashlib.sha256(f"{step}".encode())
     for name in sorted(tensors):
         value = tensors[name]
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

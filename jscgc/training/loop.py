@@ -119,7 +119,7 @@ def _train(
         factors = [factor for start, factor in scales.items() if key.startswith(start)]
         by_scale.setdefault(factors[0] if factors else 1.0, []).append(parameter)
     optimiser = torch.optim.AdamW(
-        [{"params": own, "scale": scale} for scale, own in by_scale.items()],
+        [{"params": parameters, "scale": scale} for scale, parameters in by_scale.items()],
         lr=params.learning_rate,
         betas=(0.9, 0.99),
         weight_decay=params.weight_decay,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jscgc import stages
 from jscgc.latent.autoencoder import LatentStatistics, save_vae
 from jscgc.latent.pixels import PIXELS
-from jscgc.method import network, trainable
+from jscgc.method import Folders, network, trainable
 from jscgc.systems import store
 from jscgc.training.latents import extract_latents, read_statistics
 from jscgc.training.vae import train_vae
@@ -19,21 +18,19 @@ if TYPE_CHECKING:
     from jscgc.training.loop import MetricLog
 
 
-def train(
-    result: str, params: Params, inputs: Mapping[str, Path], folder: Path, log: MetricLog, until: int | None = None
-) -> Any:
+def train(result: str, params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> Any:
     """The trained network (of a VAE that is pretrained None), in evaluation mode; arguments as of `Network.recipe`."""
     if result == "vae":
         return train_vae(params, inputs["photos"], folder, log) if params.vae.source == "nano" else None
     return network(result).recipe(params, inputs, folder, log, until)
 
 
-def train_on(params: Params, result: str, inputs: Mapping[str, Path], folder: Path, log: MetricLog) -> Any:
+def train_on(params: Params, result: str, inputs: Folders, folder: Path, log: MetricLog) -> Any:
     """`train` with its arguments as `cluster.train` gives them."""
     return train(result, params, inputs, folder, log)
 
 
-def save(result: str, params: Params, inputs: Mapping[str, Path], net: Any, out: Path) -> None:
+def save(result: str, params: Params, inputs: Folders, net: Any, out: Path) -> None:
     """Write what `train` returned, whole or not at all."""
     if result == "vae":
         save_vae(out, params.vae, net)
@@ -45,13 +42,7 @@ def save(result: str, params: Params, inputs: Mapping[str, Path], net: Any, out:
 
 
 def make(
-    result: str,
-    params: Params,
-    inputs: Mapping[str, Path],
-    folder: Path,
-    log: MetricLog,
-    out: Path,
-    until: int | None = None,
+    result: str, params: Params, inputs: Folders, folder: Path, log: MetricLog, out: Path, until: int | None = None
 ) -> None:
     """Make a result in `out`; it appears there whole or not at all."""
     if result == "latents":
@@ -60,7 +51,7 @@ def make(
         save(result, params, inputs, train(result, params, inputs, folder, log, until), out)
 
 
-def _latents(result: str, inputs: Mapping[str, Path]) -> LatentStatistics:
+def _latents(result: str, inputs: Folders) -> LatentStatistics:
     """Those of the latents that the result works on: of the cache, or of the network that it was made from."""
     if network(result).pixels:
         return PIXELS

@@ -49,9 +49,9 @@ class Group:
             raise ValueError(
                 f"{self.workers} workers can't share {parts} parts of a step; set train.parts to a multiple"
             )
-        own = parts // self.workers
-        first = step * parts + self.rank * own
-        return range(first, first + own)
+        share = parts // self.workers
+        first = step * parts + self.rank * share
+        return range(first, first + share)
 
     def order(self, steps: int, parts: int) -> list[int]:
         """All draws of this process, in turn."""
@@ -155,8 +155,8 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def like(tensor: Tensor, own: Tensor) -> Tensor:
-    """What of a whole tensor this process holds, as it does of `own`."""
-    if isinstance(own, DTensor):
-        return distribute_tensor(tensor.to(own.device), own.device_mesh, own.placements)
-    return tensor.to(own.device)
+def like(tensor: Tensor, part: Tensor) -> Tensor:
+    """What of a whole tensor this process holds, as it does of `part`."""
+    if isinstance(part, DTensor):
+        return distribute_tensor(tensor.to(part.device), part.device_mesh, part.placements)
+    return tensor.to(part.device)

@@ -36,9 +36,10 @@ def place(value: Placed, device: torch.device) -> Placed:
     return placed
 
 
-def photo_crops(params: Params, photos: Path, crop: int) -> CropSampler:
-    own = params.latents
-    return CropSampler(split_files(photos, "train"), crop, own.min_scale, scenes(photos), colour=own.colour)
+def photo_crops(params: Params, photos: Path, crop: int, colour: float | None = None) -> CropSampler:
+    """Of the training photographs; colours as of section `latents`, unless told otherwise."""
+    colour = params.latents.colour if colour is None else colour
+    return CropSampler(split_files(photos, "train"), crop, params.latents.min_scale, scenes(photos), colour=colour)
 
 
 def batches(

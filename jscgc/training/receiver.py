@@ -63,23 +63,23 @@ def train_receiver(
     until: int | None,
 ) -> None:
     """Train by the loss (4) as section `jscgc` says, over the links of `warm` first, then over those of section `link`."""
-    own = params.jscgc
-    if own.tuning in ("frozen", "adapter_only") and own.condition_dropout:
+    jscgc = params.jscgc
+    if jscgc.tuning in ("frozen", "adapter_only") and jscgc.condition_dropout:
         log_.warning(
-            "condition_dropout has no effect but to waste images: with tuning %s the prior learns nothing", own.tuning
+            "condition_dropout has no effect but to waste images: with tuning %s the prior learns nothing", jscgc.tuning
         )
-    if own.tuning in ("full", "receiver", "lora") and not own.condition_dropout:
+    if jscgc.tuning in ("full", "receiver", "lora") and not jscgc.condition_dropout:
         log_.warning(
             "without condition_dropout the generator (tuning %s) forgets the unconditional field: guidance other than 1, the "
             "control without symbols and information_points mean nothing",
-            own.tuning,
+            jscgc.tuning,
         )
 
     def loss(x: Tensor, rng: torch.Generator, step: int) -> dict[str, Tensor]:
         link = warm.link if warm and step < warm.share * train_params.steps else params.link
-        return net.loss(x, link, own, params.objective, rng)
+        return net.loss(x, link, jscgc, params.objective, rng)
 
     # What the codec has learnt is refined, not learnt anew.
-    known = params.init in STARTS_FROM_SHIPPED or own.encoder_init == "mambajscc_psnr"
-    started = dict.fromkeys(("encoder.", "refiner."), own.codec_rate) if known else None
+    known = params.init in STARTS_FROM_SHIPPED or jscgc.encoder_init == "mambajscc_psnr"
+    started = dict.fromkeys(("encoder.", "refiner."), jscgc.codec_rate) if known else None
     train_on_latents(net, params, train_params, latents, folder, log, name, loss, started, until)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -25,44 +24,44 @@ KEEPS_PRIOR, STARTS_FROM_SHIPPED = ("shipped", "finetune"), ("finetune", "widen"
 """`init` with which VAE and prior stay the shipped ones; with which codec, JSCGC and DiffJSCC start from the shipped ones."""
 
 
-def shipped_vae(params: Params, shipped: Path = SHIPPED) -> NanoVae:
+def shipped_vae(params: Params) -> NanoVae:
     """The VAE that comes with the package, for `init: shipped` and `finetune`.
 
     Raises:
         ValueError: section vae states other sizes.
     """
-    vae = load_vae(shipped / "vae")
+    vae = load_vae(SHIPPED / "vae")
     assert isinstance(vae, NanoVae)
     stated = {key: getattr(params.vae, key) for key in ("channels", "width", "depth")}
-    _as_shipped(params, "vae", stated, read_json(shipped / "vae" / "model.json"))
+    _as_shipped(params, "vae", stated, read_json(SHIPPED / "vae" / "model.json"))
     return vae
 
 
-def shipped_prior(params: Params, shipped: Path = SHIPPED) -> Prior:
+def shipped_prior(params: Params) -> Prior:
     """The prior that comes with the package, for `init: shipped` and `finetune`.
 
     Raises:
         ValueError: section generator states other sizes.
     """
-    found = store.load(shipped / "flow")
-    _same_generator(params, found)
-    assert isinstance(found.net, Prior)
-    return found.net
+    shipped = store.load(SHIPPED / "flow")
+    _same_generator(params, shipped)
+    assert isinstance(shipped.net, Prior)
+    return shipped.net
 
 
-def _same_generator(params: Params, found: Trained) -> None:
-    known = found.architecture.network
+def _same_generator(params: Params, shipped: Trained) -> None:
+    known = shipped.architecture.network
     assert isinstance(known, PriorShape)
     stated = {key: getattr(params.generator, key) for key in ("backbone", "widths", "depth")}
     _as_shipped(params, "generator", stated, vars(known.generator))
 
 
-def _as_shipped(params: Params, section: str, stated: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def _as_shipped(params: Params, section: str, stated: Mapping[str, Any], shipped: Mapping[str, Any]) -> None:
     for key, value in stated.items():
-        if found[key] != value:
+        if shipped[key] != value:
             raise ValueError(
-                f"init {params.init}: the {section} that comes with the package has {key} {found[key]}, params.yaml says "
-                f"{value}; set {section}.{key}: {found[key]}, or init: scratch"
+                f"init {params.init}: the {section} that comes with the package has {key} {shipped[key]}, params.yaml says "
+                f"{value}; set {section}.{key}: {shipped[key]}, or init: scratch"
             )
 
 
@@ -72,19 +71,19 @@ def from_shipped(net: nn.Module, kind: str, params: Params) -> None:
     Raises:
         ValueError: the parameters describe another network; says which part or weight.
     """
-    found = store.load(SHIPPED / kind)
-    own, known = Architecture.of(kind, params), found.architecture
+    shipped = store.load(SHIPPED / kind)
+    wanted, known = Architecture.of(kind, params), shipped.architecture
     if kind == "flow":
-        _same_generator(params, found)
+        _same_generator(params, shipped)
     else:
-        stated, there = (architecture.network.model_dump()["encoder"] for architecture in (own, known))
+        stated, there = (architecture.network.model_dump()["encoder"] for architecture in (wanted, known))
         _as_shipped(params, "encoder", stated, there)
-        _as_shipped(params, "link", {"rates": own.rates}, {"rates": known.rates})
+        _as_shipped(params, "link", {"rates": wanted.rates}, {"rates": known.rates})
     try:
         if params.init == "widen":
-            widen(found.net, net, found.latents.channels, params.vae.channels)
+            widen(shipped.net, net, shipped.latents.channels, params.vae.channels)
         else:
-            net.load_state_dict(found.net.state_dict())
+            net.load_state_dict(shipped.net.state_dict())
     except RuntimeError as error:
         raise ValueError(
             f"init {params.init}: the {kind} that comes with the package has another generator, adapter or kind of tuning than "
@@ -100,11 +99,10 @@ def check_start(params: Params) -> None:
     """
     channels = params.vae.channels
     latents = LatentStatistics([0.0] * channels, [1.0] * channels, NanoVae.factor, "")
-    kinds = [name for name, own in params.trained.items() if own.starts_from_shipped]
-    for kind in kinds:
-        if kind in PARTS and params.init == "finetune":
-            continue  # it is passed through
-        from_shipped(store.build(Architecture.of(kind, params), latents), kind, params)
+    for kind, network in params.trained.items():
+        passed_through = kind in PARTS and params.init == "finetune"
+        if network.starts_from_shipped and not passed_through:
+            from_shipped(store.build(Architecture.of(kind, params), latents), kind, params)
 
 
 def shipped_record(kind: str) -> Mapping[str, Any]:

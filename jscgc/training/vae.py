@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from jscgc.data.crops import CropSampler
-from jscgc.data.prepared import scenes, split_files
 from jscgc.device import resolve_device
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.sharpen import Sharpening
@@ -18,7 +16,7 @@ from jscgc.systems.latent import LatentSystem
 from jscgc.systems.links import arrived
 from jscgc.systems.load import load_system
 from jscgc.training.loop import MetricLog
-from jscgc.training.photos import FEATURE_DISTANCE, batches, distance, place, seeded, train_on_photos
+from jscgc.training.photos import FEATURE_DISTANCE, batches, distance, photo_crops, place, seeded, train_on_photos
 from jscgc.training.start import KEEPS_PRIOR, STARTS_FROM_SHIPPED, check_start, shipped_vae, widen_vae
 
 if TYPE_CHECKING:
@@ -51,32 +49,30 @@ def train_vae(params: Params, photos: Path, folder: Path, log: MetricLog) -> Nan
         anchor = place(widen_vae(vae, params), device)
         check_start(params)
     place(vae, device)
-    files, scale = split_files(photos, "train"), params.latents.min_scale
-    own = params.vae
-    crops = CropSampler(files, own.crop, scale, scenes(photos), colour=own.colour)
-    drawn = batches(crops, own.train, params.seed, "vae", device)
-    perceive = distance(FEATURE_DISTANCE, device).loss if own.perceptual_weight else None
+    settings = params.vae
+    crops = photo_crops(params, photos, settings.crop, settings.colour)
+    drawn = batches(crops, settings.train, params.seed, "vae", device)
+    perceive = distance(FEATURE_DISTANCE, device).loss if settings.perceptual_weight else None
 
     def loss(draw: int) -> dict[str, Tensor]:
         images = place(drawn(draw), device)
         rng = stream(params.seed, "vae", draw)
-        scalars = vae.loss(
+        return vae.loss(
             images,
-            own.kl_weight,
+            settings.kl_weight,
             rng,
             perceive,
-            own.perceptual_weight,
-            own.equivariance,
+            settings.perceptual_weight,
+            settings.equivariance,
             anchor,
-            own.anchor_weight,
-            own.added_shrink,
+            settings.anchor_weight,
+            settings.added_shrink,
         )
-        return scalars
 
-    train_on_photos(vae, params, own.train, crops, folder, log, "vae", loss)
-    if own.sharpen is None:
+    train_on_photos(vae, params, settings.train, crops, folder, log, "vae", loss)
+    if settings.sharpen is None:
         return vae
-    return sharpen(params, photos, vae, None, folder / "sharpen", lambda step, m: log(own.train.steps + step, m))
+    return sharpen(params, photos, vae, None, folder / "sharpen", lambda step, m: log(settings.train.steps + step, m))
 
 
 def sharpen(params: Params, photos: Path, vae: NanoVae, models: Path | None, folder: Path, log: MetricLog) -> NanoVae:
@@ -88,24 +84,18 @@ def sharpen(params: Params, photos: Path, vae: NanoVae, models: Path | None, fol
     Raises:
         ValueError: params.vae.sharpen is not set; a receiver is not trained, or not for a rate of section link.
     """
-    own = params.vae.sharpen
-    if own is None:
+    settings = params.vae.sharpen
+    if settings is None:
         raise ValueError("vae.sharpen is not set; say there how the decoder is to be trained on")
     device = resolve_device(params.device)
     seeded(params, "sharpen")
-    net = place(Sharpening(vae, own.width), device)
-    crops = CropSampler(
-        split_files(photos, "train"),
-        params.vae.crop,
-        params.latents.min_scale,
-        scenes(photos),
-        colour=params.vae.colour,
-    )
-    drawn = batches(crops, own.train, params.seed, "sharpen", device)
-    perceive = distance(FEATURE_DISTANCE, device).loss if own.perceptual_weight else None
-    assert models or not own.receivers
-    receivers = [load_system(name, models, device) for name in own.receivers] if models else []
-    few = max(1, round(own.received_share * own.train.batch_size))
+    net = place(Sharpening(vae, settings.width), device)
+    crops = photo_crops(params, photos, params.vae.crop, params.vae.colour)
+    drawn = batches(crops, settings.train, params.seed, "sharpen", device)
+    perceive = distance(FEATURE_DISTANCE, device).loss if settings.perceptual_weight else None
+    assert models or not settings.receivers
+    receivers = [load_system(name, models, device) for name in settings.receivers] if models else []
+    few = max(1, round(settings.received_share * settings.train.batch_size))
 
     def loss(draw: int) -> dict[str, Tensor]:
         images = place(drawn(draw), device)
@@ -114,9 +104,9 @@ def sharpen(params: Params, photos: Path, vae: NanoVae, models: Path | None, fol
             system = receivers[draw % len(receivers)]
             assert isinstance(system, LatentSystem)
             received = arrived(system, images[:few], params.link, params.sample, rng)
-        return net.loss(images, rng, own.adversarial_weight, perceive, own.perceptual_weight, received)
+        return net.loss(images, rng, settings.adversarial_weight, perceive, settings.perceptual_weight, received)
 
     train_on_photos(
-        net, params, own.train, crops, folder, log, "sharpen", loss, {"discriminator": own.discriminator_rate}
+        net, params, settings.train, crops, folder, log, "sharpen", loss, {"discriminator": settings.discriminator_rate}
     )
     return net.vae.eval()

@@ -26,15 +26,15 @@ def widen(narrow: nn.Module, wide: nn.Module, known: int, channels: int) -> None
     Raises:
         RuntimeError: they differ in more than that.
     """
-    weights, own = narrow.state_dict(), wide.state_dict()
-    if odd := weights.keys() ^ own.keys():
+    weights, state = narrow.state_dict(), wide.state_dict()
+    if odd := weights.keys() ^ state.keys():
         raise RuntimeError(f"{min(odd)} is in one of the networks only")
     vae = isinstance(wide, NanoVae)
     for name, value in weights.items():
-        start = own[name]
+        start = state[name]
         dims = [dim for dim, size in enumerate(value.shape) if size != start.shape[dim]]
         if not dims:
-            own[name] = value
+            state[name] = value
             continue
         dim = dims[0]
         parts = _parts(name, dim, value.shape[dim], known, channels, vae)
@@ -48,8 +48,8 @@ def widen(narrow: nn.Module, wide: nn.Module, known: int, channels: int) -> None
         for piece, (size, place) in zip(value.split([size for size, _ in parts], dim), parts, strict=True):
             filled.narrow(dim, at, size).copy_(piece)
             at += place
-        own[name] = filled
-    wide.load_state_dict(own)
+        state[name] = filled
+    wide.load_state_dict(state)
 
 
 def _parts(name: str, dim: int, size: int, known: int, channels: int, vae: bool) -> Parts:

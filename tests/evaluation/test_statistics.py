@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from jscgc.evaluation.statistics import (
-    bootstrap_interval,
+    Interval,
     hierarchical_interval,
     paired_difference,
     paired_differences,
@@ -17,9 +18,14 @@ from jscgc.evaluation.statistics import (
 )
 
 
+def of_images(values: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
+    """Of images with one draw each."""
+    return hierarchical_interval(np.reshape(values, (-1, 1)), level, draws, seed)
+
+
 def test_width_is_that_of_the_normal_interval() -> None:
     values = np.random.default_rng(1).normal(3, 2, size=400)
-    interval = bootstrap_interval(values)
+    interval = of_images(values)
     expected = 2 * 1.96 * values.std() / math.sqrt(len(values))
     assert interval.mean == pytest.approx(values.mean())
     assert interval.high - interval.low == pytest.approx(expected, rel=0.06)
@@ -27,7 +33,7 @@ def test_width_is_that_of_the_normal_interval() -> None:
 
 def test_coverage() -> None:
     rng = np.random.default_rng(2)
-    intervals = [bootstrap_interval(rng.normal(size=30), draws=300, seed=i) for i in range(300)]
+    intervals = [of_images(rng.normal(size=30), draws=300, seed=i) for i in range(300)]
     assert 0.89 <= np.mean([not i.excludes(0) for i in intervals]) <= 0.985
 
 
@@ -50,7 +56,7 @@ def test_hierarchical_agrees_with_a_plain_loop() -> None:
 def test_draws_of_one_image_are_no_images() -> None:
     images = np.random.default_rng(4).normal(size=(10, 1))
     clustered = hierarchical_interval(np.repeat(images, 50, axis=1))
-    naive = bootstrap_interval(np.repeat(images, 50))
+    naive = of_images(np.repeat(images, 50))
     assert clustered.high - clustered.low > 4 * (naive.high - naive.low)
 
 
@@ -64,14 +70,14 @@ def test_deterministic_and_independent_of_the_callers_random_numbers() -> None:
 
 @pytest.mark.parametrize("values", [[4.2], [4.2, math.nan], [[4.2, math.inf]]])
 def test_one_value(values: list[float]) -> None:
-    interval = bootstrap_interval(values)
+    interval = of_images(values)
     assert (interval.mean, interval.low, interval.high, interval.count) == (4.2, 4.2, 4.2, 1)
 
 
 def test_no_finite_value() -> None:
-    interval = bootstrap_interval([math.nan, math.nan])
+    interval = of_images([math.nan, math.nan])
     assert math.isnan(interval.mean) and (interval.count, interval.dropped) == (0, 2)
-    assert bootstrap_interval([]).count == 0
+    assert of_images([]).count == 0
 
 
 def test_pairing_removes_the_spread_between_images() -> None:
@@ -83,7 +89,7 @@ def test_pairing_removes_the_spread_between_images() -> None:
 
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="level"):
-        bootstrap_interval([1.0], level=95)
+        of_images([1.0], level=95)
     with pytest.raises(ValueError, match="images x seeds"):
         hierarchical_interval([1.0, 2.0])
     with pytest.raises(ValueError, match="equal shapes"):

@@ -42,12 +42,12 @@ def run(a: argparse.Namespace) -> Measurement:
         transmitter=None if vae is None else torch.no_grad()(vae.to(device).encode),
     )
 
-    def beside(found: list[Row]) -> dict[str, Any]:
+    def beside(measured: list[Row]) -> dict[str, Any]:
         exponents = {}
-        for name in dict.fromkeys(row["encoder"] for row in found):
-            own = [row for row in found if row["encoder"] == name]
-            if len(own) > 1:
-                exponents[name] = exponent([row["side"] for row in own], [row["ms"] for row in own])
+        for name in dict.fromkeys(row["encoder"] for row in measured):
+            alike = [row for row in measured if row["encoder"] == name]
+            if len(alike) > 1:
+                exponents[name] = exponent([row["side"] for row in alike], [row["ms"] for row in alike])
         return {"time_exponent_in_pixels": exponents, "machine": machine()}
 
     return Measurement("encoder", rows, beside)

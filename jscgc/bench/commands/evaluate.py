@@ -46,17 +46,8 @@ def run(a: argparse.Namespace) -> Measurement:
     metrics = tuple(metric.name for metric in protocol.metrics)
     setup = Setup(a.models.absolute(), tuple(photos), a.max_side, protocol.sample, protocol.patch, "cpu", metrics)
     names = [name for name, _ in photos]
-    jobs = every_job(
-        a.methods,
-        protocol.channels,
-        protocol.snr_db,
-        protocol.rates,
-        names,
-        protocol.seeds,
-        0,
-        False,
-        information_points=protocol.information_points,
-    )
+    grid = protocol.channels, protocol.snr_db, protocol.rates
+    jobs = every_job(a.methods, *grid, names, protocol.seeds, 0, False, information_points=protocol.information_points)
     rows = bench_evaluation(setup, protocol, jobs, a.workers, a.rounds)
     return Measurement("evaluation grid, one thread a worker", rows, lambda _: {"machine": machine()})
 

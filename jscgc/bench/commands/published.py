@@ -24,9 +24,9 @@ def run(a: argparse.Namespace) -> Measurement:
     if not photos:
         raise ValueError(f"{a.images}: no photographs here")
 
-    def beside(found: list[Row]) -> dict[str, Any]:
-        write_table(found, a.out)
-        beyond = [f"{row['figure']}, {row['setting']}" for row in found if abs(row["difference"]) > row["tolerance"]]
+    def beside(compared: list[Row]) -> dict[str, Any]:
+        write_table(compared, a.out)
+        beyond = [f"{row['figure']}, {row['setting']}" for row in compared if abs(row["difference"]) > row["tolerance"]]
         return {"beyond_tolerance": beyond, "out": str(a.out)}
 
     return Measurement("beside published figures", bench_published(photos, a.workers), beside)

@@ -7,9 +7,9 @@ from jscgc.channel.declaration import SNR, ChannelKind, ChannelSpec, csi
 
 
 def _channel(spec: ChannelSpec) -> Channel:
-    from jscgc.channel.flat import Awgn
+    from jscgc.channel.flat import Flat
 
-    return Awgn(spec)
+    return Flat(spec, "none")
 
 
 def _law(spec: ChannelSpec) -> Law:

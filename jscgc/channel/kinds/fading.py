@@ -13,16 +13,10 @@ PER_IMAGE = "pilot symbols per image, charged to k (csi=ls or lmmse)"
 PILOTS = Number("pilots", 8, 1, 1024, "", PER_IMAGE, whole=True, shown="{:g} pilots", receiver=True)
 
 
-def _fast(spec: ChannelSpec) -> Channel:
-    from jscgc.channel.flat import FastFading
+def _channel(spec: ChannelSpec) -> Channel:
+    from jscgc.channel.flat import Flat
 
-    return FastFading(spec)
-
-
-def _block(spec: ChannelSpec) -> Channel:
-    from jscgc.channel.flat import BlockFading
-
-    return BlockFading(spec)
+    return Flat(spec, "symbol" if spec.kind.averages else "image")
 
 
 def _law(spec: ChannelSpec) -> Law:
@@ -42,8 +36,8 @@ def _kinds(name: str, label: str, *options: Option) -> tuple[ChannelKind, Channe
     block = (*options, PILOTS, csi("perfect", "ls", "lmmse", "none"), SNR)
     fast = (*options, csi("perfect", "none", why="h changes from symbol to symbol and can't be estimated"), SNR)
     return (
-        ChannelKind(f"{name}_block", f"{label} block fading", _block, block, _law, check=_check_pilots, order=10),
-        ChannelKind(f"{name}_fast", f"{label} fast fading", _fast, fast, _law, averages=True, order=10),
+        ChannelKind(f"{name}_block", f"{label} block fading", _channel, block, _law, check=_check_pilots, order=10),
+        ChannelKind(f"{name}_fast", f"{label} fast fading", _channel, fast, _law, averages=True, order=10),
     )
 
 

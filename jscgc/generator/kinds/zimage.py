@@ -90,21 +90,17 @@ def _tokens(residuals: Sequence[Tensor | None], caption: int, dtype: torch.dtype
     from torch.nn.functional import pad
 
     caption = -(-caption // SEQ_MULTI_OF) * SEQ_MULTI_OF
-    found = {}
+    by_layer = {}
     for layer, residual in enumerate(residuals):
         if residual is not None:
             tokens = residual.flatten(2).mT.to(dtype)
-            found[layer] = pad(tokens, (0, 0, 0, -tokens.shape[1] % SEQ_MULTI_OF + caption))
-    return found
+            by_layer[layer] = pad(tokens, (0, 0, 0, -tokens.shape[1] % SEQ_MULTI_OF + caption))
+    return by_layer
 
 
 def _stage(backbone: DiffusersBackbone, width: int, embedding: int) -> nn.Module:
     """diffusers' ZImageTransformerBlock, heads as wide as the backbone's."""
-    from diffusers.models.transformers.transformer_z_image import (
-        ADALN_EMBED_DIM,
-        RopeEmbedder,
-        ZImageTransformerBlock,
-    )
+    from diffusers.models.transformers.transformer_z_image import ADALN_EMBED_DIM, RopeEmbedder, ZImageTransformerBlock
     from torch import nn
 
     from jscgc.generator.backbone import TokenStage
@@ -151,9 +147,9 @@ def start_from_controlnet(stages: Sequence[nn.Module], path: str) -> int:
     for stage, layer in zip(stages, control.control_layers, strict=False):
         assert isinstance(stage, TokenStage)
         # A control layer has two projections more, around the block that it shares with the transformer.
-        own = stage.block.state_dict()
-        given = {name: value for name, value in layer.state_dict().items() if name in own}
-        if given.keys() != own.keys() or any(given[name].shape != own[name].shape for name in own):
+        state = stage.block.state_dict()
+        given = {name: value for name, value in layer.state_dict().items() if name in state}
+        if given.keys() != state.keys() or any(given[name].shape != state[name].shape for name in state):
             raise ValueError(
                 f"adapter.controlnet_path {path!r}: its control layers do not fit the adapter's stages; "
                 f"set adapter.width so that a stage is as wide as the backbone ({control.config.dim})"

@@ -75,9 +75,7 @@ def load_tower() -> nn.Module:
     import torch
 
     state = torch.load(CLIP_CONVNEXT_LARGE.verified(), map_location="cpu", weights_only=True)
-    images = {
-        name.removeprefix("visual."): value.float() for name, value in state.items() if name.startswith("visual.")
-    }
+    images = {n.removeprefix("visual."): value.float() for n, value in state.items() if n.startswith("visual.")}
     tower = image_tower(MODEL)
     tower.load_state_dict(images, assign=True)
     return tower

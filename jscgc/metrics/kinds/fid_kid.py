@@ -157,7 +157,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _efficientnet(device: str) -> Callable[[Tensor], np.ndarray]:
+def _lite0(device: str) -> Callable[[Tensor], np.ndarray]:
     """Scaled means of EfficientNet-Lite0's block 4."""
     import numpy as np
 
@@ -177,12 +177,8 @@ def _inception(device: str) -> Callable[[Tensor], np.ndarray]:
 _CLEAN_FID = (("cleanfid", "clean-fid==0.1.35"), *TORCHVISION)
 _BOTH = EFFICIENTNET + _CLEAN_FID
 METRICS = (
-    Metric(
-        FID_LITE0, partial(SetDistance, FID_LITE0, frechet_distance, _efficientnet), _BOTH, (EFFICIENTNET_LITE0,), 140
-    ),
-    Metric(
-        KID_LITE0, partial(SetDistance, KID_LITE0, kernel_distance, _efficientnet), _BOTH, (EFFICIENTNET_LITE0,), 150
-    ),
+    Metric(FID_LITE0, partial(SetDistance, FID_LITE0, frechet_distance, _lite0), _BOTH, (EFFICIENTNET_LITE0,), 140),
+    Metric(KID_LITE0, partial(SetDistance, KID_LITE0, kernel_distance, _lite0), _BOTH, (EFFICIENTNET_LITE0,), 150),
     Metric(FID, partial(SetDistance, FID, frechet_distance, _inception), _CLEAN_FID, (INCEPTION,), 160),
     Metric(KID, partial(SetDistance, KID, kernel_distance, _inception), _CLEAN_FID, (INCEPTION,), 170),
 )

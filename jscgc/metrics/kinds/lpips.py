@@ -93,9 +93,9 @@ def _load(net: str, features: dict[str, Tensor]) -> nn.Module:
         network: nn.Module = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
     # the library's slices keep torchvision's layer numbers: net.slice2.3.weight is features.3.weight
     state |= {name: features[name.split(".", 2)[2]] for name in network.state_dict() if name.startswith("net.")}
-    found = network.load_state_dict(state, strict=False, assign=True)
+    loaded = network.load_state_dict(state, strict=False, assign=True)
     # `lins.N` are second names of `linN`
-    if found.unexpected_keys or any(parameter.is_meta for parameter in network.parameters()):
+    if loaded.unexpected_keys or any(parameter.is_meta for parameter in network.parameters()):
         raise ValueError(f"{heads}: not the heads of LPIPS 0.1 ({net})")
     return network.requires_grad_(False)
 

@@ -60,16 +60,16 @@ class DISTSNetwork(nn.Module):
 
     def _stages(self, images: Tensor) -> list[Tensor]:
         """The image and the activations before each pooling, and the last."""
-        found = [images]
+        stages = [images]
         x = (images - self.mean) / self.std
         for layer in self._features:
             if isinstance(layer, nn.MaxPool2d):
-                found.append(x)
+                stages.append(x)
                 x = self._pool(x)
             else:
                 # torchvision's ReLU works in place, on activations that nothing else needs
                 x = layer(x)
-        return [*found, x]
+        return [*stages, x]
 
     def _pool(self, x: Tensor) -> Tensor:
         window = self.window.expand(x.shape[1], 1, 3, 3)

@@ -11,12 +11,7 @@ from typing import Any, cast
 
 import safetensors.torch
 import torch
-from dreamsim.constants import (
-    IMAGENET_DEFAULT_MEAN,
-    IMAGENET_DEFAULT_STD,
-    OPENAI_CLIP_MEAN,
-    OPENAI_CLIP_STD,
-)
+from dreamsim.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from dreamsim.feature_extraction import vision_transformer
 from dreamsim.feature_extraction.load_clip_as_dino import load_clip_as_dino
 from dreamsim.feature_extraction.load_open_clip_as_dino import load_open_clip_as_dino
@@ -53,10 +48,10 @@ class Ensemble(nn.Module):
         tokens: Tensor = cast("Any", dino).prepare_tokens(self._imagenet(images))
         for block in dino.get_submodule("blocks").children():
             tokens = block(tokens)
-        found = [tokens[:, 0]]
+        embeddings = [tokens[:, 0]]
         normalised = self._openai(images)
-        found += [vit(normalised) @ projection for vit, projection in zip(clips, self.projections, strict=True)]
-        whole = torch.cat(found, dim=1)
+        embeddings += [vit(normalised) @ projection for vit, projection in zip(clips, self.projections, strict=True)]
+        whole = torch.cat(embeddings, dim=1)
         return whole - whole.mean(dim=1, keepdim=True)
 
 
@@ -101,18 +96,18 @@ def merge(ensemble: Ensemble, config: dict[str, Any], adapter: dict[str, Tensor]
         raise ValueError("DreamSim's adapter is of a kind that its authors did not publish")
     rank = int(config["r"])
     scale = float(config["lora_alpha"]) / (rank**0.5 if config.get("use_rslora") else rank)
-    found: dict[tuple[str, str], Tensor] = {}
+    factors: dict[tuple[str, str], Tensor] = {}
     for name, value in adapter.items():
         match = re.search(r"extractor_list\.(\d+)\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight$", name)
         if match is None:
             raise ValueError(f"DreamSim's adapter has an unknown tensor {name}")
-        found[f"{match[1]}.{match[2]}", match[3]] = value
+        factors[f"{match[1]}.{match[2]}", match[3]] = value
     wanted = {
         name: layer
         for name, layer in ensemble.networks.named_modules()
         if isinstance(layer, nn.Linear) and name.rpartition(".")[2] in config["target_modules"]
     }
-    if {name for name, _ in found} != set(wanted) or len(found) != 2 * len(wanted):
-        raise ValueError(f"DreamSim's adapter has {len(found)} tensors, two for each of {len(wanted)} layers needed")
+    if {name for name, _ in factors} != set(wanted) or len(factors) != 2 * len(wanted):
+        raise ValueError(f"DreamSim's adapter has {len(factors)} tensors, two for each of {len(wanted)} layers needed")
     for name, layer in wanted.items():
-        layer.weight.data += scale * (found[name, "B"].float() @ found[name, "A"].float())
+        layer.weight.data += scale * (factors[name, "B"].float() @ factors[name, "A"].float())
