@@ -148,11 +148,7 @@ def check(params: Params, running: str = "") -> None:
         ValueError: something is missing; says what to do.
     """
     text = FILE.read_text(encoding="utf-8") if FILE.exists() else ""
-    blocks = {
-        block.partition(":")[0]: set(re.split(r"[\s,\[\]]+", block))
-        for block in text.split("\n  ")
-        if block[:1].isalpha()
-    }
+    blocks = {block.partition(":")[0]: set(re.split(r"[\s,\[\]]+", block)) for block in re.split(r"\n  (?=\w)", text)}
     remedy = "run: python -m pipeline.graph"
     for result in params.trained:
         if name_of(result) not in blocks:

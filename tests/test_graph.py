@@ -95,6 +95,20 @@ def test_a_method_without_a_stage_is_named_at_once(params, tmp_path, monkeypatch
         graph.check(params)
 
 
+def test_a_stage_that_lacks_a_file_which_it_runs_says_so(params, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    graph.write(params)
+    for result in ("vae", *params.trained):
+        graph.check(params, graph.name_of(result))
+    # As `dvc repro -S link.channels=[tdl_a]` would run on the file that nano's channels gave.
+    faded = params.model_copy(update={"link": params.link.model_copy(update={"channels": ["tdl_a"]})})
+    graph.check(faded, "train_vae")
+    with pytest.raises(
+        ValueError, match=r"stage train_jscgc runs jscgc/channel/.*\.py and does not depend on it; run: python"
+    ):
+        graph.check(faded, "train_jscgc")
+
+
 @pytest.mark.parametrize("profile", sorted((ROOT / "pipeline/profiles").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_profile_has_a_graph(profile):
     try:

@@ -101,7 +101,12 @@ def test_helpers_that_a_class_an_alias_or_a_lambda_uses_count(package):
 def test_relative_imports_of_another_package_are_followed(tmp_path, monkeypatch):
     folder = tmp_path / "zz_plugin"
     folder.mkdir()
-    for name, text in {"__init__": "", "one": "from .net import f\nfrom . import help\n", "net": "f = 1", "help": ""}.items():
+    for name, text in {
+        "__init__": "",
+        "one": "from .net import f\nfrom . import help\n",
+        "net": "f = 1",
+        "help": "",
+    }.items():
         (folder / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     assert {path.name for path in closure("zz_plugin.one")} == {"__init__.py", "one.py", "net.py", "help.py"}
