@@ -115,6 +115,8 @@ class Method:
     """Makes a `systems.base.SeparatedSystem` or `System` that needs no training."""
     lacks: Callable[[], str | None] = lambda: None
     """What it needs here and has not, in one line; None if it can run."""
+    ideal: bool = False
+    """Whether its channel code is one that no real code reaches: reports say so."""
     samples: bool = False
     """Whether its receiver draws samples: the sampler's settings then act."""
     receives_by: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ def _method(order: int, codec: str, source: str, code: Code, look: Look) -> Meth
         group="separation",
         order=order,
         look=look,
+        ideal=code == "capacity",
         system=partial(make, name, codec, code),
         lacks=partial(_lacks, "scipy", *(("sionna",) if code == "ldpc" else ())),
     )

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from jscgc import metrics
 from jscgc.files import atomic, read_json
 from jscgc.information import TRUSTED_EFFICIENCY
+from jscgc.method import METHODS
 from jscgc.report import figures, reading, semantics, theory
 from jscgc.report.checks import ENOUGH
 from jscgc.report.gallery import gallery
@@ -129,7 +130,7 @@ def _context(reports: Path, table: pd.DataFrame, summary: Mapping[str, Any]) -> 
         "headline": headline,
         "verdict": verdict(headline, cells, summary.get("paired") or []),
         "photos_used": _photos_used(main, headline),
-        "ideal": sorted({r["method"] for r in main if r["method"].endswith("_capacity")}),
+        "ideal": sorted({r["method"] for r in main if r["method"] in METHODS and METHODS[r["method"]].ideal}),
         "enough": ENOUGH,
         "comparisons": _comparisons(summary, headline),
         "axes": _axes(main),
