@@ -69,7 +69,7 @@ def run(a: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(markup=False)  # what is missing may be named in brackets
     console.print(f"jscgc {__version__}, torch {torch.__version__}, device {device}")
     console.print(f"scan: {scan} ({why})", markup=False)
     if models:
