@@ -298,7 +298,7 @@ def test_dvc_shows_few_metrics_and_all_curves(clone: Path) -> None:
 
 def test_evaluation_is_identical_with_another_number_of_workers(clone: Path, tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; from jscgc.config import *; from jscgc.data import split_files;"
+        "from pathlib import Path; from jscgc.params import load_params; from jscgc.data.prepared import split_files;"
         "from jscgc.evaluation.run import evaluate; p = load_params();"
         "e = p.evaluate.model_copy(update={'workers': 1});"
         "evaluate(Path('data/models'), split_files(Path('data/photos'), 'test'), e, p.sample, seed=p.seed, device='cpu',"
