@@ -94,11 +94,6 @@ def before(result: str) -> list[str]:
     return list(dict.fromkeys(results))
 
 
-def all_keys(result: str) -> set[str]:
-    """Keys of params.yaml that a result depends on, by its inputs too."""
-    return set(stage(result).keys).union(*(all_keys(need) for need in stage(result).needs))
-
-
 def evaluation_sources() -> tuple[Path, ...]:
     """What an evaluation can run: every method's, channel's and metric's code, since it can be asked for any of them."""
     return tuple(sorted({*closure("jscgc.evaluation.run", *declared(), *_receiving()), *LEAVES}))
