@@ -13,6 +13,7 @@ MAMBA := mamba-ssm==2.3.2.post1
 help:  ## What there is
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
+# rapidocr-onnxruntime asks for opencv-python; its headless twin is the same cv2 without a window system.
 # The stamp is written last: an interrupted installation has none and is mended by running the command again.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
@@ -21,7 +22,8 @@ $(STAMP): requirements.lock pyproject.toml
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps setuptools==84.2.1 -r requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	MAMBA_FORCE_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(MAMBA)
-	@.venv/bin/python -m pip check | { ! grep -v -e '^mamba-ssm ' -e '^No broken'; }
+	@.venv/bin/python -m pip check | { ! grep -v -e '^mamba-ssm ' -e '^rapidocr-onnxruntime .* requires opencv-python,' -e '^No broken'; }
+	@.venv/bin/jscgc weights fetch lpips_alex lpips_vgg dists || echo "LPIPS and DISTS are left out until \`jscgc weights fetch lpips_alex lpips_vgg dists\` succeeds" >&2
 	@touch $(STAMP)
 
 install: $(STAMP)  ## The environment in .venv, and nothing else

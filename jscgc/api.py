@@ -13,7 +13,7 @@ from jscgc.channel.accounting import parse_rate
 from jscgc.data.images import Pixels, open_photo, save_png, to_photo, to_tensor, upright
 from jscgc.device import resolve_device
 from jscgc.files import SHIPPED
-from jscgc.flow.params import SampleParams
+from jscgc.flow.params import SampleParams, untold
 from jscgc.systems.base import Link, Reception, SeparatedSystem, System
 from jscgc.systems.load import load_system
 from jscgc.systems.transmit import transmit
@@ -81,7 +81,7 @@ class Transceiver:
             cbr: channel uses per source dimension, such as `8/768`; see `cbrs`.
             channel: a name with its options, such as `rayleigh_block:csi=lmmse` (`jscgc info` lists them).
             samples: how many a generative receiver draws; `received` is the first.
-            sample: steps, guidance and solver; None: as `jscgc transmit` has them.
+            sample: steps, guidance and solver; None: as `jscgc transmit` has them for so many samples.
             seed: of channel and sampler. A file sent with the same seed arrives as through `jscgc transmit`, bit for bit.
 
         Raises:
@@ -90,7 +90,7 @@ class Transceiver:
         """
         key, sent = _pixels(photo)
         link = Link(channel, float(snr_db), parse_rate(cbr, self.system.rates))
-        sampling = sample or SampleParams(steps=4, guidance=1.5)
+        sampling = sample or untold(samples)
         tensor = to_tensor(sent).to(self.device)
         reception = transmit(self.system, tensor, link, sample=sampling, seed=seed, key=key, samples=samples)
         return Transmission(sent, to_photo(reception.photo.cpu()), reception)

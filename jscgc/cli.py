@@ -60,6 +60,9 @@ COMMANDS = {
     ),
     "weights": Command("pretrained networks of metrics", "jscgc.metrics.weights_command"),
     "theory": Command("check the theory through the code", "jscgc.commands.theory", {"channels": ("scipy",)}),
+    "overlap": Command(
+        "whether training and test photographs overlap", "jscgc.commands.overlap", {"pipeline": ("imagehash",)}
+    ),
     "plan": Command("what a configuration costs", "jscgc.commands.plan", {"pipeline": ("torchvision",)}),
     "info": Command("what is trained and what can run here", "jscgc.commands.info"),
 }

@@ -17,6 +17,8 @@ Group = Literal["generative", "latent_codec", "pixel_codec", "separation"]
 """What its receiver does, in the order in which reports list them: it samples; it reconstructs a VAE's latents, or pixels; it
 decodes a file."""
 GROUPS: tuple[Group, ...] = ("generative", "latent_codec", "pixel_codec", "separation")
+DECODER_LOSSES = frozenset({"efficientnet_lite0"})
+"""Networks by which the VAE's decoder is trained, through which every method on latents is seen."""
 Folders = Mapping[str, Path]
 """Name of a result that a recipe reads -> its folder."""
 
@@ -127,6 +129,12 @@ class Method:
     def __post_init__(self) -> None:
         if (self.network is None) == (self.system is None):
             raise ValueError(f"method {self.name}: give either network (trained) or system (nothing to train)")
+
+    @property
+    def loss_networks(self) -> frozenset[str]:
+        """Networks whose features were in a loss of anything that it receives by: its own, and the VAE's decoder's."""
+        on_latents = self.network is not None and not self.network.pixels
+        return frozenset(self.losses) | (DECODER_LOSSES if on_latents else frozenset())
 
 
 METHODS = Registry("method", Method, "jscgc.methods", "jscgc.methods")

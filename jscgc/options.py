@@ -120,10 +120,12 @@ def models_folder() -> Path:
     return here if any((here / name / "model.json").exists() for name in METHODS.names) else SHIPPED
 
 
-def add_models(sub: argparse.ArgumentParser) -> None:
-    """Where the trained models are."""
+def add_models(sub: argparse.ArgumentParser, several: bool = False) -> None:
+    """Where the trained models are; with `several`, a list of folders if any is named."""
     text = "trained models; without it JSCGC_MODELS, else data/models, else those that come with the package"
-    sub.add_argument("--models", type=Path, default=models_folder(), metavar="DIR", help=text)
+    more: dict[str, Any] = {"nargs": "+"} if several else {}
+    text += "; several folders are several trainings of the methods" if several else ""
+    sub.add_argument("--models", type=Path, default=models_folder(), metavar="DIR", help=text, **more)
 
 
 def add_methods(sub: argparse.ArgumentParser, flag: str, default: list[str]) -> None:
@@ -135,25 +137,35 @@ def add_methods(sub: argparse.ArgumentParser, flag: str, default: list[str]) -> 
     sub.add_argument(flag, nargs="+", type=kind, default=default, help=text)
 
 
-def add_sampling(sub: argparse.ArgumentParser) -> None:
-    """The sampler's options, seed and device."""
+def add_sampling(sub: argparse.ArgumentParser, samples: bool = False) -> None:
+    """The sampler's options, seed and device; with `samples`, how many are drawn, too."""
+    from jscgc.flow.params import untold
     from jscgc.flow.solver import SOLVERS
+
+    one, several = untold(), untold(2)
+    if samples:
+        text = "draw N images for the one received signal; from 2 also their mean and the uncertainty map"
+        sub.add_argument("--samples", type=count, default=1, metavar="N", help=text)
+
+    def default(name: str) -> str:
+        by_samples = f"; with several --samples {getattr(several, name):g}, chosen for their spread"
+        return f"(default: {getattr(one, name):g}{by_samples if samples else ''})"
 
     # argparse takes `-5:2` for an option unless it looks like a negative number to it.
     sub._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(:.*)?$")
     sub.add_argument(
         "--steps",
         type=count,
-        default=4,
-        help="sampler steps; two network calls each if guided (jscgc_fast has its own)",
+        default=argparse.SUPPRESS,
+        help=f"sampler steps; two network calls each if guided (jscgc_fast has its own) {default('steps')}",
     )
     sub.add_argument(
         "--guidance",
         type=guidance,
         nargs="+",
-        default=1.5,
+        default=argparse.SUPPRESS,
         metavar="W",
-        help="1: plain conditional; 0: ignores the symbols; or points SNR_DB:W, such as -5:2 10:1.2",
+        help=f"1: plain conditional; 0: ignores the symbols; or points SNR_DB:W, such as -5:2 10:1.2 {default('guidance')}",
     )
     sub.add_argument(
         "--reconstruction-guidance",
@@ -169,21 +181,22 @@ def add_sampling(sub: argparse.ArgumentParser) -> None:
 
 
 def sample(a: argparse.Namespace) -> SampleParams:
-    """The sampling options together.
+    """The sampling options together; steps and guidance that were not given are those for so many samples.
 
     Raises:
         ValueError: guidance mixes weights and points, or names an SNR twice.
     """
-    from jscgc.flow.params import SampleParams
+    from jscgc.flow.params import SampleParams, untold
 
-    given = a.guidance if isinstance(a.guidance, list) else [a.guidance]
+    chosen = untold(getattr(a, "samples", 1))
+    given = getattr(a, "guidance", [chosen.guidance])
     points = [point for point in given if isinstance(point, tuple)]
     if (points and len(points) < len(given)) or (not points and len(given) > 1):
         raise ValueError("guidance: give one weight, or points SNR_DB:WEIGHT only, such as --guidance -5:2 10:1.2")
     if len({snr for snr, _ in points}) < len(points):
         raise ValueError("guidance: every SNR once")
     return SampleParams(
-        steps=a.steps,
+        steps=getattr(a, "steps", chosen.steps),
         guidance=points or given[0],
         reconstruction_guidance=a.reconstruction_guidance,
         solver=a.solver,

@@ -14,7 +14,7 @@ from typing import Any
 
 from jscgc.channel.spec import KINDS
 from jscgc.config import Section, digest
-from jscgc.files import sha256
+from jscgc.files import SHIPPED, sha256
 from jscgc.flow.solver import SOLVERS
 from jscgc.generator.backbones import BACKBONES
 from jscgc.method import METHODS, PARTS, Network, network, trainable
@@ -122,10 +122,18 @@ def _receiving() -> list[str]:
 
 
 def checkpoint_key(result: str, params: Params, inputs: Mapping[str, Path]) -> str:
-    """What a training's checkpoints are named by: its parameters, inputs and code, and nothing else."""
-    made_by = stage(result)
-    read = {name: sha256(path) for name, path in inputs.items()}
-    return digest(made_by.values(params), params.device, read, code(made_by.sources(params)))
+    """What a training's checkpoints are named by: its parameters, code, inputs, and what it starts from of the package's.
+
+    Args:
+        inputs: each of what it needs -> its folder.
+    """
+    made_by, read = stage(result), dict(inputs)
+    if "photos" in read and (manifest := read["photos"] / "manifest.json").exists():
+        read["photos"] = manifest  # it holds the checksum of every photograph
+    if params.init != "scratch" and starts_from_shipped(result):
+        read["shipped"] = SHIPPED / result
+    content = {name: sha256(path) for name, path in read.items()}
+    return digest(made_by.values(params), params.device, content, code(made_by.sources(params)))
 
 
 @cache

@@ -5,6 +5,7 @@ Importing this loads torch; what draws is imported where it is used.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,13 +64,18 @@ def send(
     reception = transmit(
         system, photo.to(device), link, sample=request.sample, seed=request.seed, key=key, samples=request.samples
     )
-    several = {}
+    several: dict[str, Any] = {}
     if len(reception.samples) > 1:
         several = {
             "samples": len(reception.samples),
-            "mean_metrics": score(metrics, photo, reception.mean.cpu()),
+            "mean_metrics": _scores(metrics, photo, reception.mean),
             "spread_mean": reception.spread.mean().item(),
+            "spread_over_error": reception.spread_over_error(photo.to(device)),
         }
+        if system.own_steps:
+            several["note"] = (
+                f"takes {system.own_steps} steps of its own, not those chosen for the spread of several samples"
+            )
     row = {
         "method": system.name,
         "k": reception.bandwidth.k,
@@ -82,11 +88,16 @@ def send(
         "nfe": reception.nfe,
         "encode_ms": round(reception.encode_ms, 1),
         "decode_ms": round(reception.decode_ms, 1),
-        "metrics": score(metrics, photo, reception.photo.cpu()),
+        "metrics": _scores(metrics, photo, reception.photo),
         **({"failed": reception.failed, "format": reception.details} if reception.details else {}),
         **several,
     }
     return Arrival(system.name, reception, row)
+
+
+def _scores(metrics: Sequence[PairMetric], photo: Tensor, received: Tensor) -> dict[str, float]:
+    """Without those that have nothing to say of this photo, such as errors in writing where there is none: JSON has no NaN."""
+    return {name: value for name, value in score(metrics, photo, received.cpu()).items() if not math.isnan(value)}
 
 
 def conditions(name: str, photo: Tensor, request: Request) -> dict[str, Any]:
@@ -99,7 +110,7 @@ def conditions(name: str, photo: Tensor, request: Request) -> dict[str, Any]:
         "snr_db": request.snr_db,
         "cbr": request.cbr,
         "seed": request.seed,
-        **request.sample.model_dump(mode="json", exclude={"steps"}),
+        **request.sample.model_dump(mode="json", exclude={"steps", "calibrated"}),
     }
 
 

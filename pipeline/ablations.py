@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +24,15 @@ from jscgc import cluster, stages, tracking
 from jscgc.config import ParamsError, overlay, read_yaml
 from jscgc.data.prepared import split_files
 from jscgc.evaluation.ablation import compare, write_rows
-from jscgc.evaluation.headline import HEADLINE
+from jscgc.evaluation.judges import CHOOSING
 from jscgc.evaluation.params import EvaluateParams
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.run import Evaluation, follow
-from jscgc.files import atomic
 from jscgc.flow.params import SampleParams
 from jscgc.options import natural
 from jscgc.params import Params, load_params
-from jscgc.training import make
 from jscgc.training.curve import Curve
+from pipeline import apart
 from pipeline.stage import LATENTS, MODELS, PHOTOS
 
 FILE = Path("pipeline/ablations.yaml")
@@ -96,24 +93,8 @@ def _codec(params: Params) -> tuple[Path, float]:
     """The folder of the codec that `params` describe, and the seconds that its training took; none is trained twice."""
     inputs = {"latents": LATENTS}
     place = PLACE / f"codec-{stages.checkpoint_key(CODEC, params, inputs)}"
-    seconds = _made(CODEC, params, inputs, place, place, Curve(place / "run").append)
+    seconds = apart.made(CODEC, params, inputs, place, place, Curve(place / "run").append)
     return place / CODEC, seconds
-
-
-def _made(
-    result: str, params: Params, inputs: Mapping[str, Path], place: Path, models: Path, log: Callable[..., None]
-) -> float:
-    """Train into models/RESULT what is not there yet; the seconds that it took."""
-    if not (models / result).exists():
-        run = place / "run"
-        run.mkdir(parents=True, exist_ok=True)
-        started = time.perf_counter()
-        net = make.train(result, params, inputs, run, log)
-        with atomic(place / "seconds") as temporary:  # first: a model that is there has its time
-            temporary.write_text(f"{time.perf_counter() - started:.1f}\n")
-        make.save(result, params, inputs, net, models / result)
-        shutil.rmtree(run)
-    return float((place / "seconds").read_text())
 
 
 def train(variant: Variant) -> tuple[Path, float]:
@@ -122,17 +103,11 @@ def train(variant: Variant) -> tuple[Path, float]:
     codec, before = _codec(variant.params) if variant.own_codec else (MODELS / CODEC, 0.0)
     inputs = {"latents": LATENTS, "flow": MODELS / "flow", CODEC: codec}
     place = PLACE / stages.checkpoint_key(variant.method, variant.params, inputs)
-    curve = Curve(place / "run")
     tags = {"commit": tracking.commit(Path()), "profile": variant.params.profile, "variant": variant.name}
     params = variant.params.model_dump(mode="json")
     if not (place / "models" / variant.method).exists():
         with tracking.stage_run(f"ablation {variant.name}", params=params, tags=tags, root=Path()) as logged:
-
-            def log(step: int, metrics: Mapping[str, float]) -> None:
-                curve.append(step, metrics)
-                logged.log(step, metrics)
-
-            _made(variant.method, variant.params, inputs, place, place / "models", log)
+            apart.made(variant.method, variant.params, inputs, place, place / "models", logged.log)
         if not (place / "models" / "vae").exists():
             shutil.copytree(MODELS / "vae", place / "models" / "vae")
     return place / "models", before + float((place / "seconds").read_text())
@@ -142,7 +117,7 @@ def evaluate(
     variant: Variant, models: Path, grid: Mapping[str, Any], photos: list[tuple[str, Path]], workers: int
 ) -> Evaluation:
     """Its results; nothing is evaluated twice."""
-    asked = {**grid, "methods": [variant.method], "metrics": list(HEADLINE), "snr_db": list(variant.snr_db)}
+    asked = {**grid, "methods": [variant.method], "metrics": list(CHOOSING), "snr_db": list(variant.snr_db)}
     asked["information_points"] = grid.get("information_points", 0) if len(variant.snr_db) > 1 else 0
     params = EvaluateParams.model_validate(asked)
     protocol = Protocol.of(photos, params, variant.sample, seed=variant.params.seed)
@@ -194,11 +169,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        if os.environ.get("JSCGC_TRACEBACK"):
-            raise
-        sys.exit(f"ablations: {error}")
-    except KeyboardInterrupt:
-        sys.exit("ablations: interrupted; the same command goes on from the last checkpoint")
+    apart.as_command("ablations", main)

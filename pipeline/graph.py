@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jscgc import stages
+from jscgc.evaluation.judges import HEADLINE
 from jscgc.files import atomic
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
@@ -24,16 +25,8 @@ HEAD = """\
 # photo -> latent -> symbols -> channel -> sampled photo; `dvc dag` draws it. Made by `python -m pipeline.graph` from
 # jscgc/stages.py and params.yaml; edit those. A stage depends on what it can run, so that a change re-runs what it can affect.
 """
-PLOTTED = (
-    ("psnr", "PSNR (higher is better)", "PSNR (dB)"),
-    (
-        "feature_distance_efficientnet_lite0",
-        "feature distance (lower is better)",
-        "Feature distance, EfficientNet-Lite0",
-    ),
-    ("semantic_cosine_efficientnet_lite0", "semantic cosine (higher is better)", "Semantic cosine, EfficientNet-Lite0"),
-    ("fid_efficientnet_lite0", "Fréchet distance (lower is better)", "Fréchet distance, EfficientNet-Lite0"),
-)
+PLOTTED = ("psnr", *(name for name in HEADLINE if name != "psnr"))
+"""`dvc plots` of results by SNR."""
 
 
 def graph(params: Params) -> dict[str, Any]:
@@ -47,13 +40,12 @@ def graph(params: Params) -> dict[str, Any]:
                     "template": "by_snr",
                     "x": "snr_db",
                     "y": {"reports/by_snr.csv": metric},
-                    "title": f"Results: {title}",
+                    "title": f"Results: {info(metric).label} ({info(metric).direction} is better)",
                     "x_label": "SNR (dB)",
-                    "y_label": label,
+                    "y_label": info(metric).label,
                 }
             }
-            for metric, title, label in PLOTTED
-            if info(metric)
+            for metric in PLOTTED
         ],
     }
 

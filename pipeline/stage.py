@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jscgc import stages, tracking
 from jscgc.cluster.train import train_on_workers
 from jscgc.config import digest
-from jscgc.files import SHIPPED, read_json, write_json
+from jscgc.files import read_json, write_json
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
 from jscgc.training.curve import Curve
@@ -55,12 +55,7 @@ class Stage:
     def training(self, result: str) -> Iterator[tuple[Train, dict[str, Path]]]:
         """As `checkpoints`, for a result of the table of stages; and the folders of what it needs."""
         inputs = {need: DATA / stages.place(need) for need in stages.stage(result).needs}
-        read = dict(inputs)
-        if (manifest := PHOTOS / "manifest.json").exists() and "photos" in read:
-            read["photos"] = manifest  # it holds the checksum of every photograph
-        if self.params.init != "scratch" and stages.starts_from_shipped(result):
-            read["shipped"] = SHIPPED / result
-        with self.checkpoints(stages.checkpoint_key(result, self.params, read), stages.trains(result)) as train:
+        with self.checkpoints(stages.checkpoint_key(result, self.params, inputs), stages.trains(result)) as train:
             yield train, inputs
 
     @contextmanager

@@ -15,11 +15,11 @@ from ruamel.yaml import YAML
 from jscgc.config import ParamsError
 from jscgc.data.prepared import prepare
 from jscgc.evaluation.ablation import compare
-from jscgc.evaluation.headline import HEADLINE
+from jscgc.evaluation.judges import CHOOSING
 from jscgc.files import read_json, sha256
 from jscgc.params import load_params
 from jscgc.systems import store
-from pipeline import ablations
+from pipeline import ablations, apart
 
 ROOT = Path(__file__).parents[1]
 METRIC = "psnr"
@@ -116,7 +116,7 @@ def run(monkeypatch, *arguments: str) -> pd.DataFrame:
 def test_variants_are_trained_once_and_end_in_one_table(project, monkeypatch):
     found = run(monkeypatch)
     assert list(found["variant"].unique()) == ["joint", "3 steps", *sorted(["frozen", "two stages", *LONGER])]
-    assert set(found["metric"]) == set(HEADLINE)
+    assert set(found["metric"]) == set(CHOOSING)
     assert set(found.loc[found["variant"] == "3 steps", "snr_db"]) == {5.0}
     assert set(found.loc[found["variant"] == "frozen", "snr_db"]) == {0.0, 5.0, 10.0}
     frozen = found[(found["variant"] == "frozen") & (found["metric"] == METRIC)].set_index("snr_db")["mean"]
@@ -137,7 +137,7 @@ def test_variants_are_trained_once_and_end_in_one_table(project, monkeypatch):
     def never(*arguments, **options):
         raise AssertionError("trained a second time")
 
-    monkeypatch.setattr(ablations.make, "make", never)
+    monkeypatch.setattr(apart, "train_on_workers", never)
     again = run(monkeypatch, "--only", "frozen", "frozen, longer")
     kept = found[found["variant"].isin(["joint", "frozen", "frozen, longer"])]
     pd.testing.assert_frame_equal(again, kept.reset_index(drop=True))

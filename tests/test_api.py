@@ -12,6 +12,8 @@ from PIL import Image
 
 import jscgc
 from jscgc.cli import main
+from jscgc.data.images import to_tensor
+from jscgc.flow.params import SampleParams
 
 
 @pytest.fixture
@@ -66,6 +68,23 @@ def test_several_samples_have_a_mean_and_a_spread(models, photo):
     sent = jscgc.load("jscgc", models).transmit(photo, snr_db=5, cbr="2/768", samples=3)
     assert sent.reception.samples.shape == (3, 3, 60, 70)
     assert sent.reception.spread.shape == (60, 70) and sent.reception.spread.min() > 0
+
+
+def test_several_samples_take_the_settings_chosen_for_them_as_on_the_command_line(models, photo, tmp_path, capsys):
+    transceiver = jscgc.load("jscgc", models)
+    two = transceiver.transmit(photo, snr_db=5, cbr="2/768", samples=2)
+    assert (two.reception.steps, two.reception.nfe) == (16, 32)
+    assert transceiver.transmit(photo, snr_db=5, cbr="2/768").reception.nfe == 8
+    own = SampleParams(steps=2, guidance=1.5)
+    assert transceiver.transmit(photo, snr_db=5, cbr="2/768", samples=2, sample=own).reception.nfe == 8
+    options = ["--snr-db", "5", "--cbr", "2/768", "--models", str(models), "--out", str(tmp_path / "out"), "--json"]
+    assert main(["transmit", str(photo), *options, "--samples", "2"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert np.array_equal(two.received, np.asarray(Image.open(document["files"]["jscgc"])))
+    (row,) = document["results"]
+    assert (row["steps"], document["guidance"]) == (16, 1.0)
+    sent = to_tensor(two.sent)
+    assert row["spread_over_error"] == pytest.approx(two.reception.spread_over_error(sent))
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,39 @@ def test_several_samples_give_their_mean_and_what_is_made_up(picture, models, ca
     assert np.abs(np.mean(samples, 0) - mean).max() <= 1
     assert Image.open(files["jscgc_uncertainty"]).size == (50, 40)
     assert main([*arguments[:-1], "--method", "jscgc", "--steps", "1"]) == 0
-    assert "of the samples' mean" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "of the samples' mean" in said and "spread over error" in said and "guidance: 1.0" in said
+
+
+@pytest.mark.parametrize(
+    "given, steps, guidance, nfe",
+    [
+        ((), 4, 1.5, 8),
+        (("--samples", "1"), 4, 1.5, 8),
+        (("--samples", "2"), 16, 1.0, 32),
+        (("--samples", "2", "--steps", "3"), 3, 1.0, 6),
+        (("--samples", "2", "--guidance", "1.5"), 16, 1.5, 64),
+        (("--samples", "2", "--guidance", "0:1", "10:2"), 16, [[0, 1], [10, 2]], 64),
+        (("--samples", "2", "--steps", "4", "--guidance", "1.5"), 4, 1.5, 16),
+    ],
+)
+def test_several_samples_are_drawn_by_calibrated_settings_unless_told_otherwise(
+    picture, models, capsys, given, steps, guidance, nfe
+):
+    assert main(transmit(picture, models, "--cbr", "4/768", "--json", "--method", "jscgc", *given)) == 0
+    document = json.loads(capsys.readouterr().out)
+    (row,) = document["results"]
+    assert (row["steps"], document["guidance"], row["nfe"]) == (steps, guidance, nfe)
+    assert ("spread_over_error" in row) == ("2" in given) and "note" not in row and "calibrated" not in document
+
+
+def test_a_student_keeps_its_own_steps_and_says_so(picture, models, capsys):
+    arguments = transmit(picture, models, "--cbr", "4/768", "--method", "jscgc_fast", "--samples", "2")
+    assert main([*arguments, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["results"]
+    assert row["steps"] == 3 and row["note"].startswith("takes 3 steps of its own")
+    assert main(arguments) == 0
+    assert "jscgc_fast: takes 3 steps of its own" in capsys.readouterr().out
 
 
 def test_every_method_s_mean_and_uncertainty_are_in_the_row(picture, models, capsys):

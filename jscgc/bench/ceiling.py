@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jscgc.bench.velocity import grain
-from jscgc.evaluation.headline import HEADLINE
+from jscgc.evaluation.judges import HEADLINE
 from jscgc.flow.params import SampleParams
 from jscgc.latent.pixels import PixelVae
 from jscgc.metrics import info, pair_metric, set_metric

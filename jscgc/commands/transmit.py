@@ -43,14 +43,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="first reduce the photo to this longer side in pixels; 0: keep",
     )
     sub.add_argument("--out", type=Path, default=Path("received"), metavar="DIR", help="where pictures and metrics go")
-    sub.add_argument(
-        "--samples",
-        type=options.count,
-        default=1,
-        metavar="N",
-        help="draw N images for the one received signal; from 2 also their mean and the uncertainty map",
-    )
-    options.add_sampling(sub)
+    options.add_sampling(sub, samples=True)
 
 
 def run(a: argparse.Namespace) -> None:
@@ -141,10 +134,16 @@ def _print(document: dict[str, Any]) -> None:
         if any("samples" in row for row in rows):
             means = [f"{row['mean_metrics'][name]:.4g}" if "samples" in row else "" for row in rows]
             table.add_row(f"  of the samples' mean {arrow}", *means)
-    for name in ("nfe", "encode_ms", "decode_ms"):
+    if any("samples" in row for row in rows):
+        ratios = [row.get("spread_over_error") for row in rows]
+        table.add_row("samples' spread over error (exact: 1)", *["" if r is None else f"{r:.3g}" for r in ratios])
+    for name in ("steps", "nfe", "encode_ms", "decode_ms"):
         table.add_row(name, *[f"{row[name]:g}" for row in rows])
     console.print(table)
+    console.print(f"guidance: {document['guidance']}", markup=False)
     for row in rows:
+        if "note" in row:
+            console.print(f"{row['method']}: {row['note']}", markup=False)
         if chosen := row.get("format"):
             text = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in chosen.items())
             lost = "; the channel decoder failed, mid-gray is shown" if row["failed"] else ""

@@ -35,8 +35,9 @@ def prepare(params: DataParams, seed: int, out: Path) -> dict[str, Any]:
     Returns:
         The manifest: "source", "note", "photos" [{name, split, scene, file (relative to `out`), width, height (of the
         PNG), sha256 (of the source file), png_sha256, origin, licence}], "skipped" [{file, reason}], "duplicates"
-        [{file, same_as}], "counts" {train, validation, test, skipped, duplicates}, and "dataset_sha256", which
-        stands for names, split, scenes and prepared files.
+        [{file, same_as}], "near_duplicates" of test photographs, which were left out of the others [{dropped, of, distance}],
+        "closest" of what stays and the test photographs {photo, of, distance} or None, "counts" {train, validation, test,
+        skipped, duplicates, near_duplicates}, and "dataset_sha256", which stands for names, split, scenes and prepared files.
 
     Raises:
         ParamsError: see `collect`.
@@ -49,6 +50,7 @@ def prepare(params: DataParams, seed: int, out: Path) -> dict[str, Any]:
         photos = [_write(photo, params, temporary) for photo in progress(collection.photos, "photographs")]
         skipped = sorted(collection.skipped, key=lambda entry: entry["file"])
         duplicates = sorted(collection.duplicates, key=lambda entry: entry["file"])
+        near = collection.near_duplicates
         identity = [[entry[key] for key in ("split", "name", "scene", "png_sha256")] for entry in photos]
         counts: dict[str, int] = {split: sum(entry["split"] == split for entry in photos) for split in SPLITS}
         manifest = {
@@ -57,7 +59,9 @@ def prepare(params: DataParams, seed: int, out: Path) -> dict[str, Any]:
             "photos": photos,
             "skipped": skipped,
             "duplicates": duplicates,
-            "counts": counts | {"skipped": len(skipped), "duplicates": len(duplicates)},
+            "near_duplicates": near,
+            "closest": collection.closest,
+            "counts": counts | {"skipped": len(skipped), "duplicates": len(duplicates), "near_duplicates": len(near)},
             "dataset_sha256": hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
         }
         write_json(temporary / MANIFEST, manifest)

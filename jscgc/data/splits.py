@@ -1,6 +1,7 @@
 """Which photographs there are and on which side of the split each one is: train, validation or test.
 
-Always by photograph (by scene where scenes are known), never by crop, and never the same file on two sides.
+Always by photograph (by scene where scenes are known), never by crop, never the same file on two sides, and nothing beside the
+test photographs that looks like one of them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jscgc.config import ParamsError
 from jscgc.data.builtin import builtin_photos
 from jscgc.data.downloads import DOWNLOADS
 from jscgc.data.images import PhotoError, find_photos, open_photo
+from jscgc.data.overlap import Fingerprint, compare, read_fingerprint
 from jscgc.data.params import DataParams
 from jscgc.data.photo import SPLITS, Photo, Split
 from jscgc.data.progress import progress
@@ -39,10 +41,15 @@ class Collection:
     """Unreadable files: {"file", "reason"}."""
     duplicates: list[dict[str, str]] = field(default_factory=list)
     """Files with the content of another one: {"file", "same_as"}."""
+    near_duplicates: list[dict[str, str | int]] = field(default_factory=list)
+    """Training and validation photographs left out for a test photograph: {"dropped", "of", "distance"}, see `overlap`."""
+    closest: dict[str, str | int] | None = None
+    """Of those that stay and the test photographs: {"photo", "of", "distance"}."""
 
 
 def collect(params: DataParams, seed: int) -> Collection:
-    """Find the photographs of a source, drop duplicates, and set aside what is missing of validation and test.
+    """Find the photographs of a source, drop duplicates, set aside what is missing of validation and test, and drop what of
+    the others is a near-duplicate of a test photograph.
 
     Where a source has no validation or test photographs, a share of the training ones is set aside: from the front
     (test) or the back (validation) of an order that follows from the seed and each photograph's relative name.
@@ -64,10 +71,13 @@ def collect(params: DataParams, seed: int) -> Collection:
     for split in SPLITS:
         if split not in shares:
             taken[split] = _take(queues[split], params.max_photos or len(queues[split]), result)
+    _leave_out_near_duplicates(taken, result)
+    for split in SPLITS:
         if not taken[split]:
             raise ParamsError(
                 f"data: no photograph is left for {split} ({len(result.skipped)} unreadable, {len(result.duplicates)} "
-                f"duplicates; equal files stay on one side only, test before validation before train)"
+                f"duplicates, {len(result.near_duplicates)} near-duplicates of test photographs; equal files stay on one "
+                f"side only, test before validation before train)"
             )
     if result.skipped:
         log.warning("%d unreadable files were skipped", len(result.skipped))
@@ -176,6 +186,25 @@ def _take(queue: deque[Photo], count: int, result: Collection, *, from_end: bool
         except PhotoError as error:
             _skip(photo, str(error).removeprefix(f"{photo.path}: "), result)
     return taken
+
+
+def _leave_out_near_duplicates(taken: dict[Split, list[Photo]], result: Collection) -> None:
+    others = taken["train"] + taken["validation"]
+    if not others or not taken["test"]:
+        return
+    found = compare(_fingerprints(others), _fingerprints(taken["test"]))
+    for pair in found.near:
+        log.warning("%s: near-duplicate of the test photograph %s, left out", pair.train, pair.test)
+        result.near_duplicates.append({"dropped": pair.train, "of": pair.test, "distance": pair.distance})
+    if found.closest:
+        result.closest = {"photo": found.closest.train, "of": found.closest.test, "distance": found.closest.distance}
+    dropped = {pair.train for pair in found.near}
+    for split in ("train", "validation"):
+        taken[split] = [photo for photo in taken[split] if photo.source not in dropped]
+
+
+def _fingerprints(photos: list[Photo]) -> list[tuple[str, Fingerprint]]:
+    return [(photo.source, read_fingerprint(photo.path)) for photo in progress(photos, "perceptual hashes")]
 
 
 def _skip(photo: Photo, reason: str, result: Collection) -> None:

@@ -14,6 +14,7 @@ from jscgc.data.images import EXTENSIONS, PhotoError, Pixels
 from jscgc.demo import markup, models
 from jscgc.demo.choice import Choice, channel_text, common_cbr
 from jscgc.demo.workplace import Workplace
+from jscgc.flow.params import untold
 from jscgc.report.reading import method_label
 
 SIDES = (192, 256, 384, 512, 768, 1024)
@@ -39,9 +40,26 @@ def settings(at: Workplace) -> Settings:
     channel = _channel()
     with st.expander("Sampling and size"):
         first, second = st.columns(2)
-        steps = first.number_input("Steps", 1, 200, 4, key="steps", help="Of the sampler; two network calls each.")
+        usual = untold(int(st.session_state.get("samples", 1)))
+        assert isinstance(usual.guidance, float)
+        steps = first.number_input(
+            "Steps",
+            1,
+            200,
+            None,
+            placeholder=f"{usual.steps}",
+            key="steps",
+            help=f"Of the sampler; two network calls each if guided. Empty: {_usual('steps')}",
+        )
         guidance = second.number_input(
-            "Guidance", 0.0, 20.0, 1.5, 0.1, key="guidance", help="1: plain conditional; 0: ignores the symbols."
+            "Guidance",
+            0.0,
+            20.0,
+            None,
+            0.1,
+            placeholder=f"{usual.guidance:g}",
+            key="guidance",
+            help=f"1: plain conditional; 0: ignores the symbols. Empty: {_usual('guidance')}",
         )
         samples = first.number_input(
             "Samples",
@@ -66,12 +84,17 @@ def settings(at: Workplace) -> Settings:
         snr_db=float(snr_db),
         cbr=cbr,
         max_side=_side(),
-        steps=int(steps),
-        guidance=float(guidance),
+        steps=usual.steps if steps is None else int(steps),
+        guidance=usual.guidance if guidance is None else float(guidance),
         samples=int(samples),
         seed=int(seed),
     )
     return Settings(choice, photo)
+
+
+def _usual(name: str) -> str:
+    one, several = untold(), untold(2)
+    return f"{getattr(one, name):g}; of several samples {getattr(several, name):g}, chosen for their spread."
 
 
 def _side() -> int:

@@ -1,4 +1,4 @@
-"""Variants of one method beside the one that they vary: means, and differences paired by photograph and draw."""
+"""Variants of one method beside the one that they vary: means, and differences paired by training, photograph and draw."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from jscgc.evaluation.headline import HEADLINE
-from jscgc.evaluation.statistics import paired_difference
+from jscgc.evaluation.judges import CHOOSING
+from jscgc.evaluation.pairing import aligned, array, matrix
+from jscgc.evaluation.statistics import interval
 from jscgc.evaluation.table import write_csv
 
-METRICS = (*HEADLINE, "information_efficiency")
+METRICS = (*CHOOSING, "information_efficiency")
 """What is told of a variant."""
 
 
@@ -25,23 +26,22 @@ def compare(variant: str, table: pd.DataFrame, base: pd.DataFrame | None, second
 
     Returns:
         variant, snr_db, metric, mean (of a set metric: its value), seconds; of metrics that compare an image with its original
-        also difference (to the base), low, high (95% bootstrap interval over images).
+        also difference (to the base), low, high (95% interval, see `statistics`).
     """
     rows = []
     for (snr_db, metric), part in table.groupby(["snr_db", "metric"]):
         if metric not in METRICS:
             continue
         pairs = part[~part["image"].str.startswith("*")]
-        mean = float((pairs if len(pairs) else part[part["image"] == "*"])["value"].mean())
+        mean = interval(array(matrix(pairs if len(pairs) else part[part["image"] == "*"]))).mean
         row: dict[str, Any] = {"variant": variant, "snr_db": snr_db, "metric": metric, "mean": mean}
         row |= {"difference": None, "low": None, "high": None, "seconds": seconds}
         if base is not None and len(pairs):
             other = base[(base["snr_db"] == snr_db) & (base["metric"] == metric)]
-            both = pairs.merge(other, on=["image", "seed"], suffixes=("", "_base"))
-            if len(both):
-                wide = both.pivot(index="image", columns="seed", values=["value", "value_base"])
-                interval = paired_difference(wide["value"].to_numpy(), wide["value_base"].to_numpy())
-                row |= {"difference": interval.mean, "low": interval.low, "high": interval.high}
+            ours, theirs = map(array, aligned(matrix(pairs), matrix(other)))
+            if ours.size:
+                gain = interval(ours - theirs)
+                row |= {"difference": gain.mean, "low": gain.low, "high": gain.high}
         rows.append(row)
     return rows
 

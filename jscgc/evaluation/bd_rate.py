@@ -3,8 +3,8 @@
     log CBR of each method as a function of the metric's value, through the measured points (PCHIP: monotone, no overshoot);
     saved = 1 - exp(mean over the values that both curves have of [log CBR of ours - log CBR of the other]).
 
-A factor f in CBR everywhere gives exactly 1 - f; swapping the methods, (1 - a)(1 - b) = 1. Many resamples of the curves are
-computed at once, for the bootstrap: what the package `bjontegaard` (by which tests check this) does for one pair of curves.
+A factor f in CBR everywhere gives exactly 1 - f; swapping the methods, (1 - a)(1 - b) = 1. Many pairs of curves are computed at
+once, for the jackknife: what the package `bjontegaard` (by which tests check this) does for one pair.
 PCHIP: Fritsch & Butland 1984, as SciPy has it; with two points a line.
 """
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ what is new only. Retrained weights, another photo or changed code are other job
   jscgc evaluate --images kodak/ --methods jscgc diffjscc --snr-db -5 0 5 10 --cbr 8/768 --out results.csv
   jscgc evaluate --images kodak/ --methods jscgc diffjscc --report kodak_report/     # with pictures, a page and a PDF
   jscgc evaluate --images kodak/ --methods diffcom --protocol results.protocol.json --out others.csv
+  jscgc evaluate --images kodak/ cid22/ --methods jscgc --models data/trainings/*/models    # several sets, several trainings
 """
 DRAWS = 5
 """Channel draws unless told otherwise: with fewer, the interval says little about the channel."""
@@ -32,8 +34,15 @@ STORE = Path(".jscgc/results")
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What `evaluate` can be told."""
     add_json(sub)
-    options.add_models(sub)
-    sub.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="photos, searched recursively")
+    options.add_models(sub, several=True)
+    sub.add_argument(
+        "--images",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FOLDER",
+        help="photos, searched recursively; several folders are several sets, scored together and each",
+    )
     options.add_methods(sub, "--methods", ["all"])
     sub.add_argument(
         "--workers", type=options.natural, default=0, help="Ray workers; 0: as many as there is room for (one per core)"
@@ -80,8 +89,11 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     options.add_sampling(sub)
     # A protocol file stands for these. Whether one was given as well shows only if the parser fills in no default.
     fixed = [action for action in sub._actions if action.dest not in before | {"device"}]
-    sub.set_defaults(unless_given={action.dest: action.default for action in fixed})
-    for action in fixed:
+    told = [action for action in fixed if action.default is not argparse.SUPPRESS]
+    sub.set_defaults(
+        fixed={action.dest for action in fixed}, unless_given={action.dest: action.default for action in told}
+    )
+    for action in told:
         action.help = f"{action.help} (default: {action.default})".replace("%", "%%")
         action.default = argparse.SUPPRESS
 
@@ -102,30 +114,32 @@ def run(arguments: argparse.Namespace) -> Evaluation:
     from jscgc.systems.load import asked_systems
 
     logging.getLogger("jscgc.evaluation.run").setLevel(logging.INFO)
-    given = sorted(arguments.unless_given.keys() & vars(arguments).keys())
+    given = sorted(arguments.fixed & vars(arguments).keys())
     a = argparse.Namespace(**(arguments.unless_given | vars(arguments)))
-    a.methods = asked_systems(a.methods, a.models)
+    a.models = a.models if isinstance(a.models, list) else [a.models]
+    a.methods = list(dict.fromkeys(name for models in a.models for name in asked_systems(a.methods, models)))
     out = place(a)
     if a.pictures is not None and not a.report:
         raise ValueError("--pictures is for a report; name its folder with --report DIR")
     shown = PICTURES if a.pictures is None else a.pictures
-    files = find_photos([a.images])
     if a.protocol:
         if given:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise ValueError(f"--protocol fixes {names}; leave it out, or evaluate without --protocol")
         protocol = Protocol.read(a.protocol)
+        files = find_photos(a.images)
         photos = protocol.find(files)
-        if len(files) > len(photos):
-            logging.warning("%d photos in %s are not in the protocol and left out", len(files) - len(photos), a.images)
+        if left := len(files) - len(photos):
+            logging.warning("%d photos in %s are not in the protocol and left out", left, _names(a.images))
         _rates(a.methods, a.models, protocol.cbr)
     else:
-        photos = _readable(a.images, files)
-        protocol = _protocol(a, photos)
+        sets = photo_sets(a.images)
+        photos = [photo for part in sets.values() for photo in part]
+        protocol = _protocol(a, photos, {name: one for one, part in sets.items() for name, _ in part})
     try:
         evaluation = follow(
             protocol,
-            a.models,
+            a.models[0],
             photos,
             a.methods,
             device=a.device,
@@ -135,6 +149,7 @@ def run(arguments: argparse.Namespace) -> Evaluation:
             workers=Workers(a.workers, a.cpus_per_worker, a.gpus_per_worker),
             store=a.store,
             fresh=a.fresh,
+            further=a.models[1:],
         )
     except KeyboardInterrupt:
         kept = f"finished jobs are in {a.store}, and the same command goes on from there"
@@ -156,7 +171,7 @@ def place(a: argparse.Namespace) -> Path:
     return a.report / "results.csv" if a.report else a.out or Path("results.csv")
 
 
-def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]]) -> Protocol:
+def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]], sets: Mapping[str, str]) -> Protocol:
     from pydantic import ValidationError
 
     from jscgc.config import complaints
@@ -175,27 +190,61 @@ def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]]) -> Prot
         )
     except ValidationError as error:
         raise ValueError(complaints(error)) from None
-    return Protocol.of(photos, params, options.sample(a), seed=a.seed, max_side=a.max_side)
+    return Protocol.of(photos, params, options.sample(a), seed=a.seed, max_side=a.max_side, sets=sets)
 
 
-def _rates(methods: Sequence[str], models: Path, cbr: Sequence[str]) -> list[int]:
-    """Complex symbols per position of each CBR, which every method must be able to send."""
+def _rates(methods: Sequence[str], models: Sequence[Path], cbr: Sequence[str]) -> list[int]:
+    """Complex symbols per position of each CBR, which every training of every method must be able to send."""
     from jscgc.channel.accounting import parse_rate
+    from jscgc.evaluation.trainings import trainings
     from jscgc.systems.load import load_system
 
     rates: set[int] = set()
-    for name in methods:
-        system = load_system(name, models)
-        rates |= {parse_rate(text, system.rates) for text in cbr}
+    for name, numbers in trainings(methods, models, warn=False).items():
+        for number in numbers:
+            system = load_system(name, models[number])
+            rates |= {parse_rate(text, system.rates) for text in cbr}
     return sorted(rates)
 
 
-def _readable(folder: Path, files: Sequence[Path]) -> list[tuple[str, Path]]:
+def photo_sets(folders: Sequence[Path]) -> dict[str, list[tuple[str, Path]]]:
+    """Set -> name (the path below its folder) and file of each of its photos; of one folder the set is `""`.
+
+    Raises:
+        ValueError: two folders have one name, or two sets the same photo or one of the same name.
+    """
+    from jscgc.files import sha256
+
+    if len(folders) == 1:
+        return {"": _readable(folders[0])}
+    sets: dict[str, list[tuple[str, Path]]] = {}
+    names: dict[str, str] = {}
+    contents: dict[str, str] = {}
+    for folder in folders:
+        one = Path(os.path.abspath(folder.expanduser())).name
+        if one in sets:
+            raise ValueError(f"--images: two folders are named {one}, and sets are told apart by that; rename one")
+        sets[one] = _readable(folder)
+        for name, path in sets[one]:
+            if (other := names.setdefault(name, one)) != one:
+                raise ValueError(
+                    f"--images: {name} is in {other} and in {one}; a photo's name enters its draws: rename one of them"
+                )
+            if (other := contents.setdefault(sha256(path), one)) != one:
+                raise ValueError(f"--images: {one}/{name} is in {other}, too, and would count twice; leave one out")
+    return sets
+
+
+def _names(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders))
+
+
+def _readable(folder: Path) -> list[tuple[str, Path]]:
     """Name (the path below the folder) and file of each photo that can be read; the others are named in a warning."""
-    from jscgc.data.images import PhotoError, open_photo
+    from jscgc.data.images import PhotoError, find_photos, open_photo
 
     photos: list[tuple[str, Path]] = []
-    for path in files:
+    for path in find_photos([folder]):
         try:
             open_photo(path)
         except PhotoError as error:

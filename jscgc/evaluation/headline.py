@@ -1,8 +1,7 @@
-"""The few numbers that a run is known by: where the report's first table looks, four metrics of every method.
+"""The few numbers that a run is known by: where the report's first table looks, the judges' metrics of every method.
 
 The place is the first channel (AWGN if there), the middle SNR and the middle CBR (the upper one of two), as in the report;
-there is a metric for each thing a receiver can get wrong. The first of them that a protocol has ranks models. It is a distance
-of deep features: it can always run, sees what PSNR does not, and has a value per photograph, which a Fréchet distance has not.
+there is a metric for each thing a receiver can get wrong. Models are ranked by another, on a network that judges nothing.
 """
 
 from __future__ import annotations
@@ -11,24 +10,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
-from jscgc.channel.spec import file_name, rank
+from jscgc.channel.spec import file_name
 from jscgc.evaluation.jobs import CANNOT_OPERATE
+from jscgc.evaluation.judges import CHOOSING, HEADLINE
 from jscgc.evaluation.protocol import Protocol
-from jscgc.evaluation.table import ALL_IMAGES
+from jscgc.evaluation.table import whole
 from jscgc.files import atomic, write_json
 from jscgc.method import METHODS
 
-HEADLINE = (
-    "feature_distance_efficientnet_lite0",
-    "semantic_cosine_efficientnet_lite0",
-    "fid_efficientnet_lite0",
-    "psnr",
-)
+_TOLD = (*HEADLINE, *(name for name in CHOOSING if name not in HEADLINE))
 
 
 @dataclass(frozen=True)
@@ -62,18 +56,17 @@ class Headline:
 
     def ranked_by(self, method: str) -> str | None:
         """The metric that ranks models of a method; None if it has none here."""
-        return next((name for name in HEADLINE if name in self.methods.get(method, {})), None)
+        return next((name for name in CHOOSING if name in self.methods.get(method, {})), None)
 
 
 def headline(table: pd.DataFrame, protocol: Protocol) -> Headline:
     """The headline of results (the columns of results.csv) that were measured by a protocol."""
-    channel = min(protocol.channels, key=rank)
-    snr_db, rate = _middle(protocol.snr_db), _middle(protocol.rates)
+    channel, snr_db, rate = protocol.headline_place
     means = by_snr(table)
     here = means[(means["channel"] == channel) & (means["snr_db"] == snr_db) & (means["cbr"] == _cbr(rate))]
-    rows = here.set_index("method")[list(HEADLINE)].to_dict("index")
+    rows = here.set_index("method")[list(_TOLD)].to_dict("index")
     methods = {
-        method: {name: float(value) for name, value in rows[method].items() if math.isfinite(value)}
+        method: {str(name): float(value) for name, value in rows[method].items() if math.isfinite(value)}
         for method in METHODS.names
         if method in rows
     }
@@ -86,19 +79,15 @@ def by_snr(table: pd.DataFrame) -> pd.DataFrame:
     Where a method could not send every photograph it has no row; a metric that was not measured is NaN.
     """
     place = ["channel", "cbr", "snr_db", "method"]
-    whole = table[table["method"].isin(METHODS.names) & ~table["image"].str.startswith(f"{ALL_IMAGES}-")]
-    means = whole.pivot_table(values="value", index=place, columns="metric", aggfunc="mean")
+    rows = whole(table)
+    rows = rows[rows["method"].isin(METHODS.names)]
+    means = rows.pivot_table(values="value", index=place, columns="metric", aggfunc="mean")
     if CANNOT_OPERATE in means:
         means = means[~(means[CANNOT_OPERATE] > 0)]
-    means = means.reindex(columns=list(HEADLINE)).dropna(how="all").reset_index()
+    means = means.reindex(columns=list(_TOLD)).dropna(how="all").reset_index()
     means["cbr"] = [_cbr(round(cbr * SOURCE_DIMENSIONS)) for cbr in means["cbr"]]
     return means.rename_axis(columns=None)
 
 
 def _cbr(rate: int) -> str:
     return f"{rate}/{SOURCE_DIMENSIONS}"
-
-
-def _middle(values: list[Any]) -> Any:
-    ordered = sorted(set(values))
-    return ordered[len(ordered) // 2]

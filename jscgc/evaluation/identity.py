@@ -3,7 +3,8 @@
     job        method, control, channel, SNR, rate, seed, sampler settings (of a method that samples), samples, information points
     photo      its name (it enters the draws) and the SHA-256 of its file, the longer side it is reduced to
     scoring    metrics with the SHA-256 of their weights, patch side
-    weights    SHA-256 of the model's folder and of its VAE's; of pretrained models that these name, too (the hub's: the commit)
+    weights    SHA-256 of the model's folder and of its VAE's; of pretrained models that these name, too (the hub's: the commit);
+               by these, and by no number, several trainings of a method are told apart
     code       the sources that a job can run (`jscgc.sources`), without comments and docstrings: its method's, its channel's, its
                metrics', and what these import; and the versions of the packages that they import
     device     cpu or cuda
@@ -18,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -40,7 +41,7 @@ from jscgc.sources import PACKAGE, closure, entry
 _WORKER = ("evaluation/worker.py", "evaluation/jobs.py", "systems/load.py")
 """What a job is run by: it can run any method, so that its imports say nothing of one job's."""
 _SCORING = ("jscgc.data.images", "jscgc.metrics.patches", "jscgc.metrics.scoring")
-_LINK = ("jscgc.systems.transmit", "jscgc.channel.channels")
+_LINK = ("jscgc.systems.transmit", "jscgc.systems.cost", "jscgc.channel.channels")
 _STORE = "jscgc.systems.store"
 FORMAT = 1
 """Of the identity: raised if what is in it changes its meaning."""
@@ -89,13 +90,17 @@ class JobKey:
 
 
 class Identities:
-    """Gives jobs their keys; models, sources and versions are looked at once."""
+    """Gives jobs their keys; models, sources and versions are looked at once.
 
-    def __init__(self, protocol: Protocol, models: Path, device: str) -> None:
-        self._protocol, self._models, self._device = protocol, models, device
+    Args:
+        models: the folder of training 0; `further`: those of trainings 1, 2, ...
+    """
+
+    def __init__(self, protocol: Protocol, models: Path, device: str, further: Sequence[Path] = ()) -> None:
+        self._protocol, self._models, self._device = protocol, (models, *further), device
         self._images = {image.name: image.sha256 for image in protocol.images}
-        self._weights: dict[str, str] = {}
-        self._entries: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._weights: dict[tuple[str, Path], str] = {}
+        self._entries: dict[tuple[str, str, str, Path, tuple[str, ...]], tuple[str, ...]] = {}
 
     def of(self, job: Job) -> JobKey:
         """The key of a job.
@@ -107,7 +112,10 @@ class Identities:
         changes = {"steps": job.steps or None, "guidance": job.guidance}
         sample = protocol.sample.model_copy(update={k: v for k, v in changes.items() if v is not None})
         samples = job.method != ORIGINAL and METHODS[job.method].samples
-        run = self._run(job.method, job.channel, sample)
+        models = self._models[job.training]
+        scored = [metric for metric in protocol.metrics if metric.name not in job.without]
+        run = self._run(job.method, job.channel, sample, models, tuple(metric.name for metric in scored))
+        reads_other = job.control == "wrong_symbols" or job.information_points > 0
         names = list(self._images)
         following = names[(names.index(job.image) + 1) % len(names)]
         content = {
@@ -121,14 +129,14 @@ class Identities:
             "seed": 0 if job.method == ORIGINAL else job.seed,
             "dial": list(job.dial),
             "information_points": job.information_points,
-            "sample": sample.model_dump(mode="json") if samples else None,
+            "sample": sample.model_dump(mode="json", exclude={"calibrated"}) if samples else None,
             "image": job.image,
             "image_sha256": self._images[job.image],
-            "other_sha256": self._images[following] if job.control == "wrong_symbols" else None,
+            "other_sha256": self._images[following] if reads_other else None,
             "max_side": protocol.max_side,
-            "metrics": [metric.model_dump(mode="json") for metric in protocol.metrics],
+            "metrics": [metric.model_dump(mode="json") for metric in scored],
             "patch": protocol.patch,
-            "weights": self._weights_of(job.method),
+            "weights": self._weights_of(job.method, models),
             "code": code_digest(run),
             "packages": packages(run),
             "device": self._device,
@@ -136,17 +144,18 @@ class Identities:
         identity = json.dumps(content, sort_keys=True)
         return JobKey(job.method, identity, hashlib.sha256(identity.encode()).hexdigest())
 
-    def _run(self, method: str, channel: str, sample: SampleParams) -> tuple[str, ...]:
-        if (place := (method, channel, sample.solver)) not in self._entries:
-            scored = [metric.name for metric in self._protocol.metrics]
-            self._entries[place] = entries(method, channel, scored, self._models, sample)
+    def _run(
+        self, method: str, channel: str, sample: SampleParams, models: Path, scored: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        if (place := (method, channel, sample.solver, models, scored)) not in self._entries:
+            self._entries[place] = entries(method, channel, scored, models, sample)
         return self._entries[place]
 
-    def _weights_of(self, method: str) -> str:
-        if method not in self._weights:
+    def _weights_of(self, method: str, models: Path) -> str:
+        if (place := (method, models)) not in self._weights:
             trained = method != ORIGINAL and METHODS[method].network is not None
-            self._weights[method] = weights_digest(self._models, method) if trained else ""
-        return self._weights[method]
+            self._weights[place] = weights_digest(models, method) if trained else ""
+        return self._weights[place]
 
 
 def weights_digest(models: Path, method: str) -> str:

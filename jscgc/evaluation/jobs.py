@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
 
@@ -38,10 +38,14 @@ class Job:
     """Numbers N, rising: the means of the first N of so many posterior samples are scored, and nothing else."""
     steps: int = 0
     """Sampling steps; 0: the setup's."""
-    guidance: float | None = None
+    guidance: Any = None
     """Guidance; None: the setup's."""
     information_points: int = 0
     """Above 0, the information that arrived is estimated."""
+    training: int = 0
+    """Which of several trainings of the method."""
+    without: tuple[str, ...] = ()
+    """Metrics that are not scored."""
 
     @property
     def label(self) -> str:
@@ -65,6 +69,10 @@ class JobResult:
     width: int = 0
     means: dict[int, tuple[dict[str, float], dict[str, np.ndarray]]] = field(default_factory=dict)
     """Of a dial job: N -> scores and features of the mean of the first N samples."""
+    receiver_parameters: int = 0
+    """That are read to receive; 0 where nothing is learnt."""
+    receiver_gflops: float = 0.0
+    """Operations of matrix products and convolutions for this photo at the receiver, in 10^9."""
 
 
 def every_job(
@@ -80,47 +88,98 @@ def every_job(
     dial_steps: int = 16,
     information_points: int = 0,
     reference_steps: int = 0,
+    trainings: Mapping[str, Sequence[int]] | None = None,
+    dial_guidance: Any = 1.0,
 ) -> list[Job]:
     """Every job of the grid, the originals first.
 
-    `dial`: numbers of posterior samples of jscgc (of `dial_steps`, without guidance) whose mean is scored too, at the first
+    `dial`: numbers of posterior samples of jscgc (of `dial_steps` and `dial_guidance`) whose mean is scored too, at the first
     channel, the middle SNR, the highest rate and the first seed. `reference_steps`: jscgc with so many steps at that
     condition, all seeds. `information_points`: of the information estimate, at the first seed.
 
     With `controls`, a generative system named jscgc is also run with the wrong symbols and with none, at the first
-    channel, the highest SNR and the highest rate. Pictures are kept of the first `pictures` images, first seed.
+    channel, the highest SNR and the highest rate. Pictures are kept of the first `pictures` images, first seed, of each
+    method's first training.
+
+    `trainings`: of each method with several, which there are; each runs all of its jobs.
     """
     first = seeds[0]
     kept = {(image, first) for image in images[:pictures]}
+    runs = {method: tuple((trainings or {}).get(method, (0,))) for method in methods}
+
+    def shown(method: str, training: int, image: str, seed: int) -> bool:
+        return training == runs[method][0] and (image, seed) in kept
+
     points = {seed: information_points if seed == first else 0 for seed in seeds}
     originals = [Job(ORIGINAL, "none", "", 0.0, 0, image, first, (image, first) in kept) for image in images]
     grid = [
-        Job(method, "none", channel, snr, rate, image, seed, (image, seed) in kept, information_points=points[seed])
-        for method in methods
+        Job(
+            method,
+            "none",
+            channel,
+            snr,
+            rate,
+            image,
+            seed,
+            shown(method, training, image, seed),
+            information_points=points[seed],
+            training=training,
+        )
+        for method, among in runs.items()
+        for training in among
         for channel in channels
         for snr in map(float, snr_db)
         for rate in rates
         for image in images
         for seed in seeds
     ]
-    kinds: tuple[Control, ...] = ("wrong_symbols", "unconditional") if controls and "jscgc" in methods else ()
+    kinds: tuple[Control, ...] = ("wrong_symbols", "unconditional") if controls else ()
+    among = runs.get("jscgc", ())
     checks = [
-        Job("jscgc", kind, channels[0], float(max(snr_db)), max(rates), image, seed, (image, seed) in kept)
+        Job(
+            "jscgc",
+            kind,
+            channels[0],
+            float(max(snr_db)),
+            max(rates),
+            image,
+            seed,
+            shown("jscgc", training, image, seed),
+            training=training,
+        )
+        for training in among
         for kind in kinds
         for image in images
         for seed in seeds
     ]
     middle = float(sorted(snr_db)[len(snr_db) // 2])
-    counts = tuple(sorted({1, *dial})) if dial and "jscgc" in methods else ()
+    counts = tuple(sorted({1, *dial})) if dial else ()
+    guidance = tuple(dial_guidance) if isinstance(dial_guidance, list) else dial_guidance  # jobs are keys
     aside = partial(Job, "jscgc", "none", channels[0], middle, max(rates), picture=False)
-    asides = [aside(image=image, seed=first, dial=counts, steps=dial_steps, guidance=1.0) for image in images if counts]
+    asides = [
+        aside(image=image, seed=first, dial=counts, steps=dial_steps, guidance=guidance, training=training)
+        for training in among
+        for image in images
+        if counts
+    ]
     asides += [
-        aside(image=image, seed=seed, steps=reference_steps)
+        aside(image=image, seed=seed, steps=reference_steps, training=training)
+        for training in among
         for image in images
         for seed in seeds
-        if reference_steps and "jscgc" in methods
+        if reference_steps
     ]
     return originals + grid + checks + asides
+
+
+def spared(jobs: Sequence[Job], metrics: Sequence[str], place: tuple[str, float, int]) -> list[Job]:
+    """The same jobs; at another channel, SNR and rate than the place, or beyond the first draw, without these metrics."""
+    first = min(job.seed for job in jobs)
+
+    def here(job: Job) -> bool:
+        return (job.channel, job.snr_db, job.rate) == place and job.seed == first and not job.dial
+
+    return [job if here(job) or not metrics else replace(job, without=tuple(metrics)) for job in jobs]
 
 
 def nominal_cbr(rate: int) -> float:

@@ -24,10 +24,16 @@ class Batches:
         self._sizes = {name: _size(path) for name, path in photos}
 
     def ordered(self, jobs: Iterable[Job]) -> list[Job]:
-        """The same jobs; methods in the order in which they first occur."""
+        """The same jobs; methods, and trainings of them, in the order in which they first occur."""
         jobs = list(jobs)
-        methods = list(dict.fromkeys(job.method for job in jobs))
-        return sorted(jobs, key=lambda job: (methods.index(job.method), *(-side for side in self._sizes[job.image])))
+        runs = list(dict.fromkeys((job.method, job.training) for job in jobs))
+        methods = list(dict.fromkeys(method for method, _ in runs))
+
+        def place(job: Job) -> tuple[int, ...]:
+            run = runs.index((job.method, job.training))
+            return methods.index(job.method), run, *(-side for side in self._sizes[job.image])
+
+        return sorted(jobs, key=place)
 
     def kind(self, job: Job) -> Hashable:
         """Jobs of which this is equal take about the same time."""
@@ -39,16 +45,18 @@ def _size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def needed(setup: Setup, methods: set[str]) -> Iterator[Path]:
-    """Files and folders that the jobs of these methods read: photographs, models, what these share, the VAE."""
+def needed(setup: Setup, jobs: Iterable[Job]) -> Iterator[Path]:
+    """Files and folders that jobs read: photographs, models, what these share, the VAE."""
     yield from (path for _, path in setup.photos)
-    learned = {name for name in methods if name != ORIGINAL and METHODS[name].network}
-    if learned and (setup.models / "vae").is_dir():
-        yield setup.models / "vae"
-    for name in learned:
-        yield setup.models / name
-        for part in read_json(setup.models / name / "model.json").get("shared", {}).values():
-            yield setup.models / part["model"]
+    runs = {(job.training, job.method) for job in jobs}
+    learned = [(setup.folder(training), name) for training, name in runs if name != ORIGINAL and METHODS[name].network]
+    for models in {models for models, _ in learned}:
+        if (models / "vae").is_dir():
+            yield models / "vae"
+    for models, name in learned:
+        yield models / name
+        for part in read_json(models / name / "model.json").get("shared", {}).values():
+            yield models / part["model"]
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,12 @@ class MakeWorker:
 
     @classmethod
     def of(cls, setup: Setup, threads: int, jobs: Iterable[Job]) -> MakeWorker:
-        kinds = {(job.method, job.channel) for job in jobs}
-        run = tuple(
-            sorted({one for kind in kinds for one in entries(*kind, setup.metrics or (), setup.models, setup.sample)})
-        )
+        kinds = {(job.method, job.channel, job.training) for job in jobs}
+        ran = [
+            entries(method, channel, setup.metrics or (), setup.folder(training), setup.sample)
+            for method, channel, training in kinds
+        ]
+        run = tuple(sorted(set().union(*ran)))
         return cls(setup, threads, run, code_digest(run), packages(run))
 
     def __call__(self, here: Callable[[Path], Path]) -> Worker:
@@ -76,7 +86,8 @@ class MakeWorker:
             ValueError: this node has other code or packages; its results would pass for the driver's.
         """
         photos = tuple((name, here(path)) for name, path in self.setup.photos)
-        setup = replace(self.setup, models=here(self.setup.models), photos=photos)
+        further = tuple(here(models) for models in self.setup.further)
+        setup = replace(self.setup, models=here(self.setup.models), photos=photos, further=further)
         if setup != self.setup:
             self._check()
         return Worker(setup, self.threads)

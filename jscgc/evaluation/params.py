@@ -31,15 +31,17 @@ class EvaluateParams(Section):
     patch: Literal[64, 128, 256]
     """Patch side in pixels for FID and KID; the second grid is shifted by half of it. 256 is the literature's for Kodak."""
     information_points: Annotated[int, Field(ge=0)] = 0
-    """Points of the estimate of I(X; Y_hat), two network calls each, first seed only; 0 leaves it out."""
+    """Points of the estimate of I(X; Y_hat), three network calls each, first seed only; 0 leaves it out."""
     dial: list[Positive] = Field(default=[])
-    """Numbers N of posterior samples whose mean is scored too, at the middle SNR, first channel, highest rate and first seed."""
-    dial_steps: Positive = 16
-    """Steps of those samples, drawn without guidance: few steps or guidance would draw them together."""
+    """Numbers N of samples (drawn as `sample.calibrated` says) whose mean is scored too, at the middle SNR, first channel, highest
+    rate and first seed."""
     reference_steps: Annotated[int, Field(ge=0)] = 0
     """At that same condition, all seeds: jscgc with so many steps, which few steps are compared with; 0 leaves it out."""
     metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])
     """Metrics to score with, by their registered names; empty: all that can run here."""
+    headline_metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])
+    """Of these, what is scored at the headline's condition (first channel, middle SNR, middle rate) and first draw only: metrics
+    that take seconds a picture."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Ray workers, 0 for as many as there is room for: without a GPU one per `cpus_per_worker` cores."""
     cpus_per_worker: Positive = 1

@@ -6,7 +6,7 @@ gives another hash, and results of two protocols are never in one table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
 from jscgc.channel.params import ChannelName
+from jscgc.channel.spec import rank
 from jscgc.config import Positive, Rate, Section, complaints, digest
 from jscgc.evaluation.params import EvaluateParams
 from jscgc.files import read_json, sha256, write_json
@@ -37,10 +38,12 @@ def _names_once(entries: list[Any]) -> list[Any]:
 
 
 class ImageEntry(Section):
-    """A photograph: `name` enters the draws of noise and fading, `sha256` is that of its file."""
+    """A photograph: `name` enters the draws of noise and fading, `sha256` is that of its file, `set` names the one that it
+    belongs to where there are several."""
 
     name: Annotated[str, Field(min_length=1)]
     sha256: Sha256
+    set: str = ""
 
 
 class MetricEntry(Section):
@@ -65,6 +68,8 @@ class Protocol(Section):
     seeds: Annotated[list[int], Field(min_length=1), AfterValidator(_once)]
     """One channel draw each."""
     metrics: Annotated[list[MetricEntry], Field(min_length=1), AfterValidator(_names_once)]
+    headline_metrics: list[str] = Field(default=[])
+    """Of these, those that are scored at `headline_place` and the first draw only."""
     patch: Literal[64, 128, 256]
     """Side of the patches for FID and KID, pixels; there is a second pass shifted by half of it."""
     sample: SampleParams
@@ -83,9 +88,19 @@ class Protocol(Section):
         return digest(self.model_dump(mode="json", exclude_defaults=True))
 
     @property
+    def headline_place(self) -> tuple[str, float, Rate]:
+        """Channel (AWGN if there), SNR in dB and rate of the report's first table: the middle, the upper one of two."""
+        return min(self.channels, key=rank), _middle(self.snr_db), _middle(self.rates)
+
+    @property
     def rates(self) -> list[Rate]:
         """Complex symbols per position of the 1/16 grid."""
         return [_rate(cbr) for cbr in self.cbr]
+
+    @property
+    def sets(self) -> dict[str, str]:
+        """Photograph -> its set, `""` where there is one only."""
+        return {image.name: image.set for image in self.images}
 
     @classmethod
     def of(
@@ -97,6 +112,7 @@ class Protocol(Section):
         seed: int,
         max_side: int = 0,
         controls: bool = False,
+        sets: Mapping[str, str] | None = None,
     ) -> Protocol:
         """The protocol of an evaluation.
 
@@ -104,18 +120,23 @@ class Protocol(Section):
             photos: name and file of each.
             params: grid and metrics; no metric named there: all that can run here.
             seed: draws use seed, seed + 1, ... (params.seeds of them).
+            sets: photograph -> its set, where there are several.
 
         Raises:
             ValueError: a metric is unknown or can't run here.
         """
         can = available()
         names = params.metrics or [name for name, missing in can.items() if missing is None]
-        for name in names:
-            registry.info(name)  # raises, with the nearest names
+        names = list(dict.fromkeys([*names, *params.headline_metrics]))
+        for name in [*names, *params.headline_metrics]:
+            if registry.info(name).scope == "set" and name in params.headline_metrics:  # raises, with the nearest names
+                raise ValueError(f"headline_metrics: {name} compares sets, all of them; it takes no time a picture")
             if missing := can[name]:
                 raise ValueError(f"metric {name} can't run here: {missing}")
         return cls(
-            images=[ImageEntry(name=name, sha256=sha256(path)) for name, path in photos],
+            images=[
+                ImageEntry(name=name, sha256=sha256(path), set=(sets or {}).get(name, "")) for name, path in photos
+            ],
             max_side=max_side,
             channels=params.channels,
             snr_db=sorted({float(snr) for snr in params.snr_db}),
@@ -125,11 +146,12 @@ class Protocol(Section):
                 MetricEntry(name=name, weights_sha256=[sha256(path) for path in _weights(name)])
                 for name in sorted(set(names))
             ],
+            headline_metrics=sorted(params.headline_metrics),
             patch=params.patch,
             sample=sample,
             controls=controls,
             dial=params.dial,
-            dial_steps=params.dial_steps,
+            dial_steps=sample.calibrated.steps,
             information_points=params.information_points,
             reference_steps=params.reference_steps,
         )
@@ -202,6 +224,11 @@ class Protocol(Section):
                 raise ValueError(
                     f"protocol {self.hash}: the weights of metric {metric.name} here are others than listed"
                 )
+
+
+def _middle(values: list[Any]) -> Any:
+    ordered = sorted(set(values))
+    return ordered[len(ordered) // 2]
 
 
 def _rate(cbr: str) -> int:

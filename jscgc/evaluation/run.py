@@ -16,18 +16,20 @@ from jscgc import cluster
 from jscgc.channel.spec import file_name
 from jscgc.evaluation.headline import Headline, by_snr, headline
 from jscgc.evaluation.identity import Identities, JobKey
-from jscgc.evaluation.jobs import CANNOT_OPERATE, Job, JobResult, every_job
+from jscgc.evaluation.jobs import CANNOT_OPERATE, Job, JobResult, every_job, spared
 from jscgc.evaluation.nodes import Batches, MakeWorker, needed
 from jscgc.evaluation.params import EvaluateParams
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.store import ResultStore
-from jscgc.evaluation.table import ALL_IMAGES, tabulate, write_csv, write_pictures
+from jscgc.evaluation.table import tabulate, whole, write_csv, write_pictures
+from jscgc.evaluation.trainings import trainings
 from jscgc.evaluation.worker import Setup
+from jscgc.evaluation.worst import judged, to_show, worst
 from jscgc.flow.params import SampleParams
 
 log = logging.getLogger(__name__)
 PICTURES = 6
-"""Photographs whose received pictures are kept."""
+"""Photographs whose received pictures are kept, beside those that are received worst."""
 ALL_CORES = cluster.Workers()
 """One worker per core."""
 WAIT_S = 1.0
@@ -36,7 +38,10 @@ WAIT_S = 1.0
 
 @dataclass(frozen=True)
 class Evaluation:
-    """table: results.csv; timing: medians per method and size; jobs: of the grid, of which `stored` had been run before."""
+    """table: results.csv; timing: medians per method and size; jobs: of the grid, of which `stored` had been run before.
+
+    The few that are run again for the pictures of the worst photographs do not count.
+    """
 
     table: pd.DataFrame
     timing: list[dict[str, Any]]
@@ -46,12 +51,8 @@ class Evaluation:
 
     def _means(self) -> pd.Series:
         keys = ["method", "channel", "snr_db", "cbr", "metric"]
-        means: pd.Series = self._whole().groupby(keys)["value"].mean()
+        means: pd.Series = whole(self.table).groupby(keys)["value"].mean()
         return means
-
-    def _whole(self) -> pd.DataFrame:
-        """Without the rows of set metrics that leave a photograph out."""
-        return self.table[~self.table["image"].str.startswith(f"{ALL_IMAGES}-")]
 
     def of(self, method: str) -> pd.DataFrame:
         """The rows of one method."""
@@ -127,15 +128,19 @@ def follow(
     workers: cluster.Workers = ALL_CORES,
     store: Path | None = None,
     fresh: bool = False,
+    further: Sequence[Path] = (),
 ) -> Evaluation:
     """Measure methods by a protocol: look finished jobs up, run the others, write `out` (and `pictures`).
 
     Args:
+        models: folder of trained models.
         photos: name and path of each of the protocol's photographs (see `Protocol.find`).
-        pictures: folder for the received pictures of the first `shown` photographs; None: none are kept.
+        pictures: folder for the received pictures of the first `shown` photographs, and at the headline's place of those that are
+            received worst (see `worst`); None: none are kept.
         workers: of Ray, on the cluster that RAY_ADDRESS names, else on this machine. Their GPUs count on a GPU only.
         store: where finished jobs are kept and looked up; None: nowhere.
         fresh: run every job; what the store has is replaced.
+        further: folders of models of further trainings: 1, 2, ..., if `models` has training 0.
 
     Raises:
         ValueError: a method is not trained, or a metric of the protocol can't run here.
@@ -149,7 +154,9 @@ def follow(
         protocol.patch,
         _device(device),
         tuple(metric.name for metric in protocol.metrics),
+        tuple(folder.absolute() for folder in further),
     )
+    there = trainings(methods, (models, *further))
     jobs = every_job(
         methods,
         protocol.channels,
@@ -163,24 +170,38 @@ def follow(
         protocol.dial_steps,
         protocol.information_points,
         protocol.reference_steps,
+        there,
+        protocol.sample.calibrated.guidance,
     )
+    jobs = spared(jobs, protocol.headline_metrics, protocol.headline_place)
     run = partial(_run, setup, workers)
-    if store is None:
-        results_of = dict(run(jobs))
-        done, jobs_run, stored = [(job, results_of[job]) for job in jobs], len(jobs), 0
-    else:
-        identities = Identities(protocol, setup.models, setup.device)
-        keyed = [(job, identities.of(job)) for job in jobs]
-        results, stored = _complete(ResultStore(store), keyed, run, protocol.hash, fresh)
+    identities = Identities(protocol, setup.models, setup.device, setup.further)
+
+    def results(jobs: Sequence[Job], fresh: bool) -> tuple[dict[Job, JobResult], int, int]:
+        """Of every job; how many are different ones, and were stored."""
+        if store is None:
+            found = dict(run(jobs))
+            return {job: found[job] for job in jobs}, len(jobs), 0
+        keyed = {job: identities.of(job) for job in jobs}
+        by_key, stored = _complete(ResultStore(store), list(keyed.items()), run, protocol.hash, fresh)
         # Without the pictures that another evaluation wanted.
-        done = [(job, results[key] if job.picture else replace(results[key], png=b"")) for job, key in keyed]
-        jobs_run = len(results)
-    collected = tabulate(done)
+        every = {job: by_key[key] if job.picture else replace(by_key[key], png=b"") for job, key in keyed.items()}
+        return every, len(by_key), stored
+
+    done, count, stored = results(jobs, fresh)
+    collected = tabulate(done.items(), protocol.sets)
     table = collected.table.assign(protocol=protocol.hash)
-    write_csv(table, out)
+    evaluation = Evaluation(table, collected.timing, protocol, count, stored)
     if pictures:
-        write_pictures(done, pictures)
-    return Evaluation(table, collected.timing, protocol, jobs_run, stored)
+        place = evaluation.headline()
+        images = worst(table, place, judged(methods))
+        more = [replace(job, picture=True) for job in to_show(jobs, images, place, there)]
+        if more:
+            log.info("received worst, for their pictures: %s", ", ".join(images))
+            done |= results(more, fresh=False)[0]
+        write_pictures(done.items(), pictures)
+    write_csv(table, out)
+    return evaluation
 
 
 def _run(setup: Setup, workers: cluster.Workers, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:
@@ -191,7 +212,7 @@ def _run(setup: Setup, workers: cluster.Workers, jobs: Sequence[Job]) -> Iterato
         batches.ordered(jobs),
         workers if setup.device == "cuda" else replace(workers, gpus=0.0),
         "evaluate",
-        files=needed(setup, {job.method for job in jobs}),
+        files=needed(setup, jobs),
         kind=batches.kind,
     )
 

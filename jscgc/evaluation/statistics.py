@@ -1,29 +1,57 @@
-"""Means with bootstrap intervals, over images and the channel draws of each image.
+"""Means with intervals over trainings, photographs and channel draws together.
 
-Draws of one image are not independent images: a cluster bootstrap resamples images, then the draws within each image
-(Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Intervals are percentile intervals;
-with a handful of images or draws they are optimistic (too narrow), which no resampling can mend.
+A value belongs to training t, photograph i and draw s. Draws of one photograph are no photographs: they are averaged first. What
+is left, m[t,i], has two ways, trainings and photographs crossed, both drawn at random: a training shifts all photographs, a
+photograph all trainings, and each pair has its own rest. Either way has a plain t interval of its own, of the T training means
+and of the I photograph means; the interval of the mean takes both half-widths as the sides of a right angle:
 
-Whether a difference is one at all is asked by sign flips over images, honestly for all comparisons together (see
+    half^2 = t(T-1)^2 s_T^2 / T  +  t(I-1)^2 s_I^2 / I          t: Student's quantile, s: standard deviation of the means
+
+With one training it is the t interval over photographs, *given these weights*; with one photograph that over trainings; with one
+of both that over draws. Normal effects give it at least the coverage that it claims: s_T^2/T + s_I^2/I estimates no less than the
+mean's variance (the rest is in it twice), and P(z^2 < x) is concave in x, so the mixture of two exact t intervals covers no less
+than they (Banerjee, J. Am. Stat. Assoc. 56, 1961).
+
+Simulated (4000 tables a case; three trainings, 24 photographs, one and two draws of standard deviation .3; training effects of
+standard deviation 0, .2, .5, 1, 2 and rest 0, .3, 1, photographs' being 1). Per cent that the 95 % interval covers, and its mean
+width over that of +-1.96 true standard deviations, from least to most of the rests and draws; `python
+tests/evaluation/test_statistics.py` makes the table anew, its tests hold 93 % in the first two rows:
+
+    training effect                0               .2               .5                1                2
+    normal            95.9-98.7  1.1-1.5  97-99  1.4-1.6   97-98  1.7-1.8   96-97  1.9-1.9   95-96  1.9-1.9
+    skewed            93.9-98.9  1.1-1.5  97-99  1.4-1.6   97-98  1.7-1.8   96-97  1.9-1.9   95-96  1.9-2.0
+    very skewed       90.5-98.5  1.0-1.5  97-99  1.3-1.6   97-98  1.7-1.8   95-96  1.9-1.9   94-96  1.9-1.9
+
+Skewed photographs are lognormal; their logarithm's standard deviation is .5 (skewness 1.75; 24 of them show 1.0, as PSNR and
+FLIP do on Kodak), of the very skewed 1 (6.2; they show 1.9). Three trainings tell little about trainings: hence nearly twice the
+width. One training, given its weights, with 3, 6, 24 photographs: 95 % if normal, 94, 93, 94 % if skewed, 93, 91, 91 % if very.
+
+Tried and left: Satterthwaite's degrees of freedom for (MS_T + MS_I) / TI, which fall to 91.8 % at training effects of 1 (by
+chance s_T is small and the degrees many), and so with - MS_TI; T - 1 degrees for all, 2.2 times as wide as need be
+where trainings agree; - MS_TI in the formula above, which saves 6 % of the width at most; Hall's correction for skewness
+(J. R. Stat. Soc. B 54, 1992), up to 1.7 times as wide and at 92 % where the t interval has 88.
+
+Whether a difference is one at all is also asked by sign flips over photographs, honestly for all comparisons together (see
 `sign_flip_p_values`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+Floats = NDArray[np.float64]
 _CHUNK = 2_000_000
-"""Most values resampled at once; bounds the memory to some tens of megabytes."""
+"""Most values at once; bounds the memory to some tens of megabytes."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its bootstrap interval; all NaN if there was no finite value."""
+    """A mean and its interval; all NaN if there was no finite value."""
 
     mean: float
     low: float
@@ -31,7 +59,11 @@ class Interval:
     count: int
     """Finite values that entered."""
     dropped: int = 0
-    """Values left out because they were NaN or infinite."""
+    """Values left out: NaN, infinite, or of a photograph that some training lacks."""
+    trainings: int = 0
+    """That entered; 0 without a value."""
+    images: int = 0
+    """That entered, in each training."""
 
     def overlaps(self, other: Interval) -> bool:
         """Whether the two intervals share a point."""
@@ -41,79 +73,76 @@ class Interval:
         """Whether `value` lies outside the interval."""
         return value < self.low or value > self.high
 
+    @property
+    def over(self) -> str:
+        """What it covers, in words: `images and draws`, with several trainings `trainings, images and draws`."""
+        ways = ["trainings"] * (self.trainings > 1) + ["images"] * (self.images > 1) + ["draws"]
+        return " and ".join([", ".join(ways[:-1]), ways[-1]] if ways[:-1] else ways)
 
-def hierarchical_interval(matrix: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
-    """Cluster bootstrap of the mean over images of each image's mean over its draws.
+
+def interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """The mean over trainings and photographs of each pair's mean over its draws, with its interval.
 
     Args:
-        matrix: [images, seeds]; NaN where a value is missing. Every image weighs the same. With one image only its
-            draws are resampled, with one seed only the images are.
+        values: [trainings, images, draws], or [images, draws] of one training; NaN or infinite where one is missing. Those
+            trainings count that have a value, and the photographs that all of these have; where there is none such, all.
+            Every training weighs the same, and every photograph.
         level: coverage, between 0 and 1.
-        draws: bootstrap resamples.
-        seed: of the resampling; equal arguments give equal intervals.
     """
-    values = np.asarray(matrix, dtype=np.float64)
-    if values.ndim != 2:
-        raise ValueError(f"expected a matrix of images x seeds, got shape {values.shape}")
+    table = np.asarray(values, dtype=np.float64)
+    table = table[None] if table.ndim == 2 else table
+    if table.ndim != 3:
+        raise ValueError(f"expected values of trainings x images x draws, got shape {table.shape}")
     if not 0 < level < 1:
         raise ValueError(f"level is a coverage between 0 and 1, got {level}")
+    finite: NDArray[np.bool_] = np.isfinite(table)
+    there: NDArray[np.bool_] = np.logical_or.reduce(finite, axis=2)
+    if not there.any():
+        return Interval(math.nan, math.nan, math.nan, 0, table.size)
+    trainings = there.any(1)
+    common = there[trainings].all(0)
+    images = common if common.any() else there.any(0)
+    used = np.where(finite, table, np.nan)[np.ix_(trainings, images)]
+    drawn = used[np.isfinite(used)]
+    start = drawn[0]  # what is constant has no spread at all, rounding left out
+    cells = mean_of_finite(used - start, 2)
+    ways = [mean_of_finite(cells, 1), mean_of_finite(cells, 0)] if cells.size > 1 else [drawn - start]
+    halves = [
+        student_quantile((1 + level) / 2, len(way) - 1) * way.std(ddof=1) / math.sqrt(len(way))
+        for way in ways
+        if len(way) > 1
+    ]
+    mean, half = float(start + ways[-1].mean()), math.hypot(*halves)
+    return Interval(mean, mean - half, mean + half, len(drawn), table.size - len(drawn), *cells.shape)
+
+
+def mean_of_finite(values: Floats, axis: int) -> Floats:
+    """Along an axis, NaN where nothing is finite."""
     finite = np.isfinite(values)
-    count, dropped = int(finite.sum()), int((~finite).sum())
-    if count == 0:
-        return Interval(float("nan"), float("nan"), float("nan"), 0, dropped)
-    packed, counts = _packed(values, finite)
-    means = np.where(np.arange(packed.shape[1]) < counts[:, None], packed, 0.0).sum(1) / counts
-    mean = float(means.mean())
-    if count == 1:
-        return Interval(mean, mean, mean, 1, dropped)
-    tail = (1 - level) / 2
-    low, high = np.quantile(_resampled_means(packed, counts, draws, seed), [tail, 1 - tail])
-    return Interval(mean, min(float(low), mean), max(float(high), mean), count, dropped)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.where(finite, values, 0.0).sum(axis) / finite.sum(axis)
+    return mean
 
 
-def paired_difference(
-    first: ArrayLike, second: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0
-) -> Interval:
-    """Interval of the mean of `first - second`, both [images, seeds] with the same image and seed at each place."""
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"paired values must have equal shapes, got {a.shape} and {b.shape}")
-    return hierarchical_interval(a - b, level, draws, seed)
+@lru_cache(maxsize=256)
+def student_quantile(probability: float, degrees: float) -> float:
+    """Quantile of Student's t; `probability` in [0.5, 1), `degrees` of freedom from 1 up, whole or not.
 
-
-def paired_differences(
-    differences: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Mean, low and high of many paired differences at once, [comparisons] each.
-
-    Args:
-        differences: [comparisons, images, seeds], all finite. The intervals are those of `hierarchical_interval` on each.
+    With t = sqrt(degrees) tan(angle), P(0 < T < t) is the integral of cos^(degrees - 1) from 0 to the angle, over twice that to
+    pi/2. It is concave in the angle, so Newton's steps from 0 rise to the solution. (SciPy is no part of what a report needs.)
     """
-    values = np.asarray(differences, dtype=np.float64)
-    count, images, seeds = values.shape
-    flat = values.reshape(count, images * seeds)
-    resampled = flat @ resampling_weights(images, seeds, draws, seed).reshape(draws, -1).T
-    tail = (1 - level) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail], axis=1)
-    mean = flat.mean(1)
-    return mean, np.minimum(low, mean), np.maximum(high, mean)
-
-
-@lru_cache(maxsize=8)
-def resampling_weights(images: int, seeds: int, draws: int = 2000, seed: int = 0) -> NDArray[np.float64]:
-    """How much each value counts in each resample of the cluster bootstrap, [draws, images, seeds]; they sum to 1.
-
-    A mean of [images, seeds] values in resample b is `(weights[b] * values).sum()`: what shares them is resampled together.
-    """
-    weights = np.zeros((draws, images, seeds))
-    start = 0
-    for rows, uniform in _resamples(images, seeds, draws, seed):
-        slots = (uniform * seeds).astype(np.int64)
-        resample = np.arange(start, start + len(rows))[:, None, None]
-        np.add.at(weights, (resample, rows[..., None], slots), 1 / (images * seeds))
-        start += len(rows)
-    weights.setflags(write=False)
-    return weights
+    if not (0.5 <= probability < 1 and degrees >= 1):
+        raise ValueError(f"no quantile of Student's t at {probability} with {degrees} degrees of freedom")
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    ratio = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)) / math.sqrt(math.pi)
+    angle = 0.0
+    for _ in range(100):
+        area = angle / 2 * float(weights @ np.cos(angle / 2 * (nodes + 1)) ** (degrees - 1))
+        step = ((probability - 0.5) / ratio - area) / math.cos(angle) ** (degrees - 1)
+        angle += step
+        if abs(step) <= 1e-15 * angle:
+            break
+    return math.sqrt(degrees) * math.tan(angle)
 
 
 def sign_flip_p_values(differences: ArrayLike, flips: int = 10_000, seed: int = 0) -> NDArray[np.float64]:
@@ -164,36 +193,3 @@ def sign_flip_p_values(differences: ArrayLike, flips: int = 10_000, seed: int = 
     )
     reached = largest[None, :] >= observed[:, None] * (1 - 1e-9)
     return np.where(counts > 0, reached.mean(1), np.nan)
-
-
-def _packed(values: NDArray[np.float64], finite: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Images with a value only, their finite values moved to the front (the rest 0), and how many each one has."""
-    rows = finite.any(1)
-    values, finite = values[rows], finite[rows]
-    order = np.argsort(~finite, axis=1, kind="stable")
-    return np.take_along_axis(np.where(finite, values, 0.0), order, axis=1), finite.sum(1)
-
-
-def _resampled_means(
-    packed: NDArray[np.float64], counts: NDArray[np.int64], draws: int, seed: int
-) -> NDArray[np.float64]:
-    """The mean of each of `draws` resamples, [draws]."""
-    images, seeds = packed.shape
-    parts = []
-    for rows, uniform in _resamples(images, seeds, draws, seed):
-        drawn = counts[rows]
-        slots = (uniform * drawn[..., None]).astype(np.int64)
-        taken = packed[rows[..., None], slots] * (np.arange(seeds) < drawn[..., None])
-        parts.append((taken.sum(2) / drawn).mean(1))
-    return np.concatenate(parts)
-
-
-def _resamples(
-    images: int, seeds: int, draws: int, seed: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Chunks of resamples: images drawn [chunk, images], and numbers in [0,1) that choose draws [chunk, images, seeds]."""
-    rng = np.random.default_rng(seed)
-    size = max(1, _CHUNK // (images * seeds))
-    for start in range(0, draws, size):
-        chunk = min(size, draws - start)
-        yield rng.integers(images, size=(chunk, images)), rng.random((chunk, images, seeds))

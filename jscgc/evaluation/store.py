@@ -138,7 +138,7 @@ def _schema() -> Any:
                 ("height", whole),
                 ("width", whole),
             ],
-            *[("encode_ms", real), ("decode_ms", real)],
+            *[("encode_ms", real), ("decode_ms", real), ("receiver_parameters", whole), ("receiver_gflops", real)],
             *[("scores", scores), ("features", features), ("means", means), ("png", pa.binary())],
         ]
     )
@@ -161,6 +161,8 @@ def _to_row(key: JobKey, job: Job, result: JobResult, protocol: str) -> dict[str
         "width": result.width,
         "encode_ms": result.encode_ms,
         "decode_ms": result.decode_ms,
+        "receiver_parameters": result.receiver_parameters,
+        "receiver_gflops": result.receiver_gflops,
         "scores": list(result.scores.items()),
         "features": _pack(result.features),
         "means": [
@@ -182,6 +184,8 @@ def _from_row(row: Mapping[str, Any]) -> JobResult:
         row["height"],
         row["width"],
         {mean["count"]: (dict(mean["scores"]), _unpack(mean["features"])) for mean in row["means"]},
+        row["receiver_parameters"],
+        row["receiver_gflops"],
     )
 
 

@@ -19,27 +19,33 @@ from jscgc.files import atomic
 from jscgc.metrics import set_metric
 
 log = logging.getLogger(__name__)
-COLUMNS = ["method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value"]
+COLUMNS = ["method", "training", "channel", "snr_db", "cbr", "steps", "seed", "set", "image", "metric", "value"]
+"""training: 0, 1, ... of a method with several. set: of photographs, `""` where there is one only."""
 ALL_IMAGES = "*"
-"""In the image column: the value belongs to the whole set (FID, KID). `*-NAME` is the set without that photograph, from
-which the report has the spread over photographs (a jackknife)."""
+"""In the image column: the value belongs to the whole set (FID, KID), with set `""` to all photographs pooled. `*-NAME` is the
+set without that photograph, from which the report has the spread over photographs (a jackknife)."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """table: the columns COLUMNS, sorted. timing: medians in milliseconds per method and image size (not reproducible)."""
+    """table: the columns COLUMNS, sorted. timing: per method and image size, medians in milliseconds (not reproducible), and
+    what the receiver reads and computes (at the highest rate)."""
 
     table: pd.DataFrame
     timing: list[dict[str, Any]]
 
 
-def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
-    """Collect the rows of all jobs; set metrics are computed here, per condition and seed over all images."""
-    pairs = list(done)
+def tabulate(done: Iterable[tuple[Job, JobResult]], sets: Mapping[str, str] | None = None) -> Results:
+    """Collect the rows of all jobs; set metrics are computed here, per condition and seed over all images.
+
+    Args:
+        sets: image -> the set that it belongs to; of several, set metrics have a value each beside that of all.
+    """
+    pairs, sets = list(done), sets or {}
     references: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
     groups: dict[tuple[Any, ...], dict[str, dict[str, np.ndarray]]] = defaultdict(lambda: defaultdict(dict))
     rows: list[tuple[Any, ...]] = []
-    times: dict[tuple[Any, ...], list[tuple[float, float]]] = defaultdict(list)
+    times: dict[tuple[Any, ...], list[JobResult]] = defaultdict(list)
     for job, result in sorted(pairs, key=lambda pair: pair[0].image):
         if job.method == ORIGINAL:
             for name, features in result.features.items():
@@ -49,22 +55,27 @@ def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
         scored = {job.label: (result.scores, result.features)} if not job.dial else {}
         scored |= {f"{job.method}_mean_of_{count}": mean for count, mean in result.means.items()}
         for label, (scores, cuts) in scored.items():
-            condition = (label, *link)
-            rows += [(*condition, job.image, name, value) for name, value in scores.items()]
+            condition = (label, job.training, *link)
+            rows += [(*condition, sets.get(job.image, ""), job.image, name, value) for name, value in scores.items()]
             for name, cut in cuts.items():
                 groups[condition][name][job.image] = cut
         if job.dial or result.scores.get(CANNOT_OPERATE):
             continue
-        times[job.label, result.steps, result.height, result.width].append((result.encode_ms, result.decode_ms))
-    for name, reference in references.items():
+        times[job.label, result.steps, result.height, result.width].append(result)
+    named = sorted(set(sets.values()) - {""})
+    for name, every in references.items():
         distance = set_metric(name).distance
-        if sum(map(len, reference.values())) < 2:
-            log.warning("%s needs at least two patches and the photos have one; it is left out", name)
-            continue
-        for condition, parts in groups.items():
-            if parts[name].keys() != reference.keys():
-                continue  # a photograph that could not be sent: no distance of the others stands for all
-            rows += [(*condition, image, name, value) for image, value in _set_values(reference, parts[name], distance)]
+        for one in ("", *(named if len(named) > 1 else ())):
+            reference = {image: cut for image, cut in every.items() if one in ("", sets.get(image))}
+            if sum(map(len, reference.values())) < 2:
+                log.warning("%s needs at least two patches and the photos have one; it is left out", name)
+                continue
+            for condition, parts in groups.items():
+                received = {image: cut for image, cut in parts[name].items() if image in reference}
+                if received.keys() != reference.keys():
+                    continue  # a photograph that could not be sent: no distance of the others stands for all
+                values = _set_values(reference, received, distance)
+                rows += [(*condition, one, image, name, value) for image, value in values]
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:-1], ignore_index=True)
     timing = [
         {
@@ -72,8 +83,10 @@ def tabulate(done: Iterable[tuple[Job, JobResult]]) -> Results:
             "steps": steps,
             "height": height,
             "width": width,
-            "encode_ms_median": median(e for e, _ in spent),
-            "decode_ms_median": median(d for _, d in spent),
+            "encode_ms_median": median(result.encode_ms for result in spent),
+            "decode_ms_median": median(result.decode_ms for result in spent),
+            "receiver_parameters": max(result.receiver_parameters for result in spent),
+            "receiver_gflops": max(result.receiver_gflops for result in spent),
         }
         for (label, steps, height, width), spent in sorted(times.items())
     ]
@@ -96,6 +109,12 @@ def _set_values(
         measured = value(without)
         if measured is not None:
             yield f"{ALL_IMAGES}-{without}" if without else ALL_IMAGES, measured
+
+
+def whole(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows of set metrics that are of less than all photographs."""
+    part = (table["image"] == ALL_IMAGES) & (table["set"] != "")
+    return table[~part & ~table["image"].str.startswith(f"{ALL_IMAGES}-")]
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

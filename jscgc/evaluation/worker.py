@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -22,7 +23,8 @@ from jscgc.metrics import info as metric_info
 from jscgc.metrics.patches import patches
 from jscgc.metrics.registry import pair_names, set_names
 from jscgc.metrics.scoring import score
-from jscgc.systems.base import Link, SeparatedSystem, System
+from jscgc.systems.base import Link, Reception, SeparatedSystem, System
+from jscgc.systems.cost import Cost, counted
 from jscgc.systems.load import load_system
 from jscgc.systems.transmit import transmit
 
@@ -41,6 +43,12 @@ class Setup:
     device: str
     metrics: tuple[str, ...] | None = None
     """Names of the metrics to score with; None: all that can run here."""
+    further: tuple[Path, ...] = ()
+    """Folders of models of further trainings, the first of them training 1."""
+
+    def folder(self, training: int) -> Path:
+        """The models of a training."""
+        return (self.models, *self.further)[training]
 
 
 class Worker:
@@ -49,12 +57,16 @@ class Worker:
     def __init__(self, setup: Setup, threads: int = 1) -> None:
         torch.set_num_threads(threads)
         self._setup = setup
-        self._systems: dict[str, System | SeparatedSystem] = {}
+        self._systems: dict[tuple[str, int], System | SeparatedSystem] = {}
         self._photos: dict[str, Tensor] = {}
+        self._costs: dict[Hashable, Cost] = {}
 
     @cached_property
-    def _pairs(self) -> list[PairMetric]:
-        return [pair_metric(name, self._setup.device) for name in self._wanted("pair")]
+    def _pairs(self) -> dict[str, PairMetric]:
+        return {name: pair_metric(name, self._setup.device) for name in self._wanted("pair")}
+
+    def _scorers(self, job: Job) -> list[PairMetric]:
+        return [metric for name, metric in self._pairs.items() if name not in job.without]
 
     @cached_property
     def _sets(self) -> list[SetMetric]:
@@ -66,14 +78,15 @@ class Worker:
             return pair_names() if scope == "pair" else set_names()
         return [name for name in asked if metric_info(name).scope == scope]
 
-    def system(self, name: str) -> System | SeparatedSystem:
-        """A system, loaded at first use."""
-        if name not in self._systems:
+    def system(self, name: str, training: int = 0) -> System | SeparatedSystem:
+        """A training of a system, loaded at first use."""
+        key = name, training
+        if key not in self._systems:
             if self._setup.device == "cuda":
                 # Jobs come method by method; a GPU may have no room for two large generators.
                 self._systems.clear()
-            self._systems[name] = load_system(name, self._setup.models, self._setup.device)
-        return self._systems[name]
+            self._systems[key] = load_system(name, self._setup.folder(training), self._setup.device)
+        return self._systems[key]
 
     def photo(self, name: str) -> Tensor:
         """A photo as float [3,H,W]."""
@@ -99,39 +112,35 @@ class Worker:
         cut = patches([photo], self._setup.patch)
         return {metric.info.name: metric.features(cut) for metric in self._sets}
 
+    def _mean_of(
+        self, job: Job, reception: Reception, count: int, photo: Tensor
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Scores and features of the mean of the first `count` samples."""
+        first = replace(reception, samples=reception.samples[:count])
+        scores = score(self._scorers(job), photo, first.mean)
+        scores["nfe"] = float(count * (reception.nfe // len(reception.samples)))
+        if count > 1 and (ratio := first.spread_over_error(photo)) is not None:
+            scores["spread_over_error"] = ratio
+        return scores, self._features(first.mean)
+
     def run(self, job: Job) -> JobResult:
         """Transmit, score, describe patches."""
         photo = self.photo(job.image)
         height, width = photo.shape[-2:]
         if job.method == ORIGINAL:
             return JobResult({}, self._features(photo), _png(photo) if job.picture else b"", height=height, width=width)
-        system = self.system(job.method)
+        system = self.system(job.method, job.training)
         try:
-            reception = transmit(
-                system,
-                photo,
-                Link(job.channel, job.snr_db, job.rate),
-                sample=self._sample(job),
-                seed=job.seed,
-                key=job.image,
-                control=job.control,
-                samples=max(job.dial, default=1),
-                information_points=job.information_points,
-                other=self._other(job.image) if job.control == "wrong_symbols" else None,
-            )
+            cost = self._cost(job, system, photo)
+            reception = self._transmit(job, system, photo)
         except CannotOperate as error:
             log.info("%s", error)
             return JobResult({CANNOT_OPERATE: 1.0}, height=height, width=width)
         if job.dial:
-            means = {count: reception.samples[:count].mean(0) for count in job.dial}
-            spent = reception.nfe // len(reception.samples)
-            scored = {
-                count: (score(self._pairs, photo, mean) | {"nfe": float(count * spent)}, self._features(mean))
-                for count, mean in means.items()
-            }
+            scored = {count: self._mean_of(job, reception, count, photo) for count in job.dial}
             return JobResult({}, means=scored, steps=reception.steps, height=height, width=width)
         received = reception.photo
-        scores = score(self._pairs, photo, received)
+        scores = score(self._scorers(job), photo, received)
         scores |= {"cbr_exact": reception.bandwidth.cbr, "nfe": float(reception.nfe)}
         if isinstance(system, SeparatedSystem):
             scores |= {CANNOT_OPERATE: 0.0, DECODING_FAILED: float(reception.failed)}
@@ -140,8 +149,7 @@ class Worker:
         if features:
             scores["patches"] = float(min(map(len, features.values())))
         if rate := reception.information:
-            scores |= {"information_bits": rate.bits, "capacity_bits": rate.capacity_bits}
-            scores |= {"information_bits_per_use": rate.bits_per_use, "information_efficiency": rate.efficiency}
+            scores |= rate.scores()
         return JobResult(
             scores,
             features,
@@ -151,7 +159,38 @@ class Worker:
             reception.decode_ms,
             height,
             width,
+            receiver_parameters=cost.parameters,
+            receiver_gflops=cost.flops / 1e9,
         )
+
+    def _transmit(
+        self, job: Job, system: System | SeparatedSystem, photo: Tensor, information: bool = True
+    ) -> Reception:
+        points = job.information_points if information else 0
+        return transmit(
+            system,
+            photo,
+            Link(job.channel, job.snr_db, job.rate),
+            sample=self._sample(job),
+            seed=job.seed,
+            key=job.image,
+            control=job.control,
+            samples=max(job.dial, default=1),
+            information_points=points,
+            other=self._other(job.image) if job.control == "wrong_symbols" or points else None,
+        )
+
+    def _cost(self, job: Job, system: System | SeparatedSystem, photo: Tensor) -> Cost:
+        """What receiving this photo costs. Counted once for all photos of its size, in a transmission of its own: counting is
+        slow, and the first one of a size is not timed then."""
+        if isinstance(system, SeparatedSystem) or job.dial:
+            return Cost()
+        like = (job.method, job.training, job.label, job.steps, job.guidance, job.rate, photo.shape[-2:])
+        if like not in self._costs:
+            with counted(system) as cost:
+                self._transmit(job, system, photo, information=False)
+            self._costs[like] = cost
+        return self._costs[like]
 
 
 def _png(photo: Tensor) -> bytes:

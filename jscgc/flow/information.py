@@ -1,10 +1,20 @@
-"""Mutual information from two velocity fields (I-MMSE; Guo, Shamai & Verdu 2005, for the straight path).
+"""Mutual information from two velocity fields (I-MMSE; Guo, Shamai & Verdu 2005, for the straight path), and what tells whether
+the fields are good enough for it.
 
-    I(X; Y) = int tau^2 E|nu(x_t, t, y) - nu(x_t, t)|^2 d lambda   [nats],   tau = 1 - t, lambda = ln(tau / (1 - tau))
+    I(X; Y) = int tau^2 E|nu(x_t, t, y) - nu(x_t, t)|^2 d lambda                      [nats]   difference of fields
+            = int tau^2 E(|nu(x_t, t) - u|^2 - |nu(x_t, t, y) - u|^2) d lambda                 difference of losses
 
-Exact for exact conditional means. With networks it is an estimate and neither bound: whatever either field has not learnt counts
-as information, or hides it. It can't be trusted near its ceiling, the capacity of the channel uses: an error of the
-unconditional field that the condition repairs looks just like information.
+with u = noise - x0, tau = 1 - t, lambda = ln(tau / (1 - tau)). Both are exact for exact conditional means. With networks they are
+estimates and neither bound: an error of the unconditional field that the condition repairs looks just like information. Two
+things are known all the same, because an error u - nu of an exact field has mean 0 whatever it is multiplied with, of what the
+field was told (the principle of orthogonality):
+
+    losses - fields = 2 int tau^2 E<nu(y) - nu, u - nu(y)> d lambda = 0   if the conditional field is exact
+    losses + fields = 2 int tau^2 E<nu(y') - nu, u - nu> d lambda = 0     if the unconditional one is, for another image's y'
+
+So a difference of the forms tells of the conditional field, and is blind to the other; the control by wrong symbols y' tells of
+the unconditional one. Alone neither of the control's forms is 0: exact fields believe the wrong symbols too, and are far from the
+truth by as much as they are far from each other.
 """
 
 from __future__ import annotations
@@ -22,12 +32,27 @@ LAMBDA = 7.0
 
 
 @dataclass(frozen=True)
-class Information:
-    """nats: estimate for each image, float [B]. density: its integrand at `log_snr` (lambda), both float [B, points]."""
+class Forms:
+    """fields: difference of fields. losses: difference of losses. Both [B]."""
 
-    nats: Tensor
+    fields: Tensor
+    losses: Tensor
+
+
+@dataclass(frozen=True)
+class Information:
+    """forms: the estimate for each image, nats. control: the same with another image's y, nats; None if there was none.
+    density: the integrand of `forms.fields` at `log_snr` (lambda), both float [B, points]."""
+
+    forms: Forms
+    control: Forms | None
     density: Tensor
     log_snr: Tensor
+
+    @property
+    def nats(self) -> Tensor:
+        """Difference of fields."""
+        return self.forms.fields
 
     @property
     def bits(self) -> Tensor:
@@ -36,7 +61,12 @@ class Information:
 
 @torch.no_grad()
 def mutual_information(
-    conditional: VelocityField, unconditional: VelocityField, x0: Tensor, rng: torch.Generator, points: int = 50
+    conditional: VelocityField,
+    unconditional: VelocityField,
+    x0: Tensor,
+    rng: torch.Generator,
+    points: int = 50,
+    wrong: VelocityField | None = None,
 ) -> Information:
     """Estimate I(X; Y) of images whose y is bound into `conditional`.
 
@@ -44,10 +74,11 @@ def mutual_information(
         conditional, unconditional: nu(x_t, t, y) and nu(x_t, t).
         x0: the data that y belongs to, [B,...] of unit variance.
         rng: draws the noise, anew at every point, and first where each image's points lie.
-        points: of the integral over lambda in [-7, 7], two calls of each field. They are equally spaced, and each image's are
+        points: of the integral over lambda in [-7, 7], a call of each field. They are equally spaced, and each image's are
             shifted by a random share of the spacing, so that the mean over images is right however few they are. The integrand
             of a value changes within about 1: with fixed points and a spacing of 2.8 (six of them) the sum would miss a third
             of it. 50 are within 1% for every image.
+        wrong: the control, nu(x_t, t, y') with y' of other images.
 
     Raises:
         ValueError: no point.
@@ -57,12 +88,23 @@ def mutual_information(
     width = 2 * LAMBDA / points
     shift = torch.rand(len(x0), 1, generator=rng, dtype=torch.float64)
     log_snr = -LAMBDA + width * (torch.arange(points, dtype=torch.float64) + shift)
-    parts = []
+    fields = [conditional] if wrong is None else [conditional, wrong]
+    parts: list[list[Tensor]] = []
     for tau in torch.sigmoid(log_snr).unbind(1):
         t = (1 - tau).to(x0)
         noise = torch.randn(x0.shape, generator=rng, dtype=x0.dtype).to(x0)
         x_t = interpolate(x0, noise, t)
-        gap = (conditional(x_t, t) - unconditional(x_t, t)).square().flatten(1).sum(1)
-        parts.append(tau**2 * gap.double().cpu())
-    density = torch.stack(parts, dim=1)
-    return Information(width * density.sum(1), density, log_snr)
+        plain, told = unconditional(x_t, t), [field(x_t, t) for field in fields]
+        loss = _squares(plain - (noise - x0))
+        pairs = [(_squares(v - plain), loss - _squares(v - (noise - x0))) for v in told]
+        parts.append([tau**2 * value.cpu() for pair in pairs for value in pair])
+    # [pair of forms, B, points]
+    integrands = torch.stack([torch.stack(values) for values in parts], dim=-1)
+    sums = width * integrands.sum(-1)
+    control = None if wrong is None else Forms(sums[2], sums[3])
+    return Information(Forms(sums[0], sums[1]), control, integrands[0], log_snr)
+
+
+def _squares(difference: Tensor) -> Tensor:
+    """Sum of the squares of each image, float64 [B]."""
+    return difference.square().flatten(1).sum(1).double()

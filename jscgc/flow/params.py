@@ -50,6 +50,14 @@ Guidance = Annotated[float | list[tuple[float, float]], PlainValidator(_guidance
 """1: the conditional field; 0: unconditional; above 1: extrapolated. Or points [snr_db, weight], linear in between."""
 
 
+class CalibratedParams(Section):
+    """Settings that were chosen so that several samples differ about as much as they are wrong: few steps or guidance draw them
+    together."""
+
+    steps: Positive = 16
+    guidance: Guidance = 1.0
+
+
 class SampleParams(Section):
     """How the receiver samples."""
 
@@ -61,6 +69,18 @@ class SampleParams(Section):
     solver: Annotated[str, AfterValidator(SOLVERS.check)] = "euler"
     time_shift: Annotated[float, Field(gt=0)] = 1.0
     """Above 1: more of the steps at high noise."""
+    calibrated: CalibratedParams = CalibratedParams()
+    """Steps and guidance where several samples of one signal are drawn: for their mean and for what is made up."""
+
+    def several(self) -> SampleParams:
+        """As for several samples of one signal."""
+        return self.model_copy(update=dict(self.calibrated))
 
     def named(self) -> tuple[str, ...]:
         return (SOLVERS.module(self.solver),)
+
+
+def untold(samples: int = 1) -> SampleParams:
+    """What the sampler does where nobody says otherwise, for so many samples of one signal."""
+    params = SampleParams(steps=4, guidance=1.5)
+    return params.several() if samples > 1 else params

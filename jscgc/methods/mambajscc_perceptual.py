@@ -112,7 +112,7 @@ def _method(distance: str, label: str, metric: str, network: str, pixels: bool, 
 
 
 _LITE0 = ("feature", "features", "feature_distance_efficientnet_lite0", "efficientnet_lite0")
-_LPIPS = ("lpips", "LPIPS", "lpips", "alexnet")
+_LPIPS = ("lpips", "LPIPS", "lpips_vgg", "vgg16")
 METHODS = (
     _method(*_LITE0, pixels=False, look=Look("#0b9a74", "dash", "triangle-down")),
     _method(*_LPIPS, pixels=False, look=Look("#0b9a74", "dot", "triangle-left")),

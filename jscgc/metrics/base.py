@@ -39,6 +39,13 @@ class MetricInfo:
     """`pair`: one value per image. `set`: one value for two sets of patches."""
     network: str | None = None
     """The pretrained network whose features it compares, by the key of its weights; None if it looks at pixels."""
+    axis: Literal["pixels", "perception", "semantics", "realism"] = "pixels"
+    """The question that it answers: how large the error of the pixels is, whether the picture looks like the original, whether
+    the same is recognised in it, whether the set looks like photographs."""
+    judge: bool = False
+    """Whether the headline is judged by it; no loss of ours, and no choice, uses its network."""
+    stand_in: bool = False
+    """Whether it stands in for metrics of the literature: its scale is its own."""
 
     def better(self, a: float, b: float) -> bool:
         """Whether value `a` is strictly better than `b`."""
@@ -60,7 +67,7 @@ class PairMetric(Protocol):
             received: the same shape.
 
         Returns:
-            float32 [B], on the CPU; a value does not depend on the rest of the batch.
+            float32 [B], on the CPU, NaN where there is nothing to measure; a value does not depend on the rest of the batch.
         """
         ...
 

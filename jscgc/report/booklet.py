@@ -17,8 +17,8 @@ from PIL import Image
 from jscgc.files import atomic
 from jscgc.report.headline import Cell, Headline, headline_table
 from jscgc.report.paper import RC, paper_figures, save_figures
-from jscgc.report.reading import method_label
-from jscgc.report.semantics import Reading, semantic_readings, short_label
+from jscgc.report.reading import method_label, number, short_label
+from jscgc.report.semantics import Reading, semantic_readings
 from jscgc.report.summary import matrices
 from jscgc.report.tables import save_tables
 from jscgc.report.verdict import Line, Verdict, verdict
@@ -90,7 +90,7 @@ def _first(headline: Headline | None, told: Verdict | None, facts: str, notes: S
     if told is None or headline is None:
         lines.append(("These results hold no quality metric.", 12.0, "normal"))
     else:
-        lines += [(told.sentence, 14.0, "bold"), (f"{told.leader} {headline.condition}.", 10.0, "normal")]
+        lines += [(told.sentence, 14.0, "bold"), (f"{told.leader} {headline.condition}. {told.scope}", 10.0, "normal")]
         lines += [text for line in told.lines for text in _answer(line)]
     lines += [(f"Note: {note}", 9.0, "normal") for note in notes]
     _write(figure, 0.93, lines)
@@ -113,7 +113,11 @@ def _table(headline: Headline) -> Figure:
     panel = figure.add_axes((0.17, 0.04, 0.80, 0.86))
     panel.axis("off")
     heads = [f"{textwrap.fill(short_label(row.metric), 14)} {row.arrow}" for row in headline.rows]
-    cells = [[_two_lines(row.cells[i]) for row in headline.rows] for i in range(len(headline.methods))]
+    heads += [textwrap.fill(cost.label, 14) for cost in headline.costs]
+    cells = [
+        [*(_two_lines(row.cells[i]) for row in headline.rows), *(number(cost.values[i]) for cost in headline.costs)]
+        for i in range(len(headline.methods))
+    ]
     labels = [method_label(m) for m in headline.methods]
     table = panel.table(cellText=cells, rowLabels=labels, colLabels=heads, loc="upper center", cellLoc="center")
     table.auto_set_font_size(False)
@@ -121,7 +125,7 @@ def _table(headline: Headline) -> Figure:
     table.scale(1, min(2.6, 44 / (len(labels) + 2)))
     for (line, column), cell in table.get_celld().items():
         cell.set_edgecolor("#e2e5e9")
-        if line == 0 or (column >= 0 and headline.rows[column].cells[line - 1].best):
+        if line == 0 or (0 <= column < len(headline.rows) and headline.rows[column].cells[line - 1].best):
             cell.set_text_props(fontweight="bold")
     return figure
 

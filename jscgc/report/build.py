@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jscgc.files import write_json
+from jscgc.files import read_json, write_json
 from jscgc.report.booklet import save_paper
 from jscgc.report.comparison import write_comparisons
+from jscgc.report.headline import receiver_costs
 from jscgc.report.page import build_page
 from jscgc.report.pictures import picture_grid
 from jscgc.report.reading import load_results
@@ -46,7 +47,8 @@ def build_report(
         ValueError: results.csv is missing or breaks its contract.
     """
     results = load_results(folder / "results.csv")
-    summary = summarise(results)
+    timing = folder / "timing.json"
+    summary = summarise(results) | {"costs": receiver_costs(read_json(timing) if timing.is_file() else [])}
     write_json(folder / "summary.json", summary)
     write_comparisons(summary, folder)
     grid = picture_grid(folder / "pictures", results, folder / "grid.png")

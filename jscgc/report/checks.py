@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from jscgc.evaluation.statistics import Interval, paired_difference
+from jscgc.evaluation.pairing import aligned, array
+from jscgc.evaluation.statistics import Interval, interval
 from jscgc.metrics import MetricInfo
 from jscgc.report.reading import CONTROLS, FEW, OURS, REFERENCE, Condition, is_aside, metric_info
 
@@ -18,8 +19,8 @@ Cells = Mapping[Condition, pd.DataFrame]
 Intervals = Mapping[Condition, Interval]
 
 ENOUGH = 6
-"""Photographs from which a sign test can be below 0.05 at all: 2 / 2^6 is, 2 / 2^5 is not. Bootstrap intervals of fewer exclude
-zero far too often."""
+"""Photographs from which a sign test can be below 0.05 at all: 2 / 2^6 is, 2 / 2^5 is not. Intervals of fewer are
+too narrow where values are skewed."""
 
 
 def monotonic(cells: Cells, intervals: Intervals) -> dict[str, Any]:
@@ -69,8 +70,8 @@ def monotonic(cells: Cells, intervals: Intervals) -> dict[str, Any]:
 def _snr_steps(intervals: Intervals) -> Iterator[tuple[Condition, Condition, MetricInfo]]:
     """Neighbouring SNRs, and the lowest with the highest, of everything that has a quality and is no control."""
     series: dict[tuple[Any, ...], list[Condition]] = defaultdict(list)
-    for c, interval in intervals.items():
-        if not is_aside(c.method) and math.isfinite(interval.mean):
+    for c, value in intervals.items():
+        if not is_aside(c.method) and math.isfinite(value.mean):
             series[c.method, c.channel, c.cbr, c.steps, c.metric].append(c)
     for conditions in series.values():
         info = metric_info(conditions[0].metric)
@@ -162,12 +163,16 @@ def few_steps(cells: Cells, intervals: Intervals) -> dict[str, Any]:
 
 
 def advantage(first: pd.DataFrame, second: pd.DataFrame, info: MetricInfo) -> Interval:
-    """How much better `first` is than `second` on the images and seeds that both have; positive is better."""
-    a, b = first.align(second, join="inner")
-    sign = 1 if info.direction == "higher" else -1
-    return paired_difference(sign * a.to_numpy(), sign * b.to_numpy())
+    """How much better `first` is than `second` on the trainings, images and seeds that both have; positive is better."""
+    return interval(array(gains(first, second, info)))
 
 
-def _numbers(interval: Interval) -> dict[str, float | None]:
-    numbers = {"mean": interval.mean, "low": interval.low, "high": interval.high}
+def gains(first: pd.DataFrame, second: pd.DataFrame, info: MetricInfo) -> pd.DataFrame:
+    """The paired differences of `advantage`, images x (training, seed); positive where `first` is better."""
+    a, b = aligned(first, second)
+    return a - b if info.direction == "higher" else b - a
+
+
+def _numbers(found: Interval) -> dict[str, float | None]:
+    numbers = {"mean": found.mean, "low": found.low, "high": found.high}
     return {name: value if math.isfinite(value) else None for name, value in numbers.items()}

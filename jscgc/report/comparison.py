@@ -1,7 +1,9 @@
 """Ours beside every other method, photograph by photograph; and the bandwidth that is saved at equal quality.
 
 Both methods of a pair met the same noise on the same photographs, so what the photographs have in common cancels: the interval of
-the difference is narrower than those of the two means tell. Where a method could not send all photographs there is no comparison.
+the difference is narrower than those of the two means tell. Training t of one stands beside training t of the other; where one
+has a single training (or none), it stands beside each, and another of it is not in the interval. Where a method could not send
+all photographs there is no comparison.
 """
 
 from __future__ import annotations
@@ -13,24 +15,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from jscgc.evaluation.bd_rate import cbr_saved
-from jscgc.evaluation.statistics import paired_difference, paired_differences, resampling_weights, sign_flip_p_values
+from jscgc.evaluation.bd_rate import Saved, cbr_saved
+from jscgc.evaluation.pairing import aligned, array, image_means, trainings
+from jscgc.evaluation.statistics import interval, sign_flip_p_values
 from jscgc.files import atomic
 from jscgc.report.reading import FEW, Condition, is_aside, metric_info
 
 PAIRED = (
-    *("metric", "channel", "snr_db", "cbr", "method", "steps", "other", "other_steps", "won", "images", "draws"),
-    *("difference", "low", "high", "p", "note"),
+    *("metric", "channel", "snr_db", "cbr", "method", "steps", "other", "other_steps", "won", "images"),
+    *("trainings", "other_trainings", "draws", "difference", "low", "high", "p", "note"),
 )
 BD_RATE = (
-    *("metric", "channel", "snr_db", "method", "steps", "other", "other_steps", "rates", "images", "cbr_saved_percent"),
-    *("low", "high", "overlap", "reason"),
+    *("metric", "channel", "snr_db", "method", "steps", "other", "other_steps", "rates", "images"),
+    *("trainings", "other_trainings", "cbr_saved_percent", "low", "high", "overlap", "reason"),
 )
-USABLE = 0.95
-"""Share of the resamples in which two curves must be comparable for an interval: those left out would not be so by chance."""
-DRAWS = 2000
-"""Bootstrap resamples."""
 
 Cells = Mapping[Condition, pd.DataFrame]
 Stuck = Mapping[tuple[Any, ...], float]
@@ -49,10 +49,11 @@ class _Place(NamedTuple):
 def paired(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
     """Ours (jscgc, jscgc_fast) against every other method, a row per condition and metric, with the columns PAIRED.
 
-    won: share of the photographs on which ours is better, by the mean over its draws, ties half. difference, low, high: ours
-    minus the other, with its 95 % bootstrap interval over photographs and draws. p: two-sided, by sign flips over photographs,
-    adjusted for all rows of the metric together (`sign_flip_p_values`). won and p are null for a set metric, which has no value
-    per photograph. note: why there are no numbers.
+    won: share of the photographs on which ours is better, by the mean over trainings and draws, ties half. difference, low, high:
+    ours minus the other, with its 95 % interval over trainings, photographs and draws. trainings, other_trainings: of ours and of
+    the other, in that. p: two-sided, by sign flips over photographs given these trainings, adjusted for all rows of the metric
+    together (`sign_flip_p_values`). won and p are null for a set metric, which has no value per photograph. note: why there are
+    no numbers.
     """
     places: dict[_Place, dict[tuple[str, int], pd.DataFrame]] = {}
     for c, cell in cells.items():
@@ -70,37 +71,30 @@ def paired(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
             row = dict.fromkeys(PAIRED) | place._asdict() | _names(ours, other)
             rows.append(row)
             if unable := [name for name, _ in (ours, other) if (name, *place[1:]) in stuck]:
-                row |= {"images": 0, "draws": 0, "note": f"{' and '.join(unable)} cannot operate"}
+                nothing = dict.fromkeys(("images", "trainings", "other_trainings", "draws"), 0)
+                row |= nothing | {"note": f"{' and '.join(unable)} cannot operate"}
                 continue
-            first, second = met[ours].align(met[other], join="inner")
+            first, second = aligned(met[ours], met[other])
             finite = (first - second).dropna(how="all").dropna(axis=1, how="all")
-            row |= {"images": len(finite.index), "draws": len(finite.columns)}
+            found = interval(array(finite))
+            row |= _trainings(met[ours], met[other], found.trainings)
+            row |= {"images": len(finite.index), "draws": len(set(finite.columns.get_level_values("seed")))}
             if finite.empty:
                 row["note"] = "no value in common"
             else:
+                row |= {"difference": found.mean, "low": found.low, "high": found.high}
                 pairs.append((row, finite))
-    _intervals(pairs)
     _chances(pairs)
     return rows
 
 
+def _trainings(ours: pd.DataFrame, other: pd.DataFrame, paired: int) -> dict[str, int]:
+    """Of each, in pairs: a single training was repeated."""
+    return {"trainings": min(trainings(ours), paired), "other_trainings": min(trainings(other), paired)}
+
+
 def _names(ours: tuple[str, int], other: tuple[str, int]) -> dict[str, Any]:
     return {"method": ours[0], "steps": ours[1], "other": other[0], "other_steps": other[1]}
-
-
-def _intervals(pairs: list[tuple[dict[str, Any], pd.DataFrame]]) -> None:
-    """Fill in difference, low and high; complete tables of one shape at once."""
-    shapes: dict[tuple[int, ...], list[tuple[dict[str, Any], pd.DataFrame]]] = {}
-    for row, values in pairs:
-        if np.isfinite(values.to_numpy()).all():
-            shapes.setdefault(values.shape, []).append((row, values))
-        else:
-            interval = paired_difference(values, np.zeros(values.shape), draws=DRAWS)
-            row |= {"difference": interval.mean, "low": interval.low, "high": interval.high}
-    for alike in shapes.values():
-        intervals = paired_differences(np.stack([values.to_numpy() for _, values in alike]), draws=DRAWS)
-        for (row, _), *numbers in zip(alike, *intervals, strict=True):
-            row |= dict(zip(("difference", "low", "high"), map(float, numbers), strict=True))
 
 
 def _chances(pairs: list[tuple[dict[str, Any], pd.DataFrame]]) -> None:
@@ -110,7 +104,7 @@ def _chances(pairs: list[tuple[dict[str, Any], pd.DataFrame]]) -> None:
         info = metric_info(row["metric"])
         assert info is not None
         if info.scope == "pair":
-            per_image = values.mean(axis=1)
+            per_image = image_means(values)
             gain = per_image if info.direction == "higher" else -per_image
             row["won"] = float(((gain > 0) + 0.5 * (gain == 0)).mean())
             families.setdefault(row["metric"], []).append((row, per_image))
@@ -126,8 +120,8 @@ def bd_rate(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
     """CBR that ours saves at equal value of a metric, averaged over the values that both reach, with the columns BD_RATE.
 
     A row per channel, SNR, metric with a value per photograph, and pair of ours and another. cbr_saved_percent: positive where
-    ours needs less; low, high: 95 % bootstrap interval over photographs and draws, resampled together for both methods and all
-    CBRs. images: photographs. rates: the fewer of both methods' measured CBRs; two make a line, four are usual. overlap: share of
+    ours needs less; low, high: 95 % interval over trainings, photographs and draws by the jackknife, see `_saved`. images:
+    photographs. rates: the fewer of both methods' measured CBRs; two make a line, four are usual. overlap: share of
     the range of values of either that both have. reason: why a number is missing. CBRs are the exact ones, padding and pilots
     included, where results have them.
     """
@@ -150,37 +144,46 @@ def bd_rate(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
 
 
 def _saved(metric: str, ours: Mapping[float, pd.DataFrame], other: Mapping[float, pd.DataFrame]) -> dict[str, Any]:
+    """What `bd_rate` tells of two curves, CBR -> values.
+
+    The interval is that of the logarithm of the CBRs' ratio, which has no bounds. Photograph i of n has in each training the
+    jackknife's pseudo-value n x (ratio of all) - (n - 1) x (ratio without i), of which `statistics.interval` makes the width.
+    """
     rates = min(len(ours), len(other))
     if rates < 2:
         return {"rates": rates, "reason": "too few rates"}
     tables = [ours[cbr] for cbr in sorted(ours)] + [other[cbr] for cbr in sorted(other)]
-    images = sorted(set.intersection(*(set(table.index) for table in tables)))
-    seeds = sorted(set.intersection(*(set(table.columns) for table in tables)))
-    values = np.stack([table.reindex(index=images, columns=seeds).to_numpy(dtype=float) for table in tables])
-    complete = np.isfinite(values).all(axis=(0, 2))
-    if not images or not seeds or not complete.any():
+    values = np.stack([array(table) for table in aligned(*tables)])
+    complete = np.isfinite(values).all(axis=(0, 1, 3))
+    if not values.size or not complete.any():
         return {"rates": rates, "reason": "no photograph with all values"}
-    values = values[:, complete]
     info = metric_info(metric)
     assert info is not None
-    oriented = values if info.direction == "higher" else -values
-    points, split = oriented.mean(axis=(1, 2)), len(ours)
+    # [training, photograph, point]
+    means = (1 if info.direction == "higher" else -1) * np.moveaxis(values[:, :, complete].mean(3), 0, -1)
+    count, split = means.shape[1], len(ours)
     grid = sorted(ours), sorted(other)
-    saving = cbr_saved(grid[0], points[:split], grid[1], points[split:])
-    if not math.isfinite(saving.share):
+
+    def saving(points: NDArray[np.float64]) -> Saved:
+        return cbr_saved(grid[0], points[..., :split], grid[1], points[..., split:])
+
+    points = means.mean((0, 1))
+    whole = saving(points)
+    if not math.isfinite(whole.share):
         rising = all((np.diff(part) > 0).all() for part in (points[:split], points[split:]))
         return {"rates": rates, "overlap": 0.0, "reason": "no overlap" if rising else "not better with every rate"}
-    row = {"rates": rates, "cbr_saved_percent": 100 * float(saving.share), "overlap": float(saving.overlap)}
-    row["images"] = values.shape[1]
-    weights = resampling_weights(*values.shape[1:], DRAWS).reshape(DRAWS, -1)
-    resampled = weights @ oriented.reshape(len(oriented), -1).T
-    shares = cbr_saved(grid[0], resampled[:, :split], grid[1], resampled[:, split:]).share
-    usable = np.isfinite(shares)
-    if usable.mean() < USABLE:
-        return row | {"reason": "no interval: too many resamples can't be compared"}
-    low, high = 100 * np.quantile(shares[usable], [0.025, 0.975])
-    saved = row["cbr_saved_percent"]
-    return row | {"low": min(float(low), saved), "high": max(float(high), saved)}
+    row = {"rates": rates, "cbr_saved_percent": 100 * float(whole.share), "overlap": float(whole.overlap)}
+    row |= {"images": count, **_trainings(tables[0], tables[-1], len(means))}
+    if count < 2:
+        return row | {"reason": "no interval: one photograph"}
+    without = (means.sum(1, keepdims=True) - means) / (count - 1)
+    ratios = np.log1p(-saving(means.mean(1)).share)[:, None], np.log1p(-saving(without).share)
+    pseudo = count * ratios[0] - (count - 1) * ratios[1]
+    if not np.isfinite(pseudo).all():
+        return row | {"reason": "no interval: without one photograph, or in one training, the curves can't be compared"}
+    found = interval(pseudo[:, :, None])
+    half, ratio = found.high - found.mean, math.log1p(-float(whole.share))
+    return row | {"low": -100 * math.expm1(ratio + half), "high": -100 * math.expm1(ratio - half)}
 
 
 def write_comparisons(summary: Mapping[str, Any], folder: Path) -> None:

@@ -13,9 +13,15 @@ from jscgc.report.pictures import Photo, Shot
 
 DECODING_FAILED = "decoding_failed"
 """The metric whose mean is the share of transmissions whose channel decoder gave up."""
-_RANKED_BY = ("feature_distance_efficientnet_lite0", "lpips", "psnr")
-"""By what pictures are called worst and best: the first that was measured."""
 _MOST_FAILED = 12
+WORST = 5
+"""Photographs that are shown because they were received worst."""
+
+
+def ranked_by(table: pd.DataFrame) -> str | None:
+    """By what pictures are called worst and best: the first metric of perception that was measured, else of pixels."""
+    measured = table["metric"].unique()
+    return next(iter([*reading.preferred(measured, "perception"), *reading.preferred(measured, "pixels")]), None)
 
 
 def extreme_pictures(
@@ -27,7 +33,7 @@ def extreme_pictures(
         {"metric" (None if nothing can be ranked), "snr_db", "rows": [{method, link: (channel, rate), of (how many were
         ranked), worst, best: {id, original, title, caption, name, value}}]}.
     """
-    metric = next((m for m in _RANKED_BY if (table["metric"] == m).any()), None)
+    metric = ranked_by(table)
     ranking: dict[str, Any] = {"metric": metric, "snr_db": None, "rows": []}
     info = reading.metric_info(metric) if metric else None
     shots = {shot for photo in photos for shot in photo.received if not reading.is_aside(shot.method)}
@@ -58,6 +64,51 @@ def extreme_pictures(
             ends[end] = {**cell_of(photo, shot, store, captions), "name": photo.name, "value": value}
         ranking["rows"].append({"method": shot.method, "link": (shot.channel, shot.rate), "of": len(ranked), **ends})
     return ranking
+
+
+def worst_photographs(
+    photos: Sequence[Photo],
+    table: pd.DataFrame,
+    store: Store,
+    captions: Mapping[tuple[str, Shot], str],
+    place: tuple[str, float, int] | None,
+) -> dict[str, Any]:
+    """The photographs that ours receives worst at one place, of all that were sent, and what every method makes of them.
+
+    Args:
+        place: channel, SNR and rate; None: there are no results.
+
+    Returns:
+        {"metric" (None where nothing can be ranked), "place", "of" (photographs ranked), "methods", "rows": [{name, value,
+        original, size, cells}]}; a photograph whose pictures were not kept has no cells.
+    """
+    metric = ranked_by(table)
+    worst: dict[str, Any] = {"metric": metric, "place": place, "of": 0, "methods": [], "rows": []}
+    info = reading.metric_info(metric) if metric else None
+    if info is None or place is None:
+        return worst
+    channel, snr_db, rate = place
+    here = table[(table["method"] == reading.OURS) & (table["metric"] == metric) & (table["channel"] == channel)]
+    here = here[(here["snr_db"] == snr_db) & (here["cbr"].map(reading.rate_of) == rate) & here["value"].notna()]
+    here = here[here["training"] == here["training"].min()]
+    means = here.groupby("image")["value"].mean().sort_values(ascending=info.direction == "higher", kind="stable")
+    by_name = {photo.name: photo for photo in photos}
+    shots = {shot for photo in photos for shot in photo.received if (shot.channel, shot.snr_db, shot.rate) == place}
+    worst["of"] = len(means)
+    worst["methods"] = reading.order_methods(shot.method for shot in shots if not reading.is_aside(shot.method))
+    for name, value in means.head(WORST).items():
+        photo = by_name.get(str(name))
+        row: dict[str, Any] = {"name": name, "value": float(value), "original": "", "size": (1, 1), "cells": []}
+        if photo is not None:
+            row |= {"original": store.ensure(photo.original), "size": photo.size}
+            for method in worst["methods"]:
+                shot = Shot(method, channel, snr_db, rate)
+                if shot in photo.received:
+                    store.ensure(photo.received[shot])
+                cell = cell_of(photo, shot, store, captions)
+                row["cells"].append({**cell, "why": "no picture"})
+        worst["rows"].append(row)
+    return worst
 
 
 def failed_pictures(

@@ -9,21 +9,24 @@ from typing import Any
 import pandas as pd
 
 from jscgc.report import reading
-from jscgc.report.failures import extreme_pictures, failed_pictures, failure_table
-from jscgc.report.picture_store import Store, cell_of, key_of, picture_captions, pictured
-from jscgc.report.pictures import Embedded, Photo, Shot, embed, find_photos
+from jscgc.report.failures import extreme_pictures, failed_pictures, failure_table, worst_photographs
+from jscgc.report.picture_store import Store, caption_metrics, cell_of, key_of, picture_captions, pictured
+from jscgc.report.pictures import Embedded, Photo, Shot, embed, everywhere, find_photos
 
 
-def gallery(folder: Path, table: pd.DataFrame, check: Mapping[str, Any]) -> dict[str, Any]:
+def gallery(
+    folder: Path, table: pd.DataFrame, check: Mapping[str, Any], place: tuple[str, float, int] | None = None
+) -> dict[str, Any]:
     """What the picture sections show.
 
     Args:
         folder: with IMAGE/original.png and the received pictures.
         table: tidy results.
         check: `controls` of the summary's checks.
+        place: channel, SNR and rate at which the worst photographs are looked for.
     """
     photos = find_photos(folder, table)
-    embedded = embed(photos) if photos else Embedded({}, 0, [])
+    embedded = embed(everywhere(photos)) if photos else Embedded({}, 0, [])
     store = Store(embedded)
     captions = picture_captions(table)
     stuck = {key for key, value in pictured(table, reading.CANNOT_OPERATE).items() if value > 0}
@@ -32,9 +35,10 @@ def gallery(folder: Path, table: pd.DataFrame, check: Mapping[str, Any]) -> dict
     channels = reading.order_channels(shot.channel for shot in shots)
     links = [(c, r) for c in channels for r in sorted({s.rate for s in shots if s.channel == c}, reverse=True)]
     extremes = extreme_pictures(photos, table, store, captions)
+    worst = worst_photographs(photos, table, store, captions, place)
     failed = failed_pictures(photos, table, store, captions)
     return {
-        "found": len(photos),
+        "found": len(everywhere(photos)),
         "side": embedded.side,
         "methods": methods,
         "channels": [(c, reading.channel_label(c)) for c in channels],
@@ -43,6 +47,8 @@ def gallery(folder: Path, table: pd.DataFrame, check: Mapping[str, Any]) -> dict
         "controls": _control_pictures(embedded.photos, store, captions, check),
         "slider": _slider(embedded.photos, store, captions, shots),
         "extremes": extremes,
+        "worst": worst,
+        "caption": [reading.metric_label(metric) for metric in caption_metrics(table)],
         "failed": failed,
         "failures": failure_table(table),
         "store": store.uris,

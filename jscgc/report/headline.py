@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,19 +10,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jscgc.evaluation.judges import Judging, judging
 from jscgc.report.reading import (
     CANNOT_OPERATE,
     cbr_label,
     channel_label,
     is_aside,
-    is_standin,
     method_label,
     metric_info,
+    metric_label,
     middle,
     number,
     order_channels,
     order_methods,
     order_metrics,
+    short_label,
 )
 
 LABEL_WIDTH, COLUMN_WIDTH = 18, 15
@@ -63,14 +65,32 @@ class HeadlineRow:
 
 
 @dataclass(frozen=True)
+class CostRow:
+    """What one photograph costs every method's receiver."""
+
+    label: str
+    values: list[float | None]
+    """In the order of the headline's methods; None where nothing is learnt, or it was not measured."""
+
+
+@dataclass(frozen=True)
 class Headline:
-    """The table and where it was measured."""
+    """The table and where it was measured.
+
+    rows: the judges'. costs: of the receivers. marked: further metrics, a loss used (or may have used) whose network.
+    """
 
     channel: str
     snr_db: float
     cbr: float
     methods: list[str]
     rows: list[HeadlineRow]
+    costs: list[CostRow]
+    marked: list[HeadlineRow]
+    others: list[HeadlineRow]
+    """Metrics without a network that judge nothing."""
+    notes: list[str]
+    """Which judges were refused and why, and what the mark means."""
 
     @property
     def condition(self) -> str:
@@ -78,11 +98,15 @@ class Headline:
         return f"{channel_label(self.channel)}, {self.snr_db:g} dB, CBR {cbr_label(self.cbr)}"
 
 
+MARK = "†"
+"""Behind a metric whose network a loss used."""
+
+
 def headline_table(summary: Mapping[str, Any]) -> Headline | None:
     """Metrics x methods at the first channel (AWGN if there), the middle SNR and the middle CBR; None without rows.
 
     Methods are the columns: there are few of them, and many metrics. A method evaluated with several numbers of
-    sampling steps is shown with the most.
+    sampling steps is shown with the most. A metric whose network trained a method that is shown judges nothing.
     """
     rows = [r for r in summary["rows"] if not is_aside(r["method"]) and metric_info(r["metric"]) is not None]
     if not rows:
@@ -94,11 +118,72 @@ def headline_table(summary: Mapping[str, Any]) -> Headline | None:
     snr_db = middle(r["snr_db"] for r in rows)
     rows = sorted((r for r in rows if r["snr_db"] == snr_db), key=lambda r: r["steps"])
     methods = order_methods(r["method"] for r in rows)
-    table = [
-        _headline_row(metric, methods, {r["method"]: r for r in rows if r["metric"] == metric})
+    table = {
+        metric: _headline_row(metric, methods, {r["method"]: r for r in rows if r["metric"] == metric})
         for metric in order_metrics(r["metric"] for r in rows)
+    }
+    who = judging(table, methods)
+    aside = [name for name in table if name not in who.judges]
+    return Headline(
+        channel,
+        snr_db,
+        cbr,
+        methods,
+        [table[name] for name in who.judges],
+        _costs(summary.get("costs", []), methods),
+        [table[name] for name in aside if name in who.used or name in who.refused],
+        [table[name] for name in aside if name not in who.used and name not in who.refused],
+        _notes(who),
+    )
+
+
+def _notes(who: Judging) -> list[str]:
+    notes = [
+        f"{metric_label(metric)} does not judge here: its network was in a loss of {_listed(methods)}."
+        for metric, methods in who.refused.items()
     ]
-    return Headline(channel, snr_db, cbr, methods, table)
+    if who.used:
+        trained = sorted({method for methods in who.used.values() for method in methods}, key=order_methods)
+        said = f" (of {_listed(trained)})" if trained else ""
+        notes.append(f"{MARK} a loss used its network{said}, or may use it: shown, but no judge.")
+    return notes
+
+
+def _listed(methods: Sequence[str]) -> str:
+    names = [method_label(method) for method in order_methods(methods)]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _costs(costs: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> list[CostRow]:
+    """Of `summary["costs"]`; rows of which no method has a value are left out."""
+    of = {cost["method"]: cost for cost in costs}
+    rows = [
+        CostRow(label, [of.get(method, {}).get(key) for method in methods])
+        for key, label in (
+            ("parameters", "receiver's parameters (M)"),
+            ("gflops", "receiver's operations (GFLOP)"),
+            ("decode_ms", "time to receive (ms)"),
+        )
+    ]
+    return [row for row in rows if any(value is not None for value in row.values)]
+
+
+def receiver_costs(timing: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a receiver costs, by method, of timing.json: at the largest size of photograph that most were timed at, with the most
+    steps; {method, height, width, parameters (in millions), gflops, decode_ms}. Milliseconds are of the machine that measured."""
+    timed = [t for t in timing if not is_aside(t["method"])]
+    sizes = [(t["height"], t["width"]) for t in timed]
+    size = max(set(sizes), key=lambda s: (sizes.count(s), s[0] * s[1], s), default=None)
+    costs: dict[str, dict[str, Any]] = {}
+    for t in sorted((t for t in timed if (t["height"], t["width"]) == size), key=lambda t: t["steps"]):
+        parameters, gflops = t.get("receiver_parameters") or 0, t.get("receiver_gflops") or 0
+        costs[t["method"]] = {
+            **{key: t[key] for key in ("method", "height", "width")},
+            "parameters": parameters / 1e6 if parameters else None,
+            "gflops": gflops or None,
+            "decode_ms": t["decode_ms_median"],
+        }
+    return [costs[method] for method in order_methods(costs)]
 
 
 def print_headline(summary: Mapping[str, Any], console: Console | None = None) -> None:
@@ -111,35 +196,31 @@ def print_headline(summary: Mapping[str, Any], console: Console | None = None) -
         for method in order_methods(stuck):
             console.print(f"{method_label(method)}: cannot operate", markup=False, highlight=False)
         return
-    standins = any(is_standin(row.metric) for row in headline.rows)
-    caption = "* stand-in on EfficientNet-Lite0: its own scale" if standins else None
+    metrics = [*headline.rows, *headline.others, *headline.marked]
     title = f"{headline.condition}; mean [95% interval]"
-    notes = {cell.method: cell.note for row in headline.rows for cell in row.cells if cell.note}
+    notes = {cell.method: cell.note for row in metrics for cell in row.cells if cell.note}
     places = [i for i, method in enumerate(headline.methods) if method not in notes]
     columns = max(1, (console.width - LABEL_WIDTH) // COLUMN_WIDTH)
     for start in range(0, len(places), columns):
         shown = places[start : start + columns]
-        last = start + columns >= len(places)
-        table = Table(
-            title=None if start else title,
-            title_justify="left",
-            caption=caption if last else None,
-            caption_justify="left",
-            padding=(0, 0),
-        )
+        table = Table(title=None if start else title, title_justify="left", padding=(0, 0))
         table.add_column("metric", min_width=14)
         for place in shown:
             label = method_label(headline.methods[place])
             table.add_column(Text(label), justify="right", min_width=COLUMN_WIDTH - 2)
-        for row in headline.rows:
-            label = row.label.replace(" (EfficientNet-Lite0)", "*") if is_standin(row.metric) else row.label
+        for row in metrics:
+            mark = MARK if row in headline.marked else ""
             # The interval on a line of its own.
             cells = [
                 Text(cell.text.replace(" [", "\n[", 1), style="bold" if cell.best else "")
                 for cell in (row.cells[place] for place in shown)
             ]
-            table.add_row(Text(f"{label} {row.arrow}"), *cells)
+            table.add_row(Text(f"{short_label(row.metric)}{mark} {row.arrow}"), *cells)
+        for cost in headline.costs:
+            table.add_row(Text(cost.label), *(Text(number(cost.values[place])) for place in shown))
         console.print(table)
+    for note in headline.notes:
+        console.print(note, markup=False, highlight=False)
     for method, note in notes.items():
         console.print(f"{method_label(method)}: {note}", markup=False, highlight=False)
 

@@ -9,10 +9,8 @@ import plotly.graph_objects as go
 
 from jscgc.report.figures import Plot, figure_layout, plain
 from jscgc.report.headline import ARROWS
-from jscgc.report.reading import OURS, is_aside, method_label, metric_info, metric_label, order_methods
+from jscgc.report.reading import OURS, is_aside, method_label, metric_info, metric_label, order_methods, preferred
 from jscgc.report.series import series_names, series_styles
-
-_QUALITY = ("lpips", "feature_distance", "psnr")
 
 
 def latency_rows(timing: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -79,7 +77,7 @@ def _against_quality(
 ) -> list[Plot]:
     here = [r for r in rows if (r["method"], r["steps"]) in names and r["mean"] is not None]
     measured = {r["metric"] for r in here if metric_info(r["metric"])}
-    metric = next((m for start in _QUALITY for m in sorted(measured) if m.startswith(start)), None)
+    metric = next(iter([*preferred(measured, "perception"), *preferred(measured, "pixels")]), None)
     if metric is None:
         return []
     figure = go.Figure()

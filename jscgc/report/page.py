@@ -12,12 +12,12 @@ from plotly.offline import get_plotlyjs
 
 from jscgc import metrics
 from jscgc.files import atomic, read_json
-from jscgc.information import TRUSTED_EFFICIENCY
 from jscgc.method import METHODS
 from jscgc.report import figures, reading, semantics, theory
 from jscgc.report.checks import ENOUGH
 from jscgc.report.gallery import gallery
-from jscgc.report.headline import ARROWS, Headline, headline_table
+from jscgc.report.headline import ARROWS, MARK, Headline, headline_table
+from jscgc.report.invented import invented
 from jscgc.report.latency import latency_plots, latency_rows
 from jscgc.report.published import anchors, published_plots
 from jscgc.report.published import legend as published_legend
@@ -28,6 +28,8 @@ from jscgc.report.verdict import verdict
 _OVER = {
     "draws": "over the channel draws, not over the choice of photographs",
     "images and draws": "over photographs, by the jackknife, and channel draws",
+    "trainings and draws": "over trainings and channel draws, not over the choice of photographs",
+    "trainings, images and draws": "over trainings, photographs (by the jackknife) and channel draws",
 }
 """What a set metric's interval covers (`summary`'s interval_over), in words."""
 _EXACT = ("snr_db", "cbr")
@@ -138,8 +140,8 @@ def _context(reports: Path, table: pd.DataFrame, summary: Mapping[str, Any]) -> 
         "snr_plots": snr_plots,
         "cbr_plots": cbr_plots,
         "curves": curves,
-        "information": {"plots": information, "trusted": TRUSTED_EFFICIENCY},
-        "dial": {"condition": dial_condition, "plots": dial},
+        "information": {"plots": information, "said": theory.information_sentence(rows)},
+        "dial": {"condition": dial_condition, "plots": dial, "calibration": theory.calibration_sentence(rows)},
         "theory": {"rows": checks["rows"], "plots": theory_plots},
         "figures": {plot.name: plot.figure for plot in every_plot},
         "semantics": {
@@ -153,7 +155,15 @@ def _context(reports: Path, table: pd.DataFrame, summary: Mapping[str, Any]) -> 
             "legend": published_legend(main),
         },
         "latency": {"rows": latencies, "plots": latency},
-        "pictures": gallery(reports / "pictures", table, summary["checks"]["controls"]),
+        "pictures": gallery(
+            reports / "pictures",
+            table,
+            summary["checks"]["controls"],
+            (headline.channel, headline.snr_db, reading.rate_of(headline.cbr)) if headline else None,
+        ),
+        "invented": invented(rows),
+        "sets": _sets(summary, headline),
+        "mark": MARK,
         "stages": _stages(reports / "metrics"),
         "metrics": _metric_guide(rows),
     }
@@ -188,7 +198,7 @@ def _semantic_data(rows: Sequence[Mapping[str, Any]], styles: Mapping[str, Style
     return {
         "points": semantics.semantic_points(rows),
         "styles": {name: {"colour": s.colour, "dash": s.dash, "marker": s.marker} for name, s in styles.items()},
-        "labels": {m: f"{semantics.short_label(m)} {_arrow(m)}" for m in wanted},
+        "labels": {m: f"{reading.short_label(m)} {_arrow(m)}" for m in wanted},
         "lower": [m for m in wanted if _arrow(m) == ARROWS["lower"]],
     }
 
@@ -202,6 +212,21 @@ def _photos_used(rows: Sequence[Mapping[str, Any]], headline: Headline | None) -
     """The row of the headline's condition over the most photographs, for their number and that of the draws."""
     candidates = [r for r in _at(rows, headline) if r["mean"] is not None and reading.metric_info(r["metric"])]
     return max(candidates, key=lambda r: (r["images"], r["draws"]), default=None)
+
+
+def _sets(summary: Mapping[str, Any], headline: Headline | None) -> list[dict[str, Any]]:
+    """The headline's table of each set of photographs by itself: {name, photographs, headline}."""
+    if headline is None:
+        return []
+    place = (headline.channel, headline.snr_db, headline.cbr)
+    tables = []
+    for name, rows in summary.get("sets", {}).items():
+        here = [r for r in rows if (r["channel"], r["snr_db"], r["cbr"]) == place]
+        table = headline_table({"rows": here})
+        if table is not None:
+            photographs = max(r["images"] for r in here if reading.metric_info(r["metric"]))
+            tables.append({"name": name, "photographs": photographs, "headline": table})
+    return tables
 
 
 def _comparisons(summary: Mapping[str, Any], headline: Headline | None) -> dict[str, Any]:

@@ -19,8 +19,17 @@ from matplotlib.lines import Line2D
 from jscgc.channel.spec import file_name
 from jscgc.files import atomic
 from jscgc.report.headline import ARROWS
-from jscgc.report.reading import cbr_label, channel_label, is_aside, metric_info, order_channels, order_metrics, rate_of
-from jscgc.report.semantics import semantic_axes, short_label
+from jscgc.report.reading import (
+    cbr_label,
+    channel_label,
+    is_aside,
+    metric_info,
+    order_channels,
+    order_metrics,
+    rate_of,
+    short_label,
+)
+from jscgc.report.semantics import semantic_axes
 from jscgc.report.series import Series, Style, series_names, series_styles
 
 WIDTH = 7.16

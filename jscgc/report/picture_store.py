@@ -11,7 +11,6 @@ import pandas as pd
 from jscgc.report import reading
 from jscgc.report.pictures import Embedded, Photo, Shot, data_uri
 
-_CAPTION_METRICS = ("psnr", "feature_distance_efficientnet_lite0")
 _EXTRA_BYTES = 2_000_000
 """For pictures beyond those of the grid."""
 
@@ -47,11 +46,17 @@ class Store:
         return self._paths[path]
 
 
+def caption_metrics(table: pd.DataFrame) -> list[str]:
+    """What stands under pictures: the first metric of pixels, and the first of perception."""
+    measured = table["metric"].unique()
+    return [m for axis in ("pixels", "perception") for m in reading.preferred(measured, axis)[:1]]
+
+
 def picture_captions(table: pd.DataFrame) -> dict[tuple[str, Shot], str]:
     """A few numbers under each picture: those of the lowest seed, which is the one that is pictured."""
     captions: dict[tuple[str, Shot], str] = {}
-    for metric in _CAPTION_METRICS:
-        short = "PSNR" if metric == "psnr" else "feat."
+    for metric in caption_metrics(table):
+        short = reading.short_label(metric).partition(" (")[0]
         for key, value in pictured(table, metric).items():
             text = f"{short} {reading.number(value)}"
             captions[key] = f"{captions[key]} · {text}" if key in captions else text
@@ -59,8 +64,9 @@ def picture_captions(table: pd.DataFrame) -> dict[tuple[str, Shot], str]:
 
 
 def pictured(table: pd.DataFrame, metric: str) -> dict[tuple[str, Shot], float]:
-    """(photograph, shot) -> the metric's value of the pictured draw."""
-    values = table[(table["metric"] == metric) & (table["seed"] == table["seed"].min())]
+    """(photograph, shot) -> the metric's value of the pictured draw, of each method's first training."""
+    first = table["training"] == table.groupby("method")["training"].transform("min")
+    values = table[first & (table["metric"] == metric) & (table["seed"] == table["seed"].min())]
     columns = values[["image", "method", "channel", "snr_db", "cbr", "value"]]
     return {
         (str(image), Shot(str(method), str(channel), float(snr_db), reading.rate_of(float(cbr)))): float(value)

@@ -68,6 +68,12 @@ def find_photos(folder: Path, results: pd.DataFrame) -> list[Photo]:
     return photos
 
 
+def everywhere(photos: Sequence[Photo]) -> list[Photo]:
+    """Those whose pictures were kept everywhere, not only where they were received worst."""
+    most = max((len(photo.received) for photo in photos), default=0)
+    return [photo for photo in photos if 2 * len(photo.received) > most]
+
+
 def embed(photos: Sequence[Photo], budget: int = 6_000_000, most: int = 8) -> Embedded:
     """Encode pictures as WebP, reducing size and then number until the data URIs take at most `budget` bytes.
 
@@ -114,7 +120,7 @@ def picture_grid(pictures: Path, results: pd.DataFrame, out: Path, max_bytes: in
     Returns:
         False, and nothing is written, if there are no pictures.
     """
-    photos = [_at_best_link(photo) for photo in find_photos(pictures, results)]
+    photos = [_at_best_link(photo) for photo in everywhere(find_photos(pictures, results))]
     photos = [photo for photo in photos if photo.received][:most]
     if not photos:
         return False

@@ -23,14 +23,14 @@ from jscgc.report.series import Style, series_names, series_styles
 
 _PARTNERS = {
     "PSNR (dB)": ("psnr",),
-    "LPIPS": ("lpips", "feature_distance"),
-    "DISTS": ("dists", "feature_distance"),
-    "CLIP score": ("clip", "semantic_cosine"),
-    "DINO score": ("dino", "semantic_cosine"),
-    "DreamSim": ("dreamsim", "feature_distance"),
-    "rFID": ("fid_inception", "fid"),
+    "LPIPS": ("lpips_alex", "lpips_vgg"),
+    "DISTS": ("dists",),
+    "CLIP score": ("clip_score", "semantic_cosine_efficientnet_lite2"),
+    "DINO score": ("dino_score", "dino_score_vits14", "semantic_cosine_efficientnet_lite2"),
+    "DreamSim": ("dreamsim", "feature_distance_efficientnet_lite2"),
+    "rFID": ("fid_inception", "fid_efficientnet_lite2"),
 }
-"""Published metric -> the beginnings of our metrics that look at the same, the nearest first."""
+"""Published metric -> ours that look at the same, the nearest first."""
 _LOWER = ("LPIPS", "DISTS", "DreamSim", "rFID")
 
 
@@ -74,7 +74,7 @@ def published_plots(rows: Sequence[Mapping[str, Any]]) -> list[Beside]:
     cbr = min({r["cbr"] for r in ours}, key=lambda c: abs(c - paper[0]["rate"] / 768), default=None)
     plots = []
     for index, metric in enumerate(dict.fromkeys(r["metric"] for r in paper)):
-        partner = next((m for start in _PARTNERS[metric] for m in measured if m.startswith(start)), None)
+        partner = next((m for m in _PARTNERS[metric] if m in measured), None)
         here = [r for r in ours if r["metric"] == partner and r["cbr"] == cbr]
         arrow = ARROWS["lower" if metric in _LOWER else "higher"]
         published = Plot(f"published-{index}", f"Paper: {metric} {arrow}", _paper_figure(paper, metric))

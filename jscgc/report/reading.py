@@ -15,7 +15,14 @@ from jscgc.channel import spec
 from jscgc.method import GROUPS, METHODS
 from jscgc.metrics import MetricInfo
 
-COLUMNS = ("method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value")
+COLUMNS = (
+    *("method", "training", "channel", "snr_db", "cbr", "steps", "seed"),
+    *("set", "image", "metric", "value"),
+)
+"""training: which of several trainings, from 0. set: of photographs; empty where there is one only, and for values of all sets
+together."""
+ADDED: dict[str, Any] = {"training": 0, "set": ""}
+"""What a file without one of these columns means."""
 SET = "*"
 """The `image` of a set metric's rows: one value for all photographs together; `*-NAME` is the value without one of them."""
 CANNOT_OPERATE = "cannot_operate"
@@ -55,7 +62,7 @@ def load_results(path: Path) -> pd.DataFrame:
     Raises:
         ValueError: a column is missing, a number is not one, a row is there twice, or rows are of several protocols.
     """
-    names = {"method": str, "channel": str, "image": str, "metric": str, "protocol": str}
+    names = {"method": str, "channel": str, "set": str, "image": str, "metric": str, "protocol": str}
     try:
         unread = pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"value": ["", "nan", "NaN"]})
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors that name no file
@@ -65,6 +72,7 @@ def load_results(path: Path) -> pd.DataFrame:
 
 def checked(results: pd.DataFrame, name: str = "results") -> pd.DataFrame:
     """The contract's columns with their types; errors as `load_results`."""
+    results = results.assign(**{column: value for column, value in ADDED.items() if column not in results.columns})
     if missing := [column for column in COLUMNS if column not in results.columns]:
         raise ValueError(f"{name}: column {', '.join(missing)} missing; expected {', '.join(COLUMNS)}")
     if "protocol" in results.columns and results["protocol"].nunique() > 1:
@@ -76,8 +84,9 @@ def checked(results: pd.DataFrame, name: str = "results") -> pd.DataFrame:
     try:
         for column in ("snr_db", "cbr", "value"):
             results[column] = results[column].astype(float)
-        for column in ("steps", "seed"):
+        for column in ("training", "steps", "seed"):
             results[column] = results[column].astype(int)
+        results["set"] = results["set"].fillna("").astype(str)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name}: column {column}: {error}") from None
     if not np.isfinite(results[["snr_db", "cbr"]].to_numpy()).all():
@@ -86,7 +95,32 @@ def checked(results: pd.DataFrame, name: str = "results") -> pd.DataFrame:
     if doubled.any():
         row = results[doubled].iloc[0].to_dict()
         raise ValueError(f"{name}: {int(doubled.sum())} rows are there twice, the first: {row}")
+    places = results.loc[~_of_set(results), ["image", "set"]].drop_duplicates()
+    if (shared := places["image"].duplicated()).any():
+        image = places["image"][shared].iloc[0]
+        sets = ", ".join(repr(place) for place in sorted(places.loc[places["image"] == image, "set"]))
+        raise ValueError(f"{name}: photograph {image} is in several sets ({sets}); rename it in all but one")
     return results
+
+
+def _of_set(results: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows belong to many photographs together."""
+    return results["image"].str.startswith(SET)
+
+
+def pooled(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows of all photographs, and the set metrics' rows of all sets together."""
+    if "set" not in results:
+        return results
+    return results[~_of_set(results) | (results["set"] == "")]
+
+
+def by_set(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Set -> the rows of its photographs and its own set metrics, as if it were alone; empty where there is one set only."""
+    names = sorted(results.loc[~_of_set(results), "set"].unique())
+    if len(names) < 2:
+        return {}
+    return {name: results[results["set"] == name].assign(set="") for name in names if name}
 
 
 def metric_info(metric: str) -> MetricInfo | None:
@@ -100,15 +134,28 @@ def metric_label(metric: str) -> str:
     return info.label if info else metric
 
 
+def short_label(metric: str) -> str:
+    """The metric's label where space is short."""
+    return metric_label(metric).replace("EfficientNet-", "")
+
+
 def is_standin(metric: str) -> bool:
-    """Whether the metric stands in for a better known one; by convention its name ends in its network's name."""
-    return metric.endswith("_efficientnet_lite0")
+    """Whether the metric stands in for better known ones: its scale is its own."""
+    info = metric_info(metric)
+    return info is not None and info.stand_in
 
 
 def order_metrics(names: Iterable[str]) -> list[str]:
     """Registered metrics in the registry's order; accounting and strangers are left out."""
     present = set(names)
     return [name for name in metrics.names() if name in present]
+
+
+def preferred(measured: Iterable[str], *axes: str) -> list[str]:
+    """The measured metrics that answer one of these questions (`MetricInfo.axis`): judges first, stand-ins last."""
+    found = [(name, metrics.info(name)) for name in order_metrics(measured)]
+    chosen = [(name, info) for name, info in found if info.axis in axes]
+    return [name for name, info in sorted(chosen, key=lambda one: (not one[1].judge, one[1].stand_in))]
 
 
 def order_methods(names: Iterable[str]) -> list[str]:

@@ -15,8 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from jscgc.evaluation.statistics import Interval, hierarchical_interval
-from jscgc.report.checks import ENOUGH
+from jscgc.evaluation.pairing import aligned, array, trainings
+from jscgc.evaluation.statistics import Interval, interval
+from jscgc.report.checks import ENOUGH, gains
 from jscgc.report.reading import (
     OURS,
     Condition,
@@ -24,20 +25,17 @@ from jscgc.report.reading import (
     channel_label,
     is_aside,
     metric_info,
-    metric_label,
     order_channels,
-    order_metrics,
+    preferred,
+    short_label,
 )
+from jscgc.report.scope import Subject, scope, subject
 from jscgc.report.series import Series, series_names
 
 RECONSTRUCTS = "mambajscc_psnr"
 """The receiver that ours is compared with: the same encoder, trained to reconstruct."""
-_AXES = {
-    "distortion": ("psnr", "feature_distance", "lpips", "dists", "ms_ssim", "ssimulacra2", "flip"),
-    "semantics": ("semantic_cosine", "class_change", "clip", "dino", "dreamsim"),
-    "realism": ("fid", "kid"),
-}
-"""The metrics of each axis by the beginning of their names, in the order in which they are offered."""
+_AXES = {"distortion": ("pixels", "perception"), "semantics": ("semantics",), "realism": ("realism",)}
+"""Axis -> the questions (`MetricInfo.axis`) whose metrics can stand on it."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,9 @@ class Reading:
 
 
 def semantic_axes(measured: Iterable[str]) -> dict[str, list[str]]:
-    """Axis -> the metrics that can stand on it, of those measured; a full Inception FID goes before its stand-in."""
-    present = order_metrics(measured)
-    axes: dict[str, list[str]] = {}
-    for axis, beginnings in _AXES.items():
-        axes[axis] = [m for start in beginnings for m in present if m.startswith(start)]
-    axes["realism"].sort(key=lambda m: (not m.startswith("fid"), not m.endswith("inception")))
-    return axes
+    """Axis -> the metrics that can stand on it, of those measured: judges first."""
+    names = list(measured)
+    return {axis: preferred(names, *questions) for axis, questions in _AXES.items()}
 
 
 def semantic_points(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -121,7 +115,7 @@ def semantic_readings(cells: Mapping[Condition, pd.DataFrame], rows: Sequence[Ma
 
 
 Losses = dict[str, pd.DataFrame]
-"""Axis -> photographs x draws: how much worse the low SNR is than the high one."""
+"""Axis -> photographs x (training, draw): how much worse the low SNR is than the high one."""
 
 
 def _losses(
@@ -145,12 +139,7 @@ def _losses(
 def _worse(before: pd.DataFrame, after: pd.DataFrame, metric: str) -> pd.DataFrame:
     info = metric_info(metric)
     assert info is not None
-    a, b = before.align(after, join="inner")
-    return (a - b) if info.direction == "higher" else (b - a)
-
-
-def _interval(matrix: pd.DataFrame) -> Interval:
-    return hierarchical_interval(matrix.to_numpy())
+    return gains(before, after, info)
 
 
 def reading(semantics: Interval, realism: Interval) -> str:
@@ -176,22 +165,25 @@ def _reading(
 ) -> Reading:
     changes: dict[Series, Change] = {}
     for key, lost in losses.items():
-        axes = {axis: _interval(matrix) for axis, matrix in lost.items()}
+        axes = {axis: interval(array(matrix)) for axis, matrix in lost.items()}
         changes[key] = Change(names[key], **axes, reading=reading(axes["semantics"], axes["realism"]))
     high_db, low_db = ends
     labels = {axis: short_label(metric) for axis, metric in metrics.items()}
     ours = next((key for key in reversed(list(losses)) if key[0] == OURS), None)
     other = next((key for key in losses if key[0] == RECONSTRUCTS), None)
     place = f"{channel_label(channel)}, CBR {cbr_label(cbr)}"
-    text = [_verdict(losses, ours, other, changes) if ours is not None else ""]
+    shown = [key for key in (ours, other) if key is not None]
+    counts = {key[0]: min(map(trainings, losses[key].values())) for key in shown}
+    who = {key: subject(key[0], counts[key[0]], names[key]) for key in shown}
+    text = [_verdict(losses, ours, other, changes, who) if ours is not None else ""]
     if ours is not None and (count := len(losses[ours]["semantics"])) < ENOUGH:
         text[0] += f" That is what {count} photograph{'s' * (count > 1)} show; fewer than {ENOUGH} can't make it sure."
     text.append(
-        f"What is lost from {_db(high_db)} to {_db(low_db)}, {place} (95% intervals; a negative loss is a gain):"
+        f"{scope(counts)} What is lost from {_db(high_db)} to {_db(low_db)}, {place} (95%; a negative loss is a gain):"
     )
-    text += [_sentence(changes[key], labels) for key in (ours, other) if key is not None]
+    text += [_sentence(who[key], changes[key], labels) for key in shown]
     if ours is not None and other is not None:
-        text.append(_levels(cells, ours, other, metrics, names, ends))
+        text.append(_levels(cells, ours, other, metrics, who, ends))
     return Reading(channel, cbr, metrics, high_db, low_db, list(changes.values()), text)
 
 
@@ -199,14 +191,9 @@ def _db(snr_db: float) -> str:
     return f"{snr_db:g} dB".replace("-", "−")
 
 
-def short_label(metric: str) -> str:
-    """The metric's label without its network's name, where space is short."""
-    return metric_label(metric).replace(" (EfficientNet-Lite0)", "")
-
-
-def _sentence(change: Change, labels: Mapping[str, str]) -> str:
+def _sentence(who: Subject, change: Change, labels: Mapping[str, str]) -> str:
     parts = [f"{labels[axis]} " + signed(getattr(change, axis)).replace("+", "") for axis in labels]
-    return f"{change.label} loses: {', '.join(parts)}. In words: {change.reading}."
+    return f"{who.start} {who.verb('loses', 'lose')}: {', '.join(parts)}. In words: {change.reading}."
 
 
 def signed(value: Interval) -> str:
@@ -224,27 +211,31 @@ def _sign(value: float) -> str:
 
 
 def _verdict(
-    losses: Mapping[Series, Losses], ours: Series, other: Series | None, changes: Mapping[Series, Change]
+    losses: Mapping[Series, Losses],
+    ours: Series,
+    other: Series | None,
+    changes: Mapping[Series, Change],
+    who: Mapping[Series, Subject],
 ) -> str:
     """The remark's two halves for JSCGC: is meaning lost, and does realism stay (by itself, or beside a reconstruction)?"""
     claim = "That errors move from distortion to semantics (the picture stays realistic and becomes less faithful)"
-    mine = changes[ours]
+    mine, me, its = changes[ours], who[ours].text, who[ours].its
     if not mine.semantics.low > 0:
-        return f"{claim} is not seen here for {mine.label}: its meaning is not clearly lost."
+        return f"{claim} is not seen here for {me}: {its} meaning is not clearly lost."
     if not mine.realism.high > 0:
-        return f"{claim} is seen here for {mine.label}: it loses meaning and no realism."
+        return f"{claim} is seen here for {me}: {who[ours].verb('it loses', 'they lose')} meaning and no realism."
     if other is not None:
-        a, b = losses[other]["realism"].align(losses[ours]["realism"], join="inner")
-        spared = _interval(a - b)
+        a, b = aligned(losses[other]["realism"], losses[ours]["realism"])
+        spared = interval(array(a - b))
         if spared.low > 0:
-            less = f"less of it than {changes[other].label}, by {signed(spared)}"
+            less = f"less of it than {who[other].text}, by {signed(spared)}"
             if mine.realism.low > 0:
-                return f"{claim} is seen in part: {mine.label} loses realism too, but {less}."
-            return f"{claim} is seen here for {mine.label}: its realism is not clearly lost, and {less}."
+                return f"{claim} is seen in part: {me} {who[ours].verb('loses', 'lose')} realism too, but {less}."
+            return f"{claim} is seen here for {me}: {its} realism is not clearly lost, and {less}."
     if mine.realism.low > 0:
-        return f"{claim} is not seen here for {mine.label}: its realism is clearly lost as well."
+        return f"{claim} is not seen here for {me}: {its} realism is clearly lost as well."
     return (
-        f"{claim} is not contradicted here for {mine.label}, nor shown: its realism is not clearly lost, but may be, by up to "
+        f"{claim} is not contradicted here for {me}, nor shown: {its} realism is not clearly lost, but may be, by up to "
         f"{_sign(mine.realism.high).removeprefix('+')}."
     )
 
@@ -254,7 +245,7 @@ def _levels(
     ours: Series,
     other: Series,
     metrics: Mapping[str, str],
-    names: Mapping[Series, str],
+    who: Mapping[Series, Subject],
     ends: tuple[float, float],
 ) -> str:
     """Where the two stand at both ends: a loss alone does not say from where."""
@@ -266,8 +257,10 @@ def _levels(
     for snr_db in ends:
         parts = []
         for axis, metric in metrics.items():
-            gap = _interval(_worse(cell(ours, metric, snr_db), cell(other, metric, snr_db), metric))
+            gap = interval(array(_worse(cell(ours, metric, snr_db), cell(other, metric, snr_db), metric)))
             word = "clearly better" if gap.low > 0 else "clearly worse" if gap.high < 0 else "not clearly different"
             parts.append(f"{axis} is {word} ({short_label(metric)} {signed(gap)})")
         said.append(f"at {_db(snr_db)} {', '.join(parts)}")
-    return f"{names[ours]} beside {names[other]} (positive: {names[ours]} is better): {'; '.join(said)}."
+    mine = who[ours]
+    better = f"positive where the former {mine.verb('is', 'are')} better"
+    return f"{mine.start} beside {who[other].text}, {better}: {'; '.join(said)}."

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 
-from jscgc.evaluation.statistics import Interval, hierarchical_interval
+from jscgc.evaluation.pairing import array, matrix, trainings
+from jscgc.evaluation.statistics import Interval, interval
 from jscgc.report.checks import controls, few_steps, monotonic
 from jscgc.report.comparison import bd_rate, paired
 from jscgc.report.reading import (
     CANNOT_OPERATE,
     SET,
     Condition,
+    by_set,
     checked,
     metric_info,
     order_channels,
     order_methods,
     order_metrics,
+    pooled,
 )
 
 _KEY = ["method", "channel", "snr_db", "cbr", "steps", "metric"]
@@ -29,30 +33,25 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
     """Means, intervals and checks of tidy results, as a JSON document without NaN.
 
     Returns:
-        {"rows": [{method, channel, snr_db, cbr, steps, metric, mean, low, high, images, draws, values, dropped,
-        interval_over, and note where a method cannot operate}], "checks": {"monotonic", "controls", "few_steps": see the
-        functions of `checks`}, "paired", "bd_rate": ours beside the others, see `comparison`}. `mean`, `low` and `high` are
-        null where no value is finite; `draws` are the seeds. A set metric has its interval over photographs by the
-        jackknife's influences (see `influences`); where results hold no values without a photograph, over draws only.
+        {"rows": [{method, channel, snr_db, cbr, steps, metric, mean, low, high, images, trainings, draws, values, dropped,
+        interval_over, and note where a method cannot operate}] over all photographs, "sets": {set: such rows} where there are
+        several sets, "checks": {"monotonic", "controls", "few_steps": see the functions of `checks`}, "paired", "bd_rate": ours
+        beside the others, see `comparison`}. `mean`, `low` and `high` are null where no value is finite; low and high stay
+        within the metric's range; `draws` are the seeds. interval_over: `images and draws` (of these weights), with several
+        trainings `trainings, images and draws`. A set metric has its interval over photographs by the jackknife's influences
+        (see `influences`); where results hold no values without a photograph, over trainings and draws only.
 
     Raises:
-        ValueError: results without the contract's columns, or with a row twice.
+        ValueError: results without the contract's columns, with a row twice, or with a photograph in two sets.
     """
     results = checked(results)
-    cells = matrices(results)
-    intervals = {condition: hierarchical_interval(cell.to_numpy()) for condition, cell in cells.items()}
-    stuck = {c[:4]: i.mean for c, i in intervals.items() if c.metric == CANNOT_OPERATE and i.mean > 0}
-    single = results[~results["image"].str.startswith(SET)]
-    photos = cast(
-        "Mapping[Hashable, int]", single.groupby([c for c in _KEY if c != "metric"])["image"].nunique().to_dict()
-    )
-    rows = [
-        _row(condition, cell, intervals[condition], photos.get(condition[:5], 1)) for condition, cell in cells.items()
-    ]
+    measured = _measured(results)
+    cells, intervals, stuck = measured.cells, measured.intervals, measured.stuck
     # What a method makes of the photographs that it can send is no statement about the others.
     whole = {c: i for c, i in intervals.items() if c[:4] not in stuck}
     return {
-        "rows": [r for r in rows if not (metric_info(r["metric"]) and _place(r) in stuck)] + _stuck_rows(rows, stuck),
+        "rows": measured.rows,
+        "sets": {name: _measured(part).rows for name, part in by_set(results).items()},
         "checks": {
             "monotonic": monotonic(cells, whole),
             "controls": controls(cells, whole),
@@ -61,6 +60,43 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
         "paired": paired(cells, stuck),
         "bd_rate": bd_rate(cells, stuck),
     }
+
+
+class _Measured(NamedTuple):
+    """stuck: (method, channel, snr_db, cbr) -> share of the photographs that could not be sent, where there are such."""
+
+    cells: dict[Condition, pd.DataFrame]
+    intervals: dict[Condition, Interval]
+    stuck: dict[tuple[Any, ...], float]
+    rows: list[dict[str, Any]]
+
+
+def _measured(results: pd.DataFrame) -> _Measured:
+    cells = matrices(results)
+    intervals = {condition: _within(condition.metric, interval(array(cell))) for condition, cell in cells.items()}
+    stuck: dict[tuple[Any, ...], float] = {
+        c[:4]: i.mean for c, i in intervals.items() if c.metric == CANNOT_OPERATE and i.mean > 0
+    }
+    single = results[~results["image"].str.startswith(SET)]
+    photos = cast(
+        "Mapping[Hashable, int]", single.groupby([c for c in _KEY if c != "metric"])["image"].nunique().to_dict()
+    )
+    rows = [
+        _row(condition, cell, intervals[condition], photos.get(condition[:5], 1)) for condition, cell in cells.items()
+    ]
+    kept = [r for r in rows if not (metric_info(r["metric"]) and _place(r) in stuck)]
+    return _Measured(cells, intervals, stuck, kept + _stuck_rows(rows, stuck))
+
+
+def _within(metric: str, found: Interval) -> Interval:
+    """The part of an interval in which the metric's values can be."""
+    info = metric_info(metric)
+    low, high = found.low, found.high
+    if info and info.minimum is not None:
+        low = min(max(low, info.minimum), found.mean)
+    if info and info.maximum is not None:
+        high = max(min(high, info.maximum), found.mean)
+    return replace(found, low=low, high=high)
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -79,12 +115,12 @@ def _stuck_rows(rows: list[dict[str, Any]], stuck: Mapping[tuple[Any, ...], floa
 
 
 def matrices(results: pd.DataFrame) -> dict[Condition, pd.DataFrame]:
-    """Every condition's values as images x seeds (NaN where missing), in reading order."""
+    """Every condition's values as images x (training, seed), NaN where missing, in reading order; of `checked` results."""
     cells: dict[Condition, pd.DataFrame] = {}
-    for key, group in results.groupby(_KEY, sort=True):
+    for key, group in pooled(results).groupby(_KEY, sort=True):
         method, channel, snr_db, cbr, steps, metric = cast("tuple[Any, ...]", key)
         condition = Condition(str(method), str(channel), float(snr_db), float(cbr), int(steps), str(metric))
-        cells[condition] = influences(group.pivot(index="image", columns="seed", values="value"))
+        cells[condition] = influences(matrix(group))
     methods = order_methods(c.method for c in cells)
     channels = order_channels(c.channel for c in cells)
     metrics = order_metrics(c.metric for c in cells)
@@ -97,7 +133,7 @@ def matrices(results: pd.DataFrame) -> dict[Condition, pd.DataFrame]:
 
 
 def influences(cell: pd.DataFrame) -> pd.DataFrame:
-    """A set metric's values [`*`, `*-NAME` ...] x seeds as one value per photograph, the mean of which is the set's value.
+    """A set metric's values [`*`, `*-NAME` ...] x (training, seed) as one value per photograph; their mean is the set's value.
 
     Jackknife (Efron & Stein 1981): photograph i of n moves the value by (n - 1)(mean of the values without one - value
     without i). What is no set metric, or has no values without a photograph, is returned as it is.
@@ -106,19 +142,20 @@ def influences(cell: pd.DataFrame) -> pd.DataFrame:
     if SET not in cell.index or len(without) < 2:
         return cell[~cell.index.isin(without)]
     left = cell.loc[without]
-    moved = (len(without) - 1) * (left.mean() - left) + cell.loc[SET]
+    moved = (left.count() - 1) * (left.mean() - left) + cell.loc[SET]
     return moved.set_axis([image[len(SET) + 1 :] for image in without])
 
 
-def _row(condition: Condition, cell: pd.DataFrame, interval: Interval, photos: int) -> dict[str, Any]:
+def _row(condition: Condition, cell: pd.DataFrame, found: Interval, photos: int) -> dict[str, Any]:
     of_set = list(cell.index) == [SET]
-    numbers = {"mean": interval.mean, "low": interval.low, "high": interval.high}
+    numbers = {"mean": found.mean, "low": found.low, "high": found.high}
     return {
         **condition._asdict(),
         **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
         "images": photos if of_set else len(cell.index),
-        "draws": len(cell.columns),
-        "values": interval.count,
-        "dropped": interval.dropped,
-        "interval_over": "draws" if of_set else "images and draws",
+        "trainings": trainings(cell),
+        "draws": len(set(cell.columns.get_level_values("seed"))),
+        "values": found.count,
+        "dropped": found.dropped,
+        "interval_over": found.over,
     }

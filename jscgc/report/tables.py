@@ -10,7 +10,7 @@ import pandas as pd
 
 from jscgc.channel.spec import file_name
 from jscgc.files import atomic
-from jscgc.report.headline import Headline, headline_table
+from jscgc.report.headline import MARK, Headline, headline_table
 from jscgc.report.reading import (
     cbr_label,
     channel_label,
@@ -20,16 +20,30 @@ from jscgc.report.reading import (
     order_channels,
     order_metrics,
     rate_of,
+    short_label,
 )
-from jscgc.report.semantics import short_label
 from jscgc.report.series import series_names
 
 Rows = Sequence[Mapping[str, Any]]
-COLUMNS = ["method", "channel", "snr_db", "cbr", "steps", "metric", "mean", "low", "high", "images", "draws", "note"]
+COLUMNS = [
+    "method",
+    "channel",
+    "snr_db",
+    "cbr",
+    "steps",
+    "metric",
+    "mean",
+    "low",
+    "high",
+    "images",
+    "trainings",
+    "draws",
+    "note",
+]
 _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "−": "$-$", "×": r"$\times$", "é": r"\'e",
-    "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+    "†": r"\dag{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
 }  # fmt: skip
 
 
@@ -61,15 +75,20 @@ def save_tables(summary: Mapping[str, Any], folder: Path) -> None:
 
 
 def headline_latex(headline: Headline) -> str:
-    """Methods x metrics at the headline's condition."""
-    metrics = [row.metric for row in headline.rows]
-    cell_of = {(cell.method, row.metric): cell for row in headline.rows for cell in row.cells}
+    """Methods x judges' metrics and costs of the receiver, then the metrics that judge nothing, at the headline's condition."""
+    marked = {row.metric: MARK for row in headline.marked}
+    shown = [*headline.rows, *headline.others, *headline.marked]
+    metrics = [row.metric for row in shown]
+    cell_of = {(cell.method, row.metric): cell for row in shown for cell in row.cells}
     names = series_names([{"method": m, "steps": 0} for m in headline.methods])
     lines = []
-    for (method, _), name in names.items():
+    for place, ((method, _), name) in enumerate(names.items()):
         cells = [cell_of[method, metric] for metric in metrics]
-        lines.append([escape(name), *(_cell(c.mean, c.low, c.high, c.best, c.note) for c in cells)])
-    return _table(metrics, [("", lines)], f"{headline.condition}.", "tab:headline")
+        costs = [escape(number(cost.values[place])) for cost in headline.costs]
+        lines.append([escape(name), *(_cell(c.mean, c.low, c.high, c.best, c.note) for c in cells), *costs])
+    heads = [_head(metric, marked.get(metric, "")) for metric in metrics] + [escape(c.label) for c in headline.costs]
+    caption = " ".join([f"{headline.condition}.", *headline.notes])
+    return _table(heads, [("", lines)], caption, "tab:headline")
 
 
 def results_latex(rows: Rows, channel: str, cbr: float) -> str:
@@ -87,7 +106,7 @@ def results_latex(rows: Rows, channel: str, cbr: float) -> str:
                 lines.append([escape(name), *(_row_cell(r, m, best) for r, m in zip(cells, metrics, strict=True))])
         blocks.append((f"${snr_db:g}$ dB", lines))
     caption = f"{channel_label(channel)}, CBR {cbr_label(cbr)}."
-    return _table(metrics, blocks, caption, f"tab:results-{file_name(channel)}-{rate_of(cbr)}")
+    return _table([_head(m) for m in metrics], blocks, caption, f"tab:results-{file_name(channel)}-{rate_of(cbr)}")
 
 
 def _best(rows: Rows) -> float | None:
@@ -115,11 +134,14 @@ def _cell(mean: float | None, low: float | None, high: float | None, best: bool,
     return rf"{text} {{\scriptsize[{escape(number(low))}, {escape(number(high))}]}}"
 
 
-def _table(metrics: Sequence[str], blocks: Sequence[tuple[str, list[list[str]]]], caption: str, label: str) -> str:
-    width = len(metrics) + 1
-    heads = [escape(short_label(m)) + (r" $\uparrow$" if _higher(m) else r" $\downarrow$") for m in metrics]
+def _head(metric: str, mark: str = "") -> str:
+    return escape(short_label(metric) + mark) + (r" $\uparrow$" if _higher(metric) else r" $\downarrow$")
+
+
+def _table(heads: Sequence[str], blocks: Sequence[tuple[str, list[list[str]]]], caption: str, label: str) -> str:
+    width = len(heads) + 1
     fails = any(r"\emph{fails}" in cell for _, lines in blocks for line in lines for cell in line)
-    caption = escape(caption) + r" Mean and 95\% bootstrap interval; bold: best mean."
+    caption = escape(caption) + r" Mean and 95\% interval; bold: best mean."
     caption += r" \emph{fails}: the method cannot send every photograph." if fails else ""
     body = [
         "% needs \\usepackage{booktabs}",
@@ -127,7 +149,7 @@ def _table(metrics: Sequence[str], blocks: Sequence[tuple[str, list[list[str]]]]
         r"\centering\footnotesize",
         rf"\caption{{{caption}}}",
         rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(heads)}}}",
         r"\toprule",
         " & ".join(["method", *heads]) + r" \\",
     ]

@@ -79,7 +79,7 @@ def evaluate(space: Space, params: Params, models: Path, photos: tuple[tuple[str
 
     from jscgc.device import resolve_device
     from jscgc.evaluation.jobs import every_job
-    from jscgc.evaluation.table import ALL_IMAGES, tabulate
+    from jscgc.evaluation.table import tabulate, whole
     from jscgc.evaluation.worker import Setup, Worker
 
     grid = space.evaluate
@@ -91,6 +91,7 @@ def evaluate(space: Space, params: Params, models: Path, photos: tuple[tuple[str
     seeds = range(params.seed, params.seed + grid.seeds)
     jobs = every_job([space.system], grid.channels, grid.snr_db, grid.rates, images, seeds, 0, False)
     table = tabulate((job, worker.run(job)) for job in jobs).table
-    whole = table[~table["image"].str.startswith(f"{ALL_IMAGES}-") & (table["method"] == space.system)]
-    means = whole.groupby("metric")["value"].mean()
+    rows = whole(table)
+    rows = rows[rows["method"] == space.system]
+    means = rows.groupby("metric")["value"].mean()
     return {name: float(means.get(name, math.nan)) for name in names}

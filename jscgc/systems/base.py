@@ -61,10 +61,13 @@ class System(Protocol):
         """Received symbols -> photos of height x width pixels; a generative system can be told to ignore the symbols."""
         ...
 
-    def information(self, photos: Tensor, received: Received, points: int, rng: torch.Generator) -> Tensor | None:
-        """Estimate of I(X; Y_hat) in bits, float [B]; None for a system whose receiver has no velocity fields.
+    def information(
+        self, photos: Tensor, received: Received, wrong: Received, points: int, rng: torch.Generator
+    ) -> Information | None:
+        """What is measured of I(X; Y_hat); None for a system whose receiver has no velocity fields.
 
-        It looks at the photos themselves: a measurement, of which the receiver learns nothing.
+        It looks at the photos themselves: a measurement, of which the receiver learns nothing. `wrong`: what was received of
+        other photos of the same size, for the control.
         """
         ...
 
@@ -117,8 +120,11 @@ class LatentCodec(Protocol):
         """Received symbols -> normalised latents; a generative receiver can be told to ignore the symbols."""
         ...
 
-    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> Information | None:
-        """Estimate of I(X; Y_hat) for latents and what was received of them; None without velocity fields."""
+    def information(
+        self, latents: Tensor, received: Received, wrong: Received, points: int, rng: torch.Generator
+    ) -> Information | None:
+        """What is measured of I(X; Y_hat) for latents and what was received of them, `wrong` of others; None without velocity
+        fields."""
         ...
 
 
@@ -164,7 +170,7 @@ class Reception:
     details: dict[str, float | str] = field(default_factory=dict)
     """The format that a separated system chose."""
     information: InformationRate | None = None
-    """Estimate of the information that arrived, if it was asked for and the system has an estimator."""
+    """What was measured of the information that arrived, if it was asked for and the system has velocity fields."""
     on_air: OnAir | None = None
     """The symbols; None for a separated system, whose files travel by a code's own symbols."""
 
@@ -192,3 +198,19 @@ class Reception:
         if len(self.samples) < 2:
             raise ValueError("an uncertainty map needs at least two samples")
         return self.samples.var(0).mean(0).sqrt()
+
+    def spread_over_error(self, photo: Tensor) -> float | None:
+        """Variance of the samples over what it must be, from the squared error of their mean to the sent photo [3,H,W].
+
+        1 in the mean for exact posterior samples: the original is one more of them, so that the squared error of the mean of N is
+        (1 + 1/N) times their variance. Below 1 the samples are more alike than they are right: the uncertainty map understates.
+        What an autoencoder loses of every photo is error, too, and no sample shows it. None where there is no error.
+
+        Raises:
+            ValueError: fewer than two samples.
+        """
+        if len(self.samples) < 2:
+            raise ValueError("spread over error needs at least two samples")
+        variance = self.samples.var(0).mean().item()
+        error = (self.mean - photo).square().mean().item()
+        return (1 + 1 / len(self.samples)) * variance / error if error else None

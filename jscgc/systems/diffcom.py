@@ -74,7 +74,9 @@ class DiffComNet(nn.Module):
             x = moved
         return Samples(x.detach(), self.own_steps)
 
-    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> None:
+    def information(
+        self, latents: Tensor, received: Received, wrong: Received, points: int, rng: torch.Generator
+    ) -> None:
         """There is no conditional velocity field to estimate it from."""
         return None
 

@@ -64,6 +64,9 @@ class DiffJsccNet(nn.Module):
         reconstruction = condition[:, : self.receiver.channels]
         return self.receiver.sample(condition, received, sampling, conditioned, reconstruction)
 
-    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> Information:
-        """Estimate of I(X; Y_hat) for latents and what was received of them."""
-        return self.receiver.information(latents, self.condition(received), received, points, rng)
+    def information(
+        self, latents: Tensor, received: Received, wrong: Received, points: int, rng: torch.Generator
+    ) -> Information:
+        """What is measured of I(X; Y_hat) for latents and what was received of them, and of others."""
+        right, control = (self.condition(received), received), (self.condition(wrong), wrong)
+        return self.receiver.information(latents, right, control, points, rng)

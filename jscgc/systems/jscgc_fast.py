@@ -55,6 +55,8 @@ class FastJscgcNet(nn.Module):
         field = receiver.conditional(condition, received) if conditioned else receiver.prior.backbone
         return sample(field, noise, self.grid)
 
-    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> None:
+    def information(
+        self, latents: Tensor, received: Received, wrong: Received, points: int, rng: torch.Generator
+    ) -> None:
         """A student's velocities are means over intervals, no conditional expectations: nothing can be estimated from them."""
         return None

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from jscgc.channel.noise import check_snr
 from jscgc.channel.receiver import Received
+from jscgc.flow.information import Information
 from jscgc.latent.autoencoder import LatentSpace
 from jscgc.systems.base import Decoded, LatentCodec, Sampling
 from jscgc.systems.transmit import check_photos, check_rate
@@ -36,6 +37,7 @@ class LatentSystem:
         samples = self.codec.restore(received, sampling, conditioned)
         return Decoded(self.space.decode(samples.x0, height, width), samples.nfe)
 
-    def information(self, photos: Tensor, received: Received, points: int, rng: torch.Generator) -> Tensor | None:
-        information = self.codec.information(self.space.encode(photos), received, points, rng)
-        return None if information is None else information.bits
+    def information(
+        self, photos: Tensor, received: Received, wrong: Received, points: int, rng: torch.Generator
+    ) -> Information | None:
+        return self.codec.information(self.space.encode(photos), received, wrong, points, rng)

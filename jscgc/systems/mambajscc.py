@@ -67,7 +67,9 @@ class Codec(nn.Module):
         """The receiver; there is nothing to sample."""
         return Samples(self.reconstruct(received), 0)
 
-    def information(self, latents: Tensor, received: Received, points: int, rng: torch.Generator) -> None:
+    def information(
+        self, latents: Tensor, received: Received, wrong: Received, points: int, rng: torch.Generator
+    ) -> None:
         """There are no velocity fields to estimate it from."""
         return None
 

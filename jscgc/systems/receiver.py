@@ -107,8 +107,14 @@ class GenerativeReceiver(nn.Module):
         return sample(velocity, noise, grid, params.solver, evaluations, rng)
 
     def information(
-        self, latents: Tensor, condition: Tensor, link: LinkState, points: int, rng: torch.Generator
+        self,
+        latents: Tensor,
+        right: tuple[Tensor, LinkState],
+        wrong: tuple[Tensor, LinkState],
+        points: int,
+        rng: torch.Generator,
     ) -> Information:
-        """Estimate of I(X; Y_hat) for latents [B,C,h,w] and the condition that their symbols became."""
-        conditional = self.conditional(condition, link)
-        return mutual_information(conditional, self.prior.backbone, latents, rng, points)
+        """What is measured of I(X; Y_hat) for latents [B,C,h,w]: `right` is the condition that their symbols became and its link,
+        `wrong` that of others."""
+        field, control = self.conditional(*right), self.conditional(*wrong)
+        return mutual_information(field, self.prior.backbone, latents, rng, points, control)

@@ -73,11 +73,12 @@ def transmit(
         link: conditions.
         sample: how a generative receiver samples.
         samples: how many it draws; a system that does not sample gives one.
-        information_points: above 0, also estimate I(X; Y_hat) with that many points of the integral.
+        information_points: above 0, also measure I(X; Y_hat) with that many points of the integral; its control are the symbols
+            of `other`, sent over the same link with noise and fading of their own.
         seed, key: the channel draw depends on (seed, key, link) alone: every method meets the same noise and fading.
         control: `wrong_symbols` receives the symbols of `other` (same size) instead, `unconditional` none at all; both
             show that it is the symbols that steer the receiver.
-        other: the other photo, for `wrong_symbols`.
+        other: the other photo (same size), for `wrong_symbols` and the control of `information_points`.
 
     Raises:
         ValueError: not a photo, a rate that the model does not send, an unknown channel, an SNR that is not finite,
@@ -124,9 +125,15 @@ def transmit(
     photos = torch.cat([d.photos for d in decoded]).clamp(0, 1)
     information = None
     if information_points:
-        rng = torch.Generator().manual_seed(derive(seed, "information", *names))
-        bits = system.information(source[None], received, information_points, rng)
-        information = None if bits is None else information_rate(bits.item(), spent, link.channel, link.snr_db)
+        assert other is not None and other.shape == photo.shape
+        wrong_noise, rng = (
+            torch.Generator().manual_seed(derive(seed, name, *names)) for name in ("information control", "information")
+        )
+        wrong = equalise(
+            channel(system.encode((photo if source is other else other)[None], snr_db, link.rate), snr_db, wrong_noise)
+        )
+        found = system.information(source[None], received, wrong, information_points, rng)
+        information = None if found is None else information_rate(found, spent, link.channel, link.snr_db)
     steps = sample.steps if system.own_steps is None else system.own_steps
     nfe = sum(d.nfe for d in decoded)
     return Reception(photos, spent, steps, nfe, encode_ms, decode_ms, information=information, on_air=on_air)

@@ -31,7 +31,8 @@ def test_energies_are_those_of_the_detail_that_is_left() -> None:
     photo = {"a": 0.5 + 0.2 * blocks + 0.2 * fine * smooth}
     same = _measured(photo, photo)
     assert [same[name] for name in ("fine", "coarse", "smooth_fine", "smooth_coarse")] == pytest.approx([1] * 4)
-    assert same["fid_efficientnet_lite0"] == pytest.approx(0, abs=1e-4)
+    for metric in ("fid_efficientnet_lite2", "feature_distance_efficientnet_lite2", "lpips_alex"):
+        assert same[metric] == pytest.approx(0, abs=1e-4)
     # 16x16 blocks have no detail within themselves, but their edges differ from the 3x3 means across them.
     flat = _measured(photo, {"a": 0.5 + 0.2 * blocks})
     assert flat["coarse"] == pytest.approx(0, abs=1e-6) and 0 < flat["fine"] < 0.2

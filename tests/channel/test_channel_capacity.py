@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from scipy.special import exp1
 
 from jscgc.channel.accounting import bandwidth
 from jscgc.channel.capacity import ergodic_capacity
+from jscgc.flow.information import Forms, Information
 from jscgc.information import information_rate
 
 
@@ -44,7 +46,9 @@ def test_a_tdl_without_line_of_sight_fades_like_rayleigh():
 
 def test_the_rate_counts_data_symbols_only():
     spent = bandwidth(32, 48, 4, 16, lambda data: 8)
-    rate = information_rate(12.0, spent, "awgn", 0.0)
+    twelve_bits = Forms(*[12 * torch.tensor([2.0], dtype=torch.float64).log()] * 2)
+    found = Information(twelve_bits, twelve_bits, torch.zeros(1, 1), torch.zeros(1, 1))
+    rate = information_rate(found, spent, "awgn", 0.0)
     assert rate.uses == 24 and spent.k == 32
     assert rate.capacity_bits == pytest.approx(24)
     assert rate.bits_per_use == pytest.approx(0.5) and rate.efficiency == pytest.approx(0.5)

@@ -77,6 +77,7 @@ def test_send_change_and_send_again(page):
         "The same on the command line",
     ]
     assert "--method jscgc mambajscc_psnr hevc_capacity --channel awgn --snr-db 5 " in page.code[0].value
+    assert " --samples 2 --steps 1 --guidance 1 " in page.code[0].value and "spread over error" in text
     first = picture(page, "received by JSCGC")
     assert len(page.get("plotly_chart")) == 1 and len(page.get("download_button")) == 3
 
@@ -86,6 +87,18 @@ def test_send_change_and_send_again(page):
     page.button(key="send").click().run()
     assert "Changed since" not in said(page)
     assert picture(page, "received by JSCGC") != first
+
+
+def test_several_samples_take_the_settings_chosen_for_them_unless_told_otherwise(page):
+    settings = [page.number_input(key=key) for key in ("steps", "guidance")]
+    assert [(entry.value, entry.placeholder) for entry in settings] == [(None, "4"), (None, "1.5")]
+    page.multiselect(key="methods").set_value(["jscgc", "jscgc_fast"])
+    page.number_input(key="samples").set_value(2).run()
+    settings = [page.number_input(key=key) for key in ("steps", "guidance")]
+    assert [(entry.value, entry.placeholder) for entry in settings] == [(None, "16"), (None, "1")]
+    page.button(key="send").click().run()
+    assert " --samples 2 --steps 16 --guidance 1 " in page.code[0].value
+    assert "16 steps guidance 1 " in said(page) and "takes 3 steps of its own" in said(page)
 
 
 def test_an_upload_takes_the_place_of_the_builtin_photo(page):

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from small_photos import save_photo
 
 from jscgc import cluster
 from jscgc.evaluation.jobs import Job
@@ -17,13 +16,6 @@ from jscgc.evaluation.protocol import Protocol
 from jscgc.flow.params import SampleParams
 
 METRICS = ["psnr", "fid_efficientnet_lite0", "kid_efficientnet_lite0"]
-
-
-def save_photo(path: Path, seed: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 255, (64, 80, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture

@@ -11,8 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
+from small_photos import save_photo
 
 from jscgc.evaluation.run import Evaluation, follow
+from jscgc.evaluation.table import COLUMNS
+from jscgc.files import read_json, write_json
 from jscgc.flow.params import SampleParams
 from jscgc.report import load_results
 from jscgc.report.reading import checked
@@ -31,6 +35,7 @@ def run(protocol, models, photos, tmp_path, jobs_run) -> Run:
         fresh: bool = False,
         pictures: str | None = None,
         at: Path = models,
+        further: tuple[Path, ...] = (),
         **changes: Any,
     ) -> Evaluation:
         jobs_run.clear()
@@ -44,6 +49,7 @@ def run(protocol, models, photos, tmp_path, jobs_run) -> Run:
             pictures=None if pictures is None else tmp_path / pictures,
             store=None if store is None else tmp_path / store,
             fresh=fresh,
+            further=further,
         )
         assert done.jobs - done.stored == len(jobs_run)
         return done
@@ -117,6 +123,84 @@ def test_pictures_are_kept_and_one_that_is_missing_is_made(run, jobs_run, tmp_pa
     # An evaluation that wants none finds those, and has none.
     run()
     assert jobs_run == []
+
+
+def test_the_worst_have_their_pictures_beside_the_first(protocol, models, tmp_path, jobs_run, monkeypatch):
+    monkeypatch.setattr("jscgc.evaluation.worst.WORST", 2)
+    photos = [(name, save_photo(tmp_path / "photos" / f"{name}.png", seed)) for seed, name in enumerate("abcd")]
+    asked = protocol(photos=photos, snr_db=[0, 5, 9])
+    place = tmp_path / "pictures"
+
+    def evaluate(shown: int, **more: Any) -> Evaluation:
+        jobs_run.clear()
+        return follow(
+            asked,
+            models,
+            photos,
+            ["deepjscc", "jscgc"],
+            device="cpu",
+            out=tmp_path / "results.csv",
+            shown=shown,
+            **more,
+        )
+
+    done = evaluate(1, pictures=place, store=tmp_path / "store")
+    here = done.of("jscgc").query("snr_db == 5 and metric == 'psnr'")
+    ranked = here.groupby("image")["value"].mean().sort_values().index.tolist()
+    expected = {f"a/{method}_awgn_{snr}dB_2" for method in ("deepjscc", "jscgc") for snr in (0, 5, 9)}
+    expected |= {f"{image}/{method}_awgn_5dB_2" for image in ranked[:2] for method in ("deepjscc", "jscgc")}
+    expected |= {f"{image}/original" for image in ("a", *ranked[:2])}
+    found = {path.relative_to(place).with_suffix("").as_posix() for path in place.rglob("*.png")}
+    assert found == expected
+    again = evaluate(1, pictures=place, store=tmp_path / "store")
+    assert jobs_run == [] and (again.jobs, again.stored) == (done.jobs, done.jobs)
+    # Scores are the same, whether pictures are kept or not.
+    before = (tmp_path / "results.csv").read_bytes()
+    evaluate(1)
+    assert (tmp_path / "results.csv").read_bytes() == before
+
+
+def retrained(models: Path, at: Path, *changed: str) -> Path:
+    """A folder of models of which some have other weights; how all were trained is said to differ."""
+    for name in ("vae", "mambajscc_psnr", "deepjscc"):
+        shutil.copytree(models / name, at / name)
+        if name == "vae":
+            continue
+        description = read_json(at / name / "model.json")
+        write_json(at / name / "model.json", description | {"trained": {"seed": 7}})
+        if name in changed:
+            weights = load_file(at / name / "weights.safetensors")
+            save_file({key: value * 1.01 for key, value in weights.items()}, at / name / "weights.safetensors")
+    return at
+
+
+def test_several_trainings_are_in_one_table_each_as_if_it_were_alone(run, jobs_run, models, tmp_path, caplog):
+    second = retrained(models, tmp_path / "second", "mambajscc_psnr")
+    third = retrained(models, tmp_path / "third", "mambajscc_psnr", "deepjscc")
+    shutil.rmtree(third / "mambajscc_psnr")
+    methods = ("mambajscc_psnr", "deepjscc", "jpeg_capacity")
+    table = run(methods, further=(second, third), rates=[2, 4]).table
+    assert {(job.method, job.training) for job in jobs_run} == {
+        ("original", 0), ("mambajscc_psnr", 0), ("mambajscc_psnr", 1), ("deepjscc", 0), ("deepjscc", 2),
+        ("jpeg_capacity", 0),
+    }  # fmt: skip
+    (said,) = [record.message for record in caplog.records if "the same weights" in record.message]
+    assert said == f"{second / 'deepjscc'}: the same weights as in {models}, no other training of it; counted once"
+    assert list(table.columns) == [*COLUMNS, "protocol"]
+
+    for training, folder in ((0, models), (1, second), (2, third)):
+        for method in methods:
+            own = table[(table["method"] == method) & (table["training"] == training)]
+            if own.empty:
+                continue
+            alone = run((method,), at=folder, rates=[2, 4]).table
+            assert jobs_run == []  # the store knows them by their weights
+            pd.testing.assert_frame_equal(own.assign(training=0).reset_index(drop=True), alone)
+    codec = table[(table["method"] == "mambajscc_psnr") & (table["metric"] == "psnr")]
+    pairs = codec.pivot(index=["cbr", "seed", "image"], columns="training", values="value")
+    assert pairs.shape == (2 * 2 * 2, 2) and pairs.notna().all(axis=None) and (pairs[0] != pairs[1]).all()
+    with pytest.raises(ValueError, match=r"swinjscc: no trained model in .*second, .*third; train with"):
+        run(("swinjscc",), at=second, further=(third,))
 
 
 def test_fresh_runs_everything_and_replaces_what_is_there(run, jobs_run, tmp_path):

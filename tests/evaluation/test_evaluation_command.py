@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
+from small_photos import save_photo
 
 from jscgc.cli import main
 from jscgc.evaluation.command import DRAWS
@@ -131,6 +134,49 @@ def test_a_protocol_on_other_photographs_or_with_other_options_is_refused(comman
     assert "a.png (missing)" in refused()
     (tmp_path / "results.protocol.json").write_text("{}")
     assert "not a protocol: images: Field required" in refused()
+
+
+def test_several_folders_are_several_sets_and_several_trainings(command, photos, models, tmp_path, jobs_run, capsys):
+    for name in ("vae", "mambajscc_psnr"):
+        shutil.copytree(models / name, tmp_path / "other" / name)
+    weights = tmp_path / "other/mambajscc_psnr/weights.safetensors"
+    save_file({key: value * 1.01 for key, value in load_file(weights).items()}, weights)
+    for seed, path in enumerate(("more/c.png", "elsewhere/photos/e.png", "same/a.png")):
+        save_photo(tmp_path / path, 10 + seed)
+    (tmp_path / "twice").mkdir()
+    shutil.copy(tmp_path / "photos/a.png", tmp_path / "twice/z.png")
+    sets = ["--images", str(tmp_path / "photos"), str(tmp_path / "more")]
+    several = ["--models", str(models), str(tmp_path / "other")]
+    arguments = command("--methods", "mambajscc_psnr", "--snr-db", "5", *several)
+    assert main([*arguments, *sets]) == 0
+    table = pd.read_csv(tmp_path / "results.csv", keep_default_na=False)
+    photo = table[table["metric"] == "psnr"]
+    assert set(zip(photo["set"], photo["image"], photo["training"], strict=True)) == {
+        (one, image, training)
+        for one, image in (("photos", "a.png"), ("photos", "b.png"), ("more", "c.png"))
+        for training in (0, 1)
+    }
+    of_sets = table[table["image"] == "*"].groupby(["training", "set", "metric"]).size()
+    assert {(training, one) for training, one, _ in of_sets.index} == {
+        (training, one) for training in (0, 1) for one in ("", "photos")
+    }  # of one photograph of one patch there is no Fréchet distance
+    ran = len(jobs_run)
+    # The protocol knows the sets; photographs may lie in one folder then.
+    shutil.copy(tmp_path / "more/c.png", tmp_path / "photos/renamed.png")
+    again = command("--methods", "mambajscc_psnr", *several, out="again.csv", protocol=True)
+    assert main([*again, "--protocol", str(tmp_path / "results.protocol.json")]) == 0
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "results.csv").read_bytes() and len(jobs_run) == ran
+    (tmp_path / "photos/renamed.png").unlink()
+
+    def refused(*folders: str) -> str:
+        capsys.readouterr()
+        assert main([*arguments, "--images", *(str(tmp_path / folder) for folder in folders)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "two folders are named photos" in refused("photos", "elsewhere/photos")
+    assert "a.png is in photos and in same; a photo's name enters its draws: rename" in refused("photos", "same")
+    assert "twice/z.png is in photos, too, and would count twice" in refused("photos", "twice")
 
 
 def test_five_draws_unless_told_otherwise_and_the_help_says_every_default(capsys):

@@ -136,6 +136,18 @@ def test_retrained_weights_are_another_method(protocol, trained):
         keys()
 
 
+def test_a_training_is_known_by_its_weights_not_by_its_number(protocol, trained, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    weights = other / "jscgc/weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    both = Identities(protocol(), trained, "cpu", (other,))
+    alone = Identities(protocol(), other, "cpu")
+    assert both.of(replace(JSCGC, training=1)) == alone.of(JSCGC) != both.of(JSCGC)
+    assert both.of(JSCGC) == Identities(protocol(), trained, "cpu").of(JSCGC)
+    assert both.of(replace(CODEC, training=1)) == both.of(CODEC)
+
+
 def test_a_pretrained_model_elsewhere_counts_by_its_content(trained, tmp_path, monkeypatch):
     elsewhere = tmp_path / "generator"
     elsewhere.mkdir()

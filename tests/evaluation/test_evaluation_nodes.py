@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,9 +149,19 @@ def test_jobs_of_one_method_and_size_follow_each_other_large_ones_first(tmp_path
 
 def test_nodes_are_given_what_the_methods_read_and_nothing_else(models, photos):
     setup = Setup(models, tuple(photos), 0, SampleParams(steps=1, guidance=1.0), 64, "cpu")
-    given = set(needed(setup, {"original", "mambajscc_psnr", "hevc_ldpc"}))
-    assert given == {*(path for _, path in photos), models / "vae", models / "mambajscc_psnr"}
-    assert set(needed(setup, {"original", "hevc_ldpc"})) == {path for _, path in photos}
+    files = {path for _, path in photos}
+
+    def given(*methods: str) -> set[Path]:
+        jobs = [Job(method, "none", "awgn", 0.0, 2, "a", 0, False) for method in methods]
+        return set(needed(setup, jobs))
+
+    assert given("original", "mambajscc_psnr", "hevc_ldpc") == {*files, models / "vae", models / "mambajscc_psnr"}
+    assert given("original", "hevc_ldpc") == files
+    # Of further trainings their own.
+    several = replace(setup, further=(models.parent / "other",))
+    shutil.copytree(models, models.parent / "other")
+    job = Job("mambajscc_psnr", "none", "awgn", 0.0, 2, "a", 0, False, training=1)
+    assert set(needed(several, [job])) - files == {models.parent / "other" / n for n in ("vae", "mambajscc_psnr")}
 
 
 def test_a_node_with_other_code_or_packages_is_refused(models, photos, tmp_path):

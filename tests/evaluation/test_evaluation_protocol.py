@@ -11,7 +11,7 @@ from PIL import Image
 
 from jscgc.evaluation.protocol import Protocol
 from jscgc.files import sha256
-from jscgc.flow.params import SampleParams
+from jscgc.flow.params import CalibratedParams, SampleParams
 
 FIXED = {
     "images": [{"name": "a", "sha256": "0" * 64}, {"name": "b", "sha256": "1" * 64}],
@@ -59,7 +59,7 @@ def test_order_and_repetition_in_the_grid_make_no_other_protocol(protocol):
         {"max_side": 64},
         {"controls": True},
         {"dial": [2]},
-        {"dial_steps": 3},
+        {"sample": SampleParams(steps=2, guidance=1.5, calibrated=CalibratedParams(steps=3))},
         {"information_points": 4},
         {"reference_steps": 9},
         {"sample": SampleParams(steps=2, guidance=1.0)},
@@ -77,6 +77,20 @@ def test_photographs_and_their_names_are_part_of_it(protocol, photos):
     before = protocol().hash
     Image.open(photos[0][1]).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(photos[0][1])
     assert protocol().hash != before
+
+
+def test_sets_are_part_of_it_and_one_that_knows_none_is_what_it_was(protocol, tmp_path: Path):
+    assert protocol().sets == {"a": "", "b": ""}
+    content = protocol().model_dump(mode="json")
+    images = [image | {"set": one} for image, one in zip(content["images"], ("one", "two"), strict=True)]
+    split = Protocol.model_validate(content | {"images": images})
+    assert split.hash != protocol().hash and split.sets == {"a": "one", "b": "two"}
+    split.write(tmp_path / "protocol.json")
+    assert Protocol.read(tmp_path / "protocol.json") == split
+    # As written before there were sets.
+    for image in content["images"]:
+        del image["set"]
+    assert Protocol.model_validate(content) == protocol()
 
 
 def test_the_file_comes_back_and_one_changed_by_hand_is_refused(protocol, tmp_path: Path):

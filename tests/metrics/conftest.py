@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from skimage import data
 from torch import Tensor
+from weights_site import folder, site  # noqa: F401  (fixtures)
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:

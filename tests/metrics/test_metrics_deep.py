@@ -37,7 +37,7 @@ from torchvision import transforms
 from transformers import BitImageProcessorPil, Dinov2Config, Dinov2Model
 
 from jscgc.cli import main
-from jscgc.metrics import PairMetric, available, info, pair_metric, weights
+from jscgc.metrics import PairMetric, available, info, pair_metric, registry, weights
 from jscgc.metrics.kinds import clip, dino, dists, dreamsim
 from jscgc.metrics.kinds.lpips import LPIPS, load_vgg
 from jscgc.metrics.networks import dists as dists_network
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.filterwarnings(OLD_SPELLING)
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A weights folder whose files count as the published ones, whatever is in them."""
     folder = tmp_path_factory.mktemp("weights")
-    digests = {file.file: file.digest or "f" * 64 for file in weights.FILES}
+    digests = {file.file: file.digest or "f" * 64 for file in registry.files()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JSCGC_WEIGHTS", str(folder))
         patch.setattr("jscgc.metrics.weights.sha256", lambda path: digests.get(path.name, weights.DISTS_HEADS.digest))
@@ -67,15 +67,14 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def trunk(shelf: Path) -> nn.Sequential:
-    """A random VGG-16, in the file that torchvision would download."""
+    """A random VGG-16, in the file that is made of torchvision's."""
     network = vgg.trunk().to_empty(device="cpu")
     rng = torch.Generator().manual_seed(0)
     for layer in network:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=rng)
             nn.init.uniform_(layer.bias, -0.1, 0.1, generator=rng)
-    state = {f"features.{name}": value for name, value in network.state_dict().items()}
-    torch.save(state, shelf / weights.VGG16.file)
+    safetensors.torch.save_file(network.state_dict(), shelf / weights.VGG16.file)
     return network
 
 

@@ -11,6 +11,7 @@ import lpips
 import pytest
 import torch
 from pytorch_msssim import ms_ssim
+from safetensors.torch import save_file
 from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
@@ -100,18 +101,18 @@ def test_lpips_takes_torchvisions_trunk(monkeypatch: pytest.MonkeyPatch, tmp_pat
     shapes = {"0": (64, 3, 11), "3": (192, 64, 5), "6": (384, 192, 3), "8": (256, 384, 3), "10": (256, 256, 3)}
     state = {}
     for layer, (out, inp, k) in shapes.items():
-        state[f"features.{layer}.weight"] = torch.full((out, inp, k, k), float(layer) + 1)
-        state[f"features.{layer}.bias"] = torch.full((out,), -float(layer))
+        state[f"{layer}.weight"] = torch.full((out, inp, k, k), float(layer) + 1)
+        state[f"{layer}.bias"] = torch.full((out,), -float(layer))
     monkeypatch.setenv("JSCGC_WEIGHTS", str(tmp_path / "weights"))
     ALEXNET.locate().parent.mkdir(parents=True)
-    torch.save(state, ALEXNET.locate())
+    save_file(state, ALEXNET.locate())
     monkeypatch.setattr("jscgc.metrics.weights.sha256", lambda path: ALEXNET.digest)
     before = torch.random.get_rng_state()
     network = load_alex()
     assert torch.equal(torch.random.get_rng_state(), before)
     trunk = network.get_submodule("net").state_dict()
     assert len(trunk) == 10
-    assert all((value == state[f"features.{name.split('.', 1)[1]}"]).all() for name, value in trunk.items())
+    assert all((value == state[name.split(".", 1)[1]]).all() for name, value in trunk.items())
     published = torch.load(lpips.__path__[0] + "/weights/v0.1/alex.pth", map_location="cpu", weights_only=True)
     assert torch.equal(network.state_dict()["lin0.model.1.weight"], published["lin0.model.1.weight"])
 
@@ -126,11 +127,13 @@ def test_user_mistakes_are_named() -> None:
         psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), math.nan))
 
 
-@pytest.mark.parametrize("name", ["feature_distance_efficientnet_lite0", "lpips"])
+@pytest.mark.parametrize(
+    "name", ["feature_distance_efficientnet_lite0", "feature_distance_efficientnet_lite2", "lpips_alex", "lpips_vgg"]
+)
 @pytest.mark.filterwarnings(OLD_SPELLING)
 def test_what_is_trained_for_is_what_is_measured(name: str, chelsea: Tensor, pictures: SimpleNamespace) -> None:
     torch.manual_seed(0)
-    if name == "lpips":
+    if name == "lpips_alex":
         metric: Trainable = LPIPS(network=lpips.LPIPS(net="alex", pnet_rand=True, verbose=False))
     else:
         found = pair_metric(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,9 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 EVERY = [
     "psnr", "ms_ssim", "flip",
-    "lpips", "lpips_vgg", "dists", "clip_score", "dino_score", "dino_score_vits14", "dreamsim",
+    "lpips_alex", "lpips_vgg", "dists", "clip_score", "dino_score", "dino_score_vits14", "dreamsim",
+    "feature_distance_efficientnet_lite2", "semantic_cosine_efficientnet_lite2", "class_change_efficientnet_lite2",
+    "fid_efficientnet_lite2", "kid_efficientnet_lite2", "text_error_ppocr",
     "feature_distance_efficientnet_lite0", "semantic_cosine_efficientnet_lite0", "class_change_efficientnet_lite0",
     "fid_efficientnet_lite0", "kid_efficientnet_lite0", "fid_inception", "kid_inception",
 ]  # fmt: skip
@@ -64,25 +67,26 @@ EVERY = [
 def test_every_metric_is_there_and_offline_is_the_default(bare: Path) -> None:
     assert names() == EVERY
     here = {name for name, missing in available().items() if missing is None}
-    assert here == {name for name in EVERY if name in ("psnr", "ms_ssim", "flip") or "efficientnet" in name}
-    assert [*pair_names(), *set_names()] == [name for name in EVERY if name in here]
-    assert all(info(name).scope == "pair" for name in pair_names())
-    assert all(info(name).scope == "set" for name in set_names())
+    carried = ("psnr", "ms_ssim", "flip", "text_error_ppocr")
+    assert here == {name for name in EVERY if name in carried or "efficientnet" in name}
+    assert pair_names() == [name for name in EVERY if name in here and info(name).scope == "pair"]
+    assert set_names() == [name for name in EVERY if name in here and info(name).scope == "set"]
 
 
 def test_a_metric_with_weights_names_its_network() -> None:
     for name in names():
         files = registry.weights(name)
-        assert set(files) == {file for file in FILES if name in registry.needing(file)}
+        assert set(files) == {file for file in registry.files() if name in registry.needing(file)}
         assert bool(files) == (info(name).network is not None)
         assert not files or info(name).network in {file.key for file in files}
-    assert all(registry.needing(file) for file in FILES) and registry.files() == FILES
+    assert all(registry.needing(file) for file in registry.files())
+    assert registry.files() == (*FILES, *registry.weights("text_error_ppocr"))
 
 
 def test_each_metric_stands_in_one_file_of_its_own() -> None:
     modules = {name: registry.module(name) for name in names()}
     assert modules["psnr"] == "jscgc.metrics.kinds.psnr"
-    assert modules["lpips"] == modules["lpips_vgg"] == "jscgc.metrics.kinds.lpips"
+    assert modules["lpips_alex"] == modules["lpips_vgg"] == "jscgc.metrics.kinds.lpips"
     folder = Path(registry.__file__).parent / "kinds"
     assert {name.rpartition(".")[2] for name in modules.values()} == {f.stem for f in folder.glob("[!_]*.py")}
     for file in folder.glob("*.py"):
@@ -101,16 +105,28 @@ def test_declarations_are_consistent() -> None:
         declared = info(name)
         assert declared.name == name and declared.label and declared.citation
         assert declared.minimum is None or declared.maximum is None or declared.minimum < declared.maximum
-        if "efficientnet_lite0" in name:
+        assert declared.stand_in == ("efficientnet_lite" in name)
+        if declared.stand_in:
             assert "stand-in" in declared.citation or name.startswith("class_change")
-            assert "EfficientNet-Lite0" in declared.label
-    assert info("psnr").better(30.0, 20.0) and info("lpips").better(0.1, 0.2)
+            assert name.endswith(declared.network or "-") and f"EfficientNet-Lite{name[-1]}" in declared.label
+        assert (declared.axis == "pixels") == (declared.network is None) or name == "text_error_ppocr"
+    assert info("psnr").better(30.0, 20.0) and info("lpips_alex").better(0.1, 0.2)
+
+
+def test_both_sizes_of_the_stand_ins_differ_in_network_and_name_alone() -> None:
+    lite0 = [name for name in names() if name.endswith("_lite0")]
+    assert len(lite0) == 5
+    for name in lite0:
+        judge = info(name.replace("lite0", "lite2"))
+        assert judge.judge and not info(name).judge
+        alike = {"name": name, "label": info(name).label, "network": EFFICIENTNET_LITE0.key, "judge": False}
+        assert replace(judge, **alike) == info(name)
 
 
 def test_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"unknown metric 'ms-ssim': did you mean ms_ssim"):
         create("ms-ssim")
-    with pytest.raises(ValueError, match=r"choose from psnr, ms_ssim, flip, lpips"):
+    with pytest.raises(ValueError, match=r"choose from psnr, ms_ssim, flip, lpips_alex, lpips_vgg"):
         info("qqqqqq")
 
 
@@ -124,7 +140,7 @@ def test_scopes_are_kept_apart() -> None:
 def test_embedded_metrics_are_available_and_made_offline(bare: Path) -> None:
     missing = available()
     for name in names():
-        if not registry.weights(name) or "efficientnet_lite0" in name:
+        if not registry.weights(name) or "efficientnet_lite" in name:
             assert missing[name] is None
             assert create(name).info is info(name)
 
@@ -132,7 +148,8 @@ def test_embedded_metrics_are_available_and_made_offline(bare: Path) -> None:
 def test_unavailable_metrics_say_what_is_missing(bare: Path) -> None:
     missing = available()
     first = {
-        "lpips": ALEXNET, "lpips_vgg": VGG16, "dists": VGG16, "clip_score": CLIP_CONVNEXT_LARGE, "dreamsim": DREAMSIM_ENSEMBLE,
+        "lpips_alex": ALEXNET, "lpips_vgg": VGG16, "dists": VGG16,
+        "clip_score": CLIP_CONVNEXT_LARGE, "dreamsim": DREAMSIM_ENSEMBLE,
         "dino_score": DINOV2_VITL14, "dino_score_vits14": DINOV2_VITS14, "fid_inception": INCEPTION, "kid_inception": INCEPTION,
     }  # fmt: skip
     for name, file in first.items():
@@ -145,7 +162,8 @@ def test_unavailable_metrics_say_what_is_missing(bare: Path) -> None:
 
 def test_the_places_of_torch_hub_and_clean_fid_are_looked_at_too(bare: Path) -> None:
     assert Path("/tmp") == CLEAN_FID_FOLDER  # as cleanfid.features.feature_extractor has it
-    for file, place in ((INCEPTION, bare), (ALEXNET, torch_hub_checkpoints()), (VGG16, torch_hub_checkpoints())):
+    hub = torch_hub_checkpoints()
+    for file, place in ((INCEPTION, bare), (DINOV2_VITL14, hub), (DINOV2_VITS14, hub)):
         assert file.locate() == bare / "weights" / file.file
         place.mkdir(parents=True, exist_ok=True)
         (place / file.file).write_bytes(b"")
@@ -162,10 +180,10 @@ def test_hub_folder_is_torchs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "name", ["lpips", "lpips_vgg", "dists", "clip_score", "dino_score", "dino_score_vits14", "fid_inception"]
+    "name", ["lpips_alex", "lpips_vgg", "dists", "clip_score", "dino_score", "dino_score_vits14", "fid_inception"]
 )
 def test_wrong_weights_are_refused(name: str, bare: Path) -> None:
-    (file,) = (f for f in FILES if f.url and name in registry.needing(f))
+    (file,) = (f for f in FILES if not f.package and name in registry.needing(f))
     file.locate().parent.mkdir(parents=True)
     file.locate().write_bytes(b"something else")
     with pytest.raises(ValueError, match="not the published weights"):

@@ -93,11 +93,14 @@ def photographs(pictures: SimpleNamespace) -> list[Tensor]:
     return [pictures.to_tensor(f())[0, :, :300, :400] for f in (data.chelsea, data.coffee)]
 
 
-@pytest.mark.parametrize("name", ["fid_efficientnet_lite0", "kid_efficientnet_lite0"])
-def test_set_metrics_order_degradations(name: str, photographs: list[Tensor], pictures: SimpleNamespace) -> None:
-    metric = set_metric(name)
+@pytest.mark.parametrize(("network", "channels"), [("lite0", 40), ("lite2", 48)])
+@pytest.mark.parametrize("kind", ["fid", "kid"])
+def test_set_metrics_order_degradations(
+    kind: str, network: str, channels: int, photographs: list[Tensor], pictures: SimpleNamespace
+) -> None:
+    metric = set_metric(f"{kind}_efficientnet_{network}")
     reference = metric.features(patches(photographs, 64))
-    assert reference.shape == (88, 40) and reference.dtype == np.float64
+    assert reference.shape == (88, channels) and reference.dtype == np.float64
     assert np.array_equal(metric.features(patches(photographs, 64)), reference)
     values = [metric.distance(reference, reference)]
     for sigma in (1.0, 2.0, 4.0):
@@ -109,8 +112,9 @@ def test_set_metrics_order_degradations(name: str, photographs: list[Tensor], pi
     assert metric.distance(reference, metric.features(patches(grainy, 64))) > values[1]
 
 
-def test_features_do_not_depend_on_the_batch(photographs: list[Tensor]) -> None:
-    metric = set_metric("fid_efficientnet_lite0")
+@pytest.mark.parametrize("network", ["lite0", "lite2"])
+def test_features_do_not_depend_on_the_batch(network: str, photographs: list[Tensor]) -> None:
+    metric = set_metric(f"fid_efficientnet_{network}")
     cut = patches(photographs, 64)
     np.testing.assert_allclose(metric.features(cut[35:37]), metric.features(cut)[35:37], atol=1e-5)
 

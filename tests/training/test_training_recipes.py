@@ -417,8 +417,16 @@ def test_a_codec_on_pixels_takes_the_steps_that_are_its_own(params, photos, tmp_
         assert steps[-1] == expected
 
 
-@pytest.mark.parametrize(("kind", "start"), [("mambajscc_feature", ""), ("mambajscc_feature_pixels", "_pixels")])
-def test_perceptual_codecs_go_on_from_those_for_least_squared_error(kind, start, params, photos, models, tmp_path):
+def with_lpips(params):
+    """The same for LPIPS."""
+    own = {f"mambajscc_lpips{where}": params.baselines[f"mambajscc_feature{where}"] for where in ("", "_pixels")}
+    return params.model_copy(update={"baselines": params.baselines | own})
+
+
+@pytest.mark.parametrize("distance", ["feature", "lpips"])
+@pytest.mark.parametrize("start", ["", "_pixels"])
+def test_perceptual_codecs_go_on_from_those_for_least_squared_error(distance, start, params, photos, models, tmp_path):
+    kind, params = f"mambajscc_{distance}{start}", with_lpips(params)
     before = state(store.load(models / f"mambajscc_psnr{start}").net)
     vae = state(load_vae(models / "vae"))
     losses = []
@@ -435,8 +443,8 @@ def test_perceptual_codecs_go_on_from_those_for_least_squared_error(kind, start,
 
 
 def test_without_lpips_weights_its_codec_says_what_is_missing(params, photos, models, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match="AlexNet"):
+    monkeypatch.setenv("JSCGC_WEIGHTS", str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match=r"'lpips_vgg' is not available: .*VGG-16.*`jscgc weights fetch vgg16`"):
         inputs = {need: photos if need == "photos" else models / need for need in network("mambajscc_lpips").needs}
         make.train("mambajscc_lpips", params, inputs, tmp_path, ignore)
 

@@ -26,6 +26,8 @@ INFO = MetricInfo(
     citation="Radford et al., CLIP, ICML 2021; Ilharco et al., OpenCLIP, 2021; between images, as Hessel et al., EMNLP 2021",
     scope="pair",
     network=CLIP_CONVNEXT_LARGE.key,
+    axis="semantics",
+    judge=True,
 )
 
 

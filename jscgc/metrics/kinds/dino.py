@@ -30,6 +30,8 @@ VITL14 = MetricInfo(
     citation="Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, TMLR 2024",
     scope="pair",
     network=DINOV2_VITL14.key,
+    axis="semantics",
+    judge=True,
 )
 VITS14 = replace(VITL14, name="dino_score_vits14", label="DINO score (DINOv2 ViT-S/14)", network=DINOV2_VITS14.key)
 

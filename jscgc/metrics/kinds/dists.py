@@ -27,6 +27,7 @@ INFO = MetricInfo(
     citation="Ding et al., Image Quality Assessment: Unifying Structure and Texture Similarity, TPAMI 2020",
     scope="pair",
     network=VGG16.key,
+    axis="perception",
 )
 
 

@@ -25,6 +25,8 @@ INFO = MetricInfo(
     citation="Fu et al., DreamSim: Learning New Dimensions of Human Visual Similarity, NeurIPS 2023",
     scope="pair",
     network=DREAMSIM_ENSEMBLE.key,
+    axis="semantics",
+    judge=True,
 )
 
 

@@ -14,8 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jscgc.metrics.base import Metric, MetricInfo
-from jscgc.metrics.packages import EFFICIENTNET, TORCHVISION
-from jscgc.metrics.weights import EFFICIENTNET_LITE0, INCEPTION
+from jscgc.metrics.packages import EFFICIENTNET_LITE0 as LITE0_PACKAGES
+from jscgc.metrics.packages import EFFICIENTNET_LITE2 as LITE2_PACKAGES
+from jscgc.metrics.packages import TORCHVISION
+from jscgc.metrics.weights import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2, INCEPTION
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
 
     from jscgc.metrics.base import Images
 
-FEATURE_BLOCK = 4
-"""Block whose spatial means stand in for Inception's pooled features: 40 numbers at 1/8 of the resolution.
+FEATURE_BLOCK = {EFFICIENTNET_LITE0.key: 4, EFFICIENTNET_LITE2.key: 6}
+"""Block whose spatial means stand in for Inception's pooled features: 40 numbers (Lite2: 48) at 1/8 of the resolution.
 
-Few numbers because there are few patches. Measured on 384 64-pixel patches of five photographs: two random halves are
+Few numbers because there are few patches. Measured with Lite0 on 384 64-pixel patches of five photographs: two random halves are
 27 apart (unscaled) and the whole from its JPEG 80 by 26; with the 112 numbers of block 10, 148 and 68.
 """
 FEATURE_SCALE = 1 / 8
@@ -37,7 +39,7 @@ its constant then counts, and a few patches of high contrast do not decide the v
 ONE_SUBSET = 4000
 """Most patches whose kernel matrices (a gigabyte here) are computed at once."""
 
-_LITE = "network: Tan & Le, EfficientNet, ICML 2019 (Lite0)"
+_LITE = "network: Tan & Le, EfficientNet, ICML 2019 (Lite)"
 
 FID = MetricInfo(
     name="fid_inception",
@@ -48,6 +50,8 @@ FID = MetricInfo(
     citation="Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017; clean-fid: Parmar et al., CVPR 2022",
     scope="set",
     network=INCEPTION.key,
+    axis="realism",
+    judge=True,
 )
 KID = MetricInfo(
     name="kid_inception",
@@ -58,6 +62,8 @@ KID = MetricInfo(
     citation="Binkowski et al., Demystifying MMD GANs, ICLR 2018; clean-fid: Parmar et al., CVPR 2022",
     scope="set",
     network=INCEPTION.key,
+    axis="realism",
+    judge=True,
 )
 FID_LITE0 = replace(
     FID,
@@ -65,6 +71,8 @@ FID_LITE0 = replace(
     label="Fréchet distance (EfficientNet-Lite0)",
     citation=f"stand-in, after {FID.citation}; {_LITE}",
     network=EFFICIENTNET_LITE0.key,
+    judge=False,
+    stand_in=True,
 )
 KID_LITE0 = replace(
     KID,
@@ -72,6 +80,22 @@ KID_LITE0 = replace(
     label="kernel distance (EfficientNet-Lite0)",
     citation=f"stand-in, after {KID.citation}; {_LITE}",
     network=EFFICIENTNET_LITE0.key,
+    judge=False,
+    stand_in=True,
+)
+FID_LITE2 = replace(
+    FID_LITE0,
+    name="fid_efficientnet_lite2",
+    label="Fréchet distance (EfficientNet-Lite2)",
+    network=EFFICIENTNET_LITE2.key,
+    judge=True,
+)
+KID_LITE2 = replace(
+    KID_LITE0,
+    name="kid_efficientnet_lite2",
+    label="kernel distance (EfficientNet-Lite2)",
+    network=EFFICIENTNET_LITE2.key,
+    judge=True,
 )
 
 
@@ -157,14 +181,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _lite0(device: str) -> Callable[[Tensor], np.ndarray]:
-    """Scaled means of EfficientNet-Lite0's block 4."""
+def _lite(key: str, device: str) -> Callable[[Tensor], np.ndarray]:
+    """Scaled means of the network's FEATURE_BLOCK."""
     import numpy as np
 
     from jscgc.metrics.networks.efficientnet import shared
 
-    network = shared(device)
-    return lambda images: network.block_means(images, FEATURE_BLOCK).numpy().astype(np.float64) * FEATURE_SCALE
+    network, block = shared(key, device), FEATURE_BLOCK[key]
+    return lambda images: network.block_means(images, block).numpy().astype(np.float64) * FEATURE_SCALE
 
 
 def _inception(device: str) -> Callable[[Tensor], np.ndarray]:
@@ -175,10 +199,14 @@ def _inception(device: str) -> Callable[[Tensor], np.ndarray]:
 
 
 _CLEAN_FID = (("cleanfid", "clean-fid==0.1.35"), *TORCHVISION)
-_BOTH = EFFICIENTNET + _CLEAN_FID
+_LITE0 = (LITE0_PACKAGES + _CLEAN_FID, (EFFICIENTNET_LITE0,))
+_LITE2 = (LITE2_PACKAGES + _CLEAN_FID, (EFFICIENTNET_LITE2,))
+_of_lite0, _of_lite2 = (partial(_lite, key) for key in FEATURE_BLOCK)
 METRICS = (
-    Metric(FID_LITE0, partial(SetDistance, FID_LITE0, frechet_distance, _lite0), _BOTH, (EFFICIENTNET_LITE0,), 140),
-    Metric(KID_LITE0, partial(SetDistance, KID_LITE0, kernel_distance, _lite0), _BOTH, (EFFICIENTNET_LITE0,), 150),
-    Metric(FID, partial(SetDistance, FID, frechet_distance, _inception), _CLEAN_FID, (INCEPTION,), 160),
+    Metric(FID_LITE2, partial(SetDistance, FID_LITE2, frechet_distance, _of_lite2), *_LITE2, order=125),
+    Metric(KID_LITE2, partial(SetDistance, KID_LITE2, kernel_distance, _of_lite2), *_LITE2, order=130),
+    Metric(FID_LITE0, partial(SetDistance, FID_LITE0, frechet_distance, _of_lite0), *_LITE0, order=155),
+    Metric(KID_LITE0, partial(SetDistance, KID_LITE0, kernel_distance, _of_lite0), *_LITE0, order=160),
+    Metric(FID, partial(SetDistance, FID, frechet_distance, _inception), _CLEAN_FID, (INCEPTION,), 165),
     Metric(KID, partial(SetDistance, KID, kernel_distance, _inception), _CLEAN_FID, (INCEPTION,), 170),
 )

@@ -19,16 +19,18 @@ if TYPE_CHECKING:
     from jscgc.metrics.base import Images, Scores
 
 ALEX = MetricInfo(
-    name="lpips",
-    label="LPIPS (alex)",
+    name="lpips_alex",
+    label="LPIPS (AlexNet)",
     direction="lower",
     minimum=0.0,
     maximum=None,
     citation="Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018",
     scope="pair",
     network=ALEXNET.key,
+    axis="perception",
+    judge=True,
 )
-VGG = replace(ALEX, name="lpips_vgg", label="LPIPS (vgg)", network=VGG16.key)
+VGG = replace(ALEX, name="lpips_vgg", label="LPIPS (VGG-16)", network=VGG16.key, judge=False)
 
 
 class LPIPS:
@@ -66,10 +68,9 @@ class LPIPS:
 
 def load_alex() -> nn.Module:
     """`lpips.LPIPS(net="alex")` with its published trunk, without the library's unsafe, downloading loader."""
-    import torch
+    from safetensors.torch import load_file
 
-    state = torch.load(ALEXNET.verified(), map_location="cpu", weights_only=True)
-    return _load("alex", {name.removeprefix("features."): value for name, value in state.items()})
+    return _load("alex", load_file(ALEXNET.verified()))
 
 
 def load_vgg(device: str) -> nn.Module:

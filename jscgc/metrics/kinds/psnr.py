@@ -20,6 +20,7 @@ INFO = MetricInfo(
     maximum=CAP,
     citation="Wang & Bovik, Mean Squared Error: Love It or Leave It?, IEEE SPM 2009",
     scope="pair",
+    judge=True,
 )
 
 

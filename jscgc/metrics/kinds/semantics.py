@@ -1,23 +1,26 @@
-"""Does the received image still mean the same? Embedded stand-ins on EfficientNet-Lite0, at its classification size.
+"""Does the received image still mean the same? Embedded stand-ins on EfficientNet-Lite0 and -Lite2, at their classification size.
 
-Both resize the whole image (bicubic, antialiased, aspect kept) to a shorter side of 224 pixels, without cropping.
+All resize the whole image (bicubic, antialiased, aspect kept) to a shorter side of 224 pixels (Lite2: 260), without cropping.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from jscgc.metrics.base import Metric, MetricInfo
 from jscgc.metrics.images import check_pair
-from jscgc.metrics.packages import EFFICIENTNET
-from jscgc.metrics.weights import EFFICIENTNET_LITE0
+from jscgc.metrics.packages import EFFICIENTNET_LITE0 as LITE0_PACKAGES
+from jscgc.metrics.packages import EFFICIENTNET_LITE2 as LITE2_PACKAGES
+from jscgc.metrics.weights import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2
 
 if TYPE_CHECKING:
     from jscgc.metrics.base import Images, Scores
 
-_LITE = "network: Tan & Le, EfficientNet, ICML 2019 (Lite0)"
+_LITE = "network: Tan & Le, EfficientNet, ICML 2019 (Lite)"
 
-COSINE = MetricInfo(
+COSINE_LITE0 = MetricInfo(
     name="semantic_cosine_efficientnet_lite0",
     label="semantic cosine (EfficientNet-Lite0)",
     direction="higher",
@@ -26,8 +29,10 @@ COSINE = MetricInfo(
     citation=f"stand-in for the CLIP score (Hessel et al., CLIPScore, EMNLP 2021) and the DINO score; {_LITE}",
     scope="pair",
     network=EFFICIENTNET_LITE0.key,
+    axis="semantics",
+    stand_in=True,
 )
-CHANGE = MetricInfo(
+CHANGE_LITE0 = MetricInfo(
     name="class_change_efficientnet_lite0",
     label="share of changed classes (EfficientNet-Lite0)",
     direction="lower",
@@ -36,18 +41,35 @@ CHANGE = MetricInfo(
     citation=f"one minus top-1 agreement of the ImageNet prediction, per image 0 or 1; {_LITE}",
     scope="pair",
     network=EFFICIENTNET_LITE0.key,
+    axis="semantics",
+    stand_in=True,
+)
+
+COSINE_LITE2 = replace(
+    COSINE_LITE0,
+    name="semantic_cosine_efficientnet_lite2",
+    label="semantic cosine (EfficientNet-Lite2)",
+    network=EFFICIENTNET_LITE2.key,
+    judge=True,
+)
+CHANGE_LITE2 = replace(
+    CHANGE_LITE0,
+    name="class_change_efficientnet_lite2",
+    label="share of changed classes (EfficientNet-Lite2)",
+    network=EFFICIENTNET_LITE2.key,
+    judge=True,
 )
 
 
 class SemanticCosine:
     """Cosine of the 1280 pooled features of both images; higher is better, in [0, 1] (no feature is negative)."""
 
-    info: ClassVar[MetricInfo] = COSINE
-
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, info: MetricInfo, device: str = "cpu") -> None:
         from jscgc.metrics.networks.efficientnet import shared
 
-        self._network = shared(device)
+        assert info.network is not None
+        self.info = info
+        self._network = shared(info.network, device)
 
     def __call__(self, reference: Images, received: Images) -> Scores:
         """Cosine of each pair; [B,3,H,W] in [0,1] twice -> [B]."""
@@ -61,12 +83,12 @@ class SemanticCosine:
 class ClassChange:
     """1.0 where the likeliest ImageNet class of both images differs, else 0.0; the mean is a share; lower is better."""
 
-    info: ClassVar[MetricInfo] = CHANGE
-
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, info: MetricInfo, device: str = "cpu") -> None:
         from jscgc.metrics.networks.efficientnet import shared
 
-        self._network = shared(device)
+        assert info.network is not None
+        self.info = info
+        self._network = shared(info.network, device)
 
     def __call__(self, reference: Images, received: Images) -> Scores:
         """0.0 or 1.0 for each pair; [B,3,H,W] in [0,1] twice -> [B]."""
@@ -76,6 +98,8 @@ class ClassChange:
 
 
 METRICS = (
-    Metric(COSINE, SemanticCosine, EFFICIENTNET, (EFFICIENTNET_LITE0,), order=120),
-    Metric(CHANGE, ClassChange, EFFICIENTNET, (EFFICIENTNET_LITE0,), order=130),
+    Metric(COSINE_LITE2, partial(SemanticCosine, COSINE_LITE2), LITE2_PACKAGES, (EFFICIENTNET_LITE2,), order=115),
+    Metric(CHANGE_LITE2, partial(ClassChange, CHANGE_LITE2), LITE2_PACKAGES, (EFFICIENTNET_LITE2,), order=120),
+    Metric(COSINE_LITE0, partial(SemanticCosine, COSINE_LITE0), LITE0_PACKAGES, (EFFICIENTNET_LITE0,), order=145),
+    Metric(CHANGE_LITE0, partial(ClassChange, CHANGE_LITE0), LITE0_PACKAGES, (EFFICIENTNET_LITE0,), order=150),
 )

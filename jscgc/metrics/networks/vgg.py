@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import vgg16
 
@@ -26,7 +27,6 @@ def trunk() -> nn.Sequential:
 @cache
 def shared(device: str) -> nn.Sequential:
     """The one trunk of this process on a device, with its published weights."""
-    state = torch.load(VGG16.verified(), map_location=device, weights_only=True)
     network = trunk()
-    network.load_state_dict({name: state[f"features.{name}"] for name in network.state_dict()}, assign=True)
+    network.load_state_dict(load_file(VGG16.verified(), device=device), assign=True)
     return network.requires_grad_(False)

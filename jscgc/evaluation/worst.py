@@ -1,0 +1,55 @@
+"""The photographs that are received worst: their pictures are kept, so that nobody sees the good ones only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from jscgc.evaluation.headline import Headline
+from jscgc.evaluation.jobs import ORIGINAL, Job, nominal_cbr
+from jscgc.evaluation.table import ALL_IMAGES
+from jscgc.method import METHODS
+from jscgc.metrics import info
+
+WORST = 5
+RANKING = ("lpips_alex", "feature_distance_efficientnet_lite2", "feature_distance_efficientnet_lite0", "psnr")
+"""The first of these that is measured says what is worst."""
+
+
+def judged(methods: Sequence[str]) -> str:
+    """Whose worst they are: JSCGC's, else the first method's that samples, else the first's."""
+    sampling = (method for method in methods if METHODS[method].group == "generative")
+    return "jscgc" if "jscgc" in methods else next(sampling, methods[0])
+
+
+def worst(table: pd.DataFrame, place: Headline, method: str) -> list[str]:
+    """The WORST photographs of a method's first training at a place, the worst first: by the mean over draws."""
+    here = (table["method"] == method) & (table["channel"] == place.channel) & (table["snr_db"] == place.snr_db)
+    rows = table[here & (table["cbr"] == nominal_cbr(place.rate)) & ~table["image"].str.startswith(ALL_IMAGES)]
+    rows = rows[rows["training"] == rows["training"].min()]
+    for metric in RANKING:
+        means = rows[rows["metric"] == metric].groupby("image")["value"].mean().sort_index()
+        if len(means):
+            ordered = means.sort_values(ascending=info(metric).direction == "higher", kind="stable")
+            return [str(image) for image in ordered.index[:WORST]]
+    return []
+
+
+def to_show(
+    jobs: Sequence[Job], images: Sequence[str], place: Headline, trainings: Mapping[str, Sequence[int]]
+) -> list[Job]:
+    """Of the jobs of a grid those with pictures of these images at the place that keep none yet: every method's first training,
+    first draw, and the originals."""
+    first = min(job.seed for job in jobs)
+
+    def wanted(job: Job) -> bool:
+        if job.image not in images or job.picture:
+            return False
+        if job.method == ORIGINAL:
+            return True
+        plain = (job.control, job.dial, job.steps) == ("none", (), 0)
+        here = (job.channel, job.snr_db, job.rate) == (place.channel, place.snr_db, place.rate)
+        return plain and here and job.seed == first and job.training == trainings[job.method][0]
+
+    return [job for job in jobs if wanted(job)]

@@ -1,0 +1,67 @@
+"""What a receiver costs: the parameters that it reads and the operations that it does for one photograph.
+
+Counted while it receives, whatever it is made of: a dispatch mode sees every operation of torch below all modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from jscgc.systems.base import Decoded, System
+
+
+@dataclass
+class Cost:
+    """parameters: numbers that are read. flops: of matrix products and convolutions, two a multiply-add, gradients included."""
+
+    parameters: int = 0
+    flops: int = 0
+    _seen: dict[int, int] = field(default_factory=dict)
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes every parameter that an operation is given, and its operations by torch's own formulas.
+
+    torch's FlopCounterMode also follows the modules, which fails where a receiver takes gradients (DiffCom).
+    """
+
+    def __init__(self, cost: Cost) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._cost = cost
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        for value in tree_leaves((args, kwargs)):
+            if isinstance(value, nn.Parameter):
+                self._cost._seen[id(value)] = value.numel()
+        out = func(*args, **kwargs)
+        if (count := flop_registry.get(func.overloadpacket)) is not None:
+            self._cost.flops += count(*args, **kwargs, out_val=out)
+        return out
+
+
+@contextmanager
+def counted(system: System) -> Iterator[Cost]:
+    """Count what `system.decode` does while the block runs; it is slower meanwhile, with the same results."""
+    cost = Cost()
+    decode = system.decode
+
+    def counting(*args: Any, **kwargs: Any) -> Decoded:
+        with _Counter(cost):
+            decoded = decode(*args, **kwargs)
+        cost.parameters = sum(cost._seen.values())
+        return decoded
+
+    system.decode = counting  # type: ignore[method-assign]
+    try:
+        yield cost
+    finally:
+        del system.decode  # the class's method again
