@@ -265,8 +265,8 @@ OWNERS = {
         "demo/work.py",
     },
     "yaml": set(),
-    # The convolutions of AlexNet and VGG-16 are on the package index as pickles only. It reads them once, from an archive of known
-    # checksum, with an unpickler that knows three names; see test_metrics_archive.
+    # The convolutions of AlexNet and VGG-16 are on the package index as pickles only. It reads them once, from an archive whose
+    # checksum is known, with an unpickler that knows three names; see test_metrics_archive.
     "pickle": {"metrics/checkpoints.py"},
     "joblib": set(),
     "dill": set(),

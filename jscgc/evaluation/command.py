@@ -86,6 +86,13 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--metrics", nargs="+", default=[], metavar="METRIC", help="see `jscgc info`; none: all that can run"
     )
+    sub.add_argument(
+        "--headline-metrics",
+        nargs="+",
+        default=[],
+        metavar="METRIC",
+        help="also, at the middle SNR and CBR and the first draw only: metrics that take seconds a picture, such as lpips_vgg and dists",
+    )
     options.add_sampling(sub)
     # A protocol file stands for these. Whether one was given as well shows only if the parser fills in no default.
     fixed = [action for action in sub._actions if action.dest not in before | {"device"}]
@@ -187,6 +194,7 @@ def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]], sets: M
             seeds=a.draws,
             patch=a.patch,
             metrics=a.metrics,
+            headline_metrics=a.headline_metrics,
         )
     except ValidationError as error:
         raise ValueError(complaints(error)) from None

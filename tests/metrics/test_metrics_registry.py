@@ -22,6 +22,7 @@ from jscgc.metrics import (
     set_metric,
     set_names,
 )
+from jscgc.metrics.networks import vgg
 from jscgc.metrics.packages import missing_package
 from jscgc.metrics.scoring import score
 from jscgc.metrics.weights import (
@@ -184,6 +185,7 @@ def test_hub_folder_is_torchs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 )
 def test_wrong_weights_are_refused(name: str, bare: Path) -> None:
     (file,) = (f for f in FILES if not f.package and name in registry.needing(f))
+    vgg.shared.cache_clear()  # another test's
     file.locate().parent.mkdir(parents=True)
     file.locate().write_bytes(b"something else")
     with pytest.raises(ValueError, match="not the published weights"):

@@ -48,6 +48,7 @@ INFO = MetricInfo(
     maximum=1.0,
     citation="character error rate, of what is read by Du et al., PP-OCR: A Practical Ultra Lightweight OCR System, 2020 (v4)",
     scope="pair",
+    axis="semantics",
     network=RECOGNISER.key,
 )
 
