@@ -26,6 +26,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 NEEDS = {name: command.needs for name, command in COMMANDS.items() if command.needs}
 NEEDS |= {f"bench {benchmark.name}": benchmark.needs for benchmark in BENCHMARKS if benchmark.needs}
 ARGUMENTS = {"evaluate": ["--images", "."], "sweep": ["x.yaml"], "report": ["x"]}
+ARGUMENTS |= {"overlap": ["--train", ".", "--test", "."]}
 ARGUMENTS |= {"bench ceiling": ["--images", "."], "bench published": ["--images", "."]}
 
 

@@ -37,7 +37,7 @@ def bench_ceiling(
     sample: SampleParams,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of method, channel, snr_db, cbr (of the VAE alone: None), the four headline metrics, fine, coarse, smooth_fine and
+    """Rows of method, channel, snr_db, cbr (of the VAE alone: None), the headline's metrics, fine, coarse, smooth_fine and
     smooth_coarse.
 
     fine: energy of the differences of pixels from the 3x3 means around them, over the original's. coarse: the same of 4x4 means

@@ -91,7 +91,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="METRIC",
-        help="also, at the middle SNR and CBR and the first draw only: metrics that take seconds a picture, such as lpips_vgg and dists",
+        help="also, at the middle SNR and CBR and the first draw only: what takes seconds a picture, such as dists",
     )
     options.add_sampling(sub)
     # A protocol file stands for these. Whether one was given as well shows only if the parser fills in no default.

@@ -22,7 +22,7 @@ from jscgc.evaluation.table import whole
 from jscgc.files import atomic, write_json
 from jscgc.method import METHODS
 
-_TOLD = (*HEADLINE, *(name for name in CHOOSING if name not in HEADLINE))
+_TOLD = (*HEADLINE, CHOOSING[0])
 
 
 @dataclass(frozen=True)

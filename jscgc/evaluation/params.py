@@ -33,8 +33,8 @@ class EvaluateParams(Section):
     information_points: Annotated[int, Field(ge=0)] = 0
     """Points of the estimate of I(X; Y_hat), three network calls each, first seed only; 0 leaves it out."""
     dial: list[Positive] = Field(default=[])
-    """Numbers N of samples (drawn as `sample.calibrated` says) whose mean is scored too, at the middle SNR, first channel, highest
-    rate and first seed."""
+    """Numbers N of samples (drawn as `sample.calibrated` says) whose mean is scored too, at the middle SNR, first channel,
+    highest rate and first seed."""
     reference_steps: Annotated[int, Field(ge=0)] = 0
     """At that same condition, all seeds: jscgc with so many steps, which few steps are compared with; 0 leaves it out."""
     metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])

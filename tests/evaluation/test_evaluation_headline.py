@@ -111,7 +111,7 @@ def test_by_snr_has_every_method_wherever_it_sent_everything(table: pd.DataFrame
         "snr_db",
         "method",
         *HEADLINE,
-        *(name for name in CHOOSING if name not in HEADLINE),
+        CHOOSING[0],
     ]
     assert means.groupby("method").size().to_dict() == {"hevc_ldpc": 4, "jscgc": 16, "mambajscc_psnr": 16}
     assert set(means[means["method"] == "hevc_ldpc"]["snr_db"]) == {10.0}

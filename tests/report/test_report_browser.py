@@ -19,9 +19,9 @@ pytestmark = pytest.mark.timeout(120)
 LABELS = {"jscgc": "JSCGC", "diffjscc": "DiffJSCC", "hevc_ldpc": "HEVC + 5G LDPC"}
 METRICS = {
     "psnr": (20.0, 4.0),
-    "feature_distance_efficientnet_lite0": (5.0, -1.0),
-    "semantic_cosine_efficientnet_lite0": (0.5, 0.1),
-    "fid_efficientnet_lite0": (9.0, -2.0),
+    "feature_distance_efficientnet_lite2": (5.0, -1.0),
+    "semantic_cosine_efficientnet_lite2": (0.5, 0.1),
+    "fid_efficientnet_lite2": (9.0, -2.0),
 }
 """Value at 0 dB, and how much 10 dB change it."""
 
@@ -44,16 +44,16 @@ def table() -> pd.DataFrame:
 
 
 COMPARISONS = [
-    {"metric": "feature_distance_efficientnet_lite0", "channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768, "method": "jscgc",
+    {"metric": "feature_distance_efficientnet_lite2", "channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768, "method": "jscgc",
      "steps": 2, "other": "diffjscc", "other_steps": 2, "won": 1.0, "images": 8, "difference": -0.4, "low": -0.5,
      "high": -0.3, "p": 0.0078, "note": None},
-    {"metric": "feature_distance_efficientnet_lite0", "channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768, "method": "jscgc",
+    {"metric": "feature_distance_efficientnet_lite2", "channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768, "method": "jscgc",
      "steps": 2, "other": "diffcom", "other_steps": 4, "won": 0.75, "images": 8, "difference": -0.4, "low": -0.7,
      "high": -0.1, "p": 0.21, "note": None},
-    {"metric": "feature_distance_efficientnet_lite0", "channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768, "method": "jscgc",
+    {"metric": "feature_distance_efficientnet_lite2", "channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768, "method": "jscgc",
      "steps": 2, "other": "mambajscc_psnr", "other_steps": 0, "won": 1.0, "images": 5, "difference": -0.4, "low": -0.5,
      "high": -0.3, "p": 0.01, "note": None},
-    {"metric": "feature_distance_efficientnet_lite0", "channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768, "method": "jscgc",
+    {"metric": "feature_distance_efficientnet_lite2", "channel": "awgn", "snr_db": 0.0, "cbr": 8 / 768, "method": "jscgc",
      "steps": 2, "other": "hevc_ldpc", "other_steps": 0, "won": None, "images": 0, "difference": None, "low": None,
      "high": None, "p": None, "note": "hevc_ldpc cannot operate"},
 ]  # fmt: skip
@@ -158,8 +158,8 @@ def test_a_selector_changes_what_a_plot_shows_and_the_numbers_are_the_tables(bro
                 assert shown[LABELS[method]]["y"] == pytest.approx(expected, rel=1e-5)
         tab.click('#snr .legend button[data-series="DiffJSCC"]')
         assert [t["name"] for t in traces(tab, psnr)] == ["JSCGC"]
-        tab.select_option('select[data-plots-of="snr"]', "snr_db-fid_efficientnet_lite0")
-        assert not tab.is_visible(psnr) and tab.is_visible('[data-figure="snr_db-fid_efficientnet_lite0"]')
+        tab.select_option('select[data-plots-of="snr"]', "snr_db-fid_efficientnet_lite2")
+        assert not tab.is_visible(psnr) and tab.is_visible('[data-figure="snr_db-fid_efficientnet_lite2"]')
 
 
 def test_zoom_and_hover_work(browser: Any, built: Path) -> None:
@@ -194,13 +194,13 @@ def test_semantics_are_plotted_per_snr_and_as_paths(browser: Any, built: Path) -
             shown = next(t for t in traces(tab, box) if t["name"] == "JSCGC")
             here = at | {"channel": channel, "snr_db": -5.0}
             assert shown["x"] == pytest.approx([mean_of(**here, metric="psnr")], rel=1e-5)
-            assert shown["y"] == pytest.approx([mean_of(**here, metric="semantic_cosine_efficientnet_lite0")], rel=1e-5)
+            assert shown["y"] == pytest.approx([mean_of(**here, metric="semantic_cosine_efficientnet_lite2")], rel=1e-5)
             visible = tab.locator(".reading:visible")
             assert visible.count() == 1 and visible.get_attribute("data-channel") == channel
-        tab.select_option('select[data-axis="distortion"]', "feature_distance_efficientnet_lite0")
+        tab.select_option('select[data-axis="distortion"]', "feature_distance_efficientnet_lite2")
         path = next(t for t in traces(tab, '.plot[data-semantic="path"][data-y="realism"]') if t["name"] == "JSCGC")
         expected = [
-            mean_of(**at, channel="rayleigh_fast", snr_db=s, metric="feature_distance_efficientnet_lite0")
+            mean_of(**at, channel="rayleigh_fast", snr_db=s, metric="feature_distance_efficientnet_lite2")
             for s in (10.0, 0.0, -5.0)
         ]
         assert path["x"] == pytest.approx(expected, rel=1e-5)

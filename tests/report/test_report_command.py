@@ -30,7 +30,10 @@ def test_an_evaluation_ends_in_a_whole_report(folder):
     found = {path.name for path in folder.iterdir()}
     assert found >= {"results.csv", "results.protocol.json", "timing.json", "index.html", "report.pdf", "summary.json"}
     assert found >= {"figures", "tables", "pictures", "grid.png", "paired.csv", "bd_rate.csv"}
-    assert [path.name for path in (folder / "pictures").iterdir()] == ["a.png"]  # of one photograph, as asked
+    pictures = {photo.name: {p.stem for p in photo.iterdir()} for photo in (folder / "pictures").iterdir()}
+    grid = {f"{method}_awgn_{snr_db}dB_4" for method in ("jscgc", "mambajscc_psnr") for snr_db in (0, 5)}
+    assert pictures["a.png"] == {"original", *grid}  # of one photograph, as asked
+    assert pictures["b.png"] == {"original", *(name for name in grid if "_5dB_" in name)}  # as one that is received worst
     assert "data:image/webp;base64," in (folder / "index.html").read_text()
 
 

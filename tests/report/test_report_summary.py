@@ -33,7 +33,7 @@ def test_means_counts_and_what_the_interval_is_over(make: Maker) -> None:
     assert psnr["mean"] == pytest.approx(20 + 5 * (0.02 + 0.025))
     assert psnr["low"] < psnr["mean"] < psnr["high"]
     assert (psnr["images"], psnr["draws"], psnr["values"], psnr["interval_over"]) == (2, 3, 6, "images and draws")
-    fid = row(summary, method="jscgc", snr_db=0.0, cbr=8 / 768, metric="fid_efficientnet_lite0")
+    fid = row(summary, method="jscgc", snr_db=0.0, cbr=8 / 768, metric="fid_efficientnet_lite2")
     assert (fid["images"], fid["draws"], fid["values"], fid["interval_over"]) == (2, 3, 3, "draws")
 
 
@@ -45,7 +45,7 @@ def test_a_set_metrics_interval_is_over_photographs() -> None:
     found = influences(pd.concat([whole, rest]))
     pd.testing.assert_frame_equal(found, own)
     cell = [
-        ("jscgc", "awgn", 0.0, 8 / 768, 2, seed, image, "fid_efficientnet_lite0", value)
+        ("jscgc", "awgn", 0.0, 8 / 768, 2, seed, image, "fid_efficientnet_lite2", value)
         for image, values in pd.concat([whole, rest]).iterrows()
         for seed, value in values.items()
     ]
@@ -75,7 +75,7 @@ def test_rows_say_how_many_trainings_their_interval_is_over(make: Maker) -> None
     one = row(summary, method="mambajscc_psnr", metric="psnr", **at)
     assert [one[k] for k in counts] == [2, 1, 3, 6, "images and draws"]
     # A set metric without leave-one-outs has trainings and draws.
-    fid = row(summary, method="jscgc", metric="fid_efficientnet_lite0", **at)
+    fid = row(summary, method="jscgc", metric="fid_efficientnet_lite2", **at)
     assert [fid[k] for k in counts] == [2, 3, 3, 9, "trainings and draws"]
     assert fid["high"] - fid["mean"] == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-5)
 
@@ -84,12 +84,12 @@ def test_intervals_stay_within_the_metrics_range() -> None:
     columns = [column for column in COLUMNS if column not in ADDED]
     rows = [
         ("jscgc", "awgn", 0.0, 8 / 768, 2, 0, image, metric, value)
-        for metric, values in {"ms_ssim": (0.2, 0.9, 0.99), "class_change_efficientnet_lite0": (0.0, 0.0, 1.0)}.items()
+        for metric, values in {"ms_ssim": (0.2, 0.9, 0.99), "class_change_efficientnet_lite2": (0.0, 0.0, 1.0)}.items()
         for image, value in zip("abc", values, strict=True)
     ]
     summary = summarise(pd.DataFrame(rows, columns=columns))
     assert (row(summary, metric="ms_ssim")["low"], row(summary, metric="ms_ssim")["high"]) == (0, 1)
-    changed = row(summary, metric="class_change_efficientnet_lite0")
+    changed = row(summary, metric="class_change_efficientnet_lite2")
     assert (changed["low"], changed["high"]) == (0, 1) and changed["mean"] == pytest.approx(1 / 3)
 
 
@@ -108,13 +108,13 @@ def test_each_set_has_rows_as_if_it_were_alone(make: Maker) -> None:
     summary = summarise(results)
     at = {"method": "jscgc", "snr_db": 0.0, "cbr": 8 / 768}
     assert list(summary["sets"]) == ["cid22", "kodak"] == list(by_set(checked(results)))
-    whole = row(summary, **at, metric="fid_efficientnet_lite0")["mean"]
+    whole = row(summary, **at, metric="fid_efficientnet_lite2")["mean"]
     for name, images, shift in (("kodak", ("a", "b"), 7), ("cid22", ("c", "d"), 9)):
         alone = results[results["image"].isin([*images, "*"]) & results["set"].isin(["", name])]
         # Its own distance, not that of all photographs.
         alone = alone[(alone["image"] != "*") | (alone["set"] == name)].assign(set="")
         assert summary["sets"][name] == summarise(alone)["rows"]
-        assert row({"rows": summary["sets"][name]}, **at, metric="fid_efficientnet_lite0")["mean"] == whole + shift
+        assert row({"rows": summary["sets"][name]}, **at, metric="fid_efficientnet_lite2")["mean"] == whole + shift
     assert row(summary, **at, metric="psnr")["images"] == 4
     # The whole is what a table of one set would give.
     one = results[(results["image"] != "*") | (results["set"] == "")].assign(set="")
@@ -167,11 +167,11 @@ def test_good_results_pass_both_checks(make: Maker) -> None:
 def test_a_violation_is_found_and_named(make: Maker) -> None:
     results = make()
     at = (results["method"] == "jscgc") & (results["snr_db"] == 0) & (results["cbr"] > 0.005)
-    results.loc[at & (results["metric"] == "fid_efficientnet_lite0"), "value"] += 100
+    results.loc[at & (results["metric"] == "fid_efficientnet_lite2"), "value"] += 100
     check = summarise(results)["checks"]["monotonic"]
     assert check["passed"] is False
     (violation,) = check["violations"]
-    assert (violation["method"], violation["metric"]) == ("jscgc", "fid_efficientnet_lite0")
+    assert (violation["method"], violation["metric"]) == ("jscgc", "fid_efficientnet_lite2")
     assert (violation["from_snr_db"], violation["to_snr_db"]) == (-5.0, 0.0)
     assert violation["worsening"]["mean"] == pytest.approx(75)
 
@@ -207,16 +207,16 @@ def test_controls_as_good_as_the_right_symbols_fail(make: Maker) -> None:
     check = summarise(results)["checks"]["controls"]
     assert check["passed"] is False
     failed = {(c["control"], c["metric"]) for c in check["comparisons"] if not c["clearly_better"]}
-    assert failed == {("jscgc_wrong_symbols", "psnr"), ("jscgc_wrong_symbols", "fid_efficientnet_lite0")}
+    assert failed == {("jscgc_wrong_symbols", "psnr"), ("jscgc_wrong_symbols", "fid_efficientnet_lite2")}
 
 
 def test_only_faithfulness_decides_about_the_controls(make: Maker) -> None:
     results = make()
-    at = results["method"].str.startswith("jscgc_") & (results["metric"] == "fid_efficientnet_lite0")
+    at = results["method"].str.startswith("jscgc_") & (results["metric"] == "fid_efficientnet_lite2")
     results.loc[at, "value"] = 0.0
     check = summarise(results)["checks"]["controls"]
     assert check["passed"] is True
-    assert {c["metric"] for c in check["comparisons"] if not c["decides"]} == {"fid_efficientnet_lite0"}
+    assert {c["metric"] for c in check["comparisons"] if not c["decides"]} == {"fid_efficientnet_lite2"}
 
 
 def test_headline_is_the_middle_condition_with_the_best_marked(make: Maker) -> None:
@@ -227,7 +227,7 @@ def test_headline_is_the_middle_condition_with_the_best_marked(make: Maker) -> N
     assert (headline.channel, headline.snr_db, headline.cbr) == ("awgn", 0.0, 8 / 768)
     assert headline.methods == ["jscgc", "mambajscc_psnr"]
     best = {r.metric: [c.method for c in r.cells if c.best] for r in [*headline.rows, *headline.marked]}
-    assert best == {"psnr": ["mambajscc_psnr"], "fid_efficientnet_lite0": ["jscgc"]}
+    assert best == {"psnr": ["mambajscc_psnr"], "fid_efficientnet_lite2": ["jscgc"]}
 
 
 def test_printed_headline_fits_a_terminal(make: Maker) -> None:
@@ -281,7 +281,7 @@ def test_a_method_that_cannot_send_every_photograph_has_no_mean_and_says_why(mak
     at = {"method": "hevc_ldpc", "snr_db": 0.0, "cbr": 8 / 768}
     found = row(summary, **at, metric="psnr")
     assert found["mean"] is None and found["note"] == "cannot operate (1 of 2 photographs)"
-    assert row(summary, **at, metric="fid_efficientnet_lite0")["mean"] is None
+    assert row(summary, **at, metric="fid_efficientnet_lite2")["mean"] is None
     assert row(summary, **at, metric="cannot_operate")["mean"] == pytest.approx(0.5)
     assert row(summary, method="hevc_ldpc", snr_db=5.0, cbr=8 / 768, metric="psnr")["mean"] is not None
     # The easier photograph alone is no step of a curve either.

@@ -139,7 +139,7 @@ def test_few_steps_stand_beside_many(make):
     rows = {row["metric"]: row for row in found["rows"]}
     assert rows["psnr"]["worsening"]["mean"] == pytest.approx(1.0) and rows["psnr"]["nfe"] == 10
     assert rows["psnr"]["worse_by"] == pytest.approx(1 / rows["psnr"]["reference"]["mean"])
-    assert rows["fid_efficientnet_lite0"]["worse_by"] == pytest.approx(0)
+    assert rows["fid_efficientnet_lite2"]["worse_by"] == pytest.approx(0)
     assert summarise(table)["checks"]["few_steps"] == {"condition": None, "steps": None, "rows": []}
 
 
