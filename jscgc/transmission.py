@@ -15,8 +15,9 @@ from torch import Tensor
 
 from jscgc.channel.accounting import SIDE_INFORMATION_BITS, parse_rate
 from jscgc.data.images import Pixels, to_photo
+from jscgc.evaluation.judges import LOSS_NETWORKS
 from jscgc.flow.params import SampleParams
-from jscgc.metrics import PairMetric
+from jscgc.metrics import PairMetric, info, pair_metric, pair_names
 from jscgc.metrics.scoring import score
 from jscgc.systems.base import Link, Reception, SeparatedSystem, System
 from jscgc.systems.transmit import transmit
@@ -98,6 +99,12 @@ def send(
 def _scores(metrics: Sequence[PairMetric], photo: Tensor, received: Tensor) -> dict[str, float]:
     """Without those that have nothing to say of this photo, such as errors in writing where there is none: JSON has no NaN."""
     return {name: value for name, value in score(metrics, photo, received.cpu()).items() if not math.isnan(value)}
+
+
+def scorers() -> list[PairMetric]:
+    """What one photo is scored by: all metrics that can run here, but for those on networks that losses use, which judge nothing
+    (and VGG-16 takes seconds a picture)."""
+    return [pair_metric(name) for name in pair_names() if info(name).network not in LOSS_NETWORKS]
 
 
 def conditions(name: str, photo: Tensor, request: Request) -> dict[str, Any]:

@@ -57,15 +57,13 @@ def run(a: argparse.Namespace) -> None:
     from jscgc.device import resolve_device
     from jscgc.errors import CannotOperate
     from jscgc.method import METHODS
-    from jscgc.metrics import pair_metric
-    from jscgc.metrics.registry import pair_names
     from jscgc.systems.load import asked_systems, load_system
-    from jscgc.transmission import Request, conditions, send
+    from jscgc.transmission import Request, conditions, scorers, send
 
     photo = to_tensor(reduce(open_photo(a.photo), a.max_side))
     device = resolve_device(a.device)
     names = asked_systems(a.method, a.models)
-    metrics = [pair_metric(name) for name in pair_names()]
+    metrics = scorers()
     for name in names:
         if lacks := METHODS[name].lacks():
             raise ValueError(f"{name} can't run here: {lacks}")

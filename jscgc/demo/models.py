@@ -12,10 +12,10 @@ from jscgc.data.images import Pixels, open_photo, read_photo, reduce
 from jscgc.demo.workplace import Workplace
 from jscgc.device import resolve_device
 from jscgc.method import METHODS
-from jscgc.metrics import PairMetric, pair_metric
-from jscgc.metrics.registry import pair_names
+from jscgc.metrics import PairMetric
 from jscgc.systems.base import SeparatedSystem, System
 from jscgc.systems.load import load_system, trained_systems
+from jscgc.transmission import scorers
 
 _DECODING = threading.Lock()
 """Pillow's limit of pixels is one for the whole process."""
@@ -45,8 +45,8 @@ def _load(name: str, at: Workplace, written: tuple[int, ...]) -> System | Separa
 
 @st.cache_resource(show_spinner=False)
 def metrics() -> list[PairMetric]:
-    """All that can run here."""
-    return [pair_metric(name) for name in pair_names()]
+    """As `jscgc transmit` has them."""
+    return scorers()
 
 
 @st.cache_resource(show_spinner=False)
