@@ -90,7 +90,7 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"channel", "data", "evaluation", "files", "information", "method", "metrics", "parser"},
     "costs": {"channel", "latent", "method", "params", "systems"},
     "stages": {"channel", "config", "files", "flow", "generator", "method", "metrics", "params", "sources"},
-    "transmission": {"channel", "data", "flow", "metrics", "report", "systems"},
+    "transmission": {"channel", "data", "evaluation", "flow", "metrics", "report", "systems"},
     "commands": {
         "__version__",
         "channel",
@@ -210,6 +210,7 @@ ONLY = {
     ("transmission", "channel"): {"accounting"},
     ("transmission", "report"): {"side_by_side"},
     ("transmission", "data"): {"images"},
+    ("transmission", "evaluation"): {"judges"},
     ("demo", "channel"): {"accounting", "spec"},
     ("demo", "report"): {"headline", "reading", "side_by_side"},
     ("demo", "systems"): {"base", "load"},

@@ -166,7 +166,7 @@ def no_scm(folder: Path) -> Path:
 
 def test_results_contract(clone: Path) -> None:
     table = pd.read_csv(clone / "reports/results.csv")
-    columns = ["method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value"]
+    columns = ["method", "training", "channel", "snr_db", "cbr", "steps", "seed", "set", "image", "metric", "value"]
     assert list(table.columns) == [*columns, "protocol"]
     protocol = json.loads((clone / "reports/protocol.json").read_text())
     assert set(table["protocol"]) == {protocol["hash"]} and len(protocol["images"]) == 3

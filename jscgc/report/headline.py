@@ -234,6 +234,6 @@ def _headline_row(metric: str, methods: list[str], by_method: Mapping[str, Mappi
     cells = []
     for method in methods:
         r = by_method.get(method, empty)
-        is_best = r["mean"] is not None and r["mean"] == best and len(set(means)) > 1
+        is_best = r["mean"] is not None and r["mean"] == best and len(methods) > 1
         cells.append(Cell(method, r["mean"], r["low"], r["high"], is_best, r.get("note", "")))
     return HeadlineRow(metric, info.label, ARROWS[info.direction], cells)

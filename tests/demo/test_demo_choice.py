@@ -45,7 +45,7 @@ def test_the_page_receives_what_its_command_line_receives(models, tmp_path, caps
     noise.save(stream, format="PNG")
     pixels = reduce(read_photo(stream.getvalue(), CHOICE.photo), CHOICE.max_side)
     sent = Transmission(CHOICE, pixels)
-    metrics = [pair_metric(name) for name in pair_names()]
+    metrics = scorers()
     for name in ("jscgc", "mambajscc_psnr"):
         system = load_system(name, models)
         sent.done[name] = shown(send(system, to_tensor(pixels), CHOICE.photo, CHOICE.request, metrics))

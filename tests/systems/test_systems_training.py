@@ -200,7 +200,7 @@ def test_every_generator_goes_through_the_same_training_and_sampling(params, fil
         sampling = Sampling(params.sample, torch.Generator().manual_seed(2))
         samples = net.restore(received, sampling)
         assert samples.x0.shape == x.shape and torch.isfinite(samples.x0).all() and samples.nfe == 4
-        found = net.information(x, received, 3, torch.Generator().manual_seed(3))
+        found = net.information(x, received, received, 3, torch.Generator().manual_seed(3))
     assert found.nats.shape == (2,) and (found.nats > 0).all()
 
 
