@@ -18,10 +18,8 @@ from jscgc.data.images import read_photo, reduce, to_tensor
 from jscgc.demo.choice import OFFERED, Choice, channel_text, common_cbr
 from jscgc.demo.shown import Refused, Transmission, best, shown
 from jscgc.demo.workplace import Workplace
-from jscgc.metrics import pair_metric
-from jscgc.metrics.registry import pair_names
 from jscgc.systems.load import load_system
-from jscgc.transmission import send
+from jscgc.transmission import scorers, send
 
 CHOICE = Choice(
     photo="it's a; photo.png",
