@@ -22,6 +22,23 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """How two revisions' rows are compared.
+
+    time: the measured column, less is better. names: the columns that tell one row from another. arguments: of a command line,
+    those that another revision is to be given too.
+    """
+
+    time: str
+    names: tuple[str, ...]
+    arguments: Callable[[argparse.Namespace], list[str]]
+
+    def key(self, row: Row) -> tuple[Any, ...]:
+        """What tells a row from another."""
+        return tuple(row[name] for name in self.names)
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """A measurement by name: `jscgc bench NAME`."""
 
@@ -34,6 +51,8 @@ class Benchmark:
     """Among the others in lists."""
     needs: Needs = field(default_factory=dict)
     """Of extras."""
+    comparison: Comparison | None = None
+    """With other revisions; None: there is none."""
 
 
 def count(text: str) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable
 from typing import Any
 
-from jscgc.bench.benchmark import Benchmark
+from jscgc.bench.benchmark import Benchmark, Measurement, count, machine
 from jscgc.extras import need
 from jscgc.parser import add_json, emit
 from jscgc.registry import Registry
@@ -24,19 +25,33 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         )
         add_json(added)
         benchmark.add_arguments(added)
+        if benchmark.comparison:
+            added.add_argument("--against", metavar="REV", help="a commit of this checkout, measured in turns with it")
+            added.add_argument("--turns", type=count, default=3, help="processes of each, with --against")
+            added.add_argument("--threads", type=count, default=os.cpu_count(), help="of each, with --against")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, and print a table or JSON."""
     benchmark = BENCHMARKS[arguments.benchmark]
     need(f"bench {benchmark.name}", benchmark.needs)
-    measurement = benchmark.run(arguments)
+    measurement = _against(benchmark, arguments) if getattr(arguments, "against", None) else benchmark.run(arguments)
     shown = list(measurement.rows)
     beside = measurement.beside(shown)
     if arguments.json:
         emit({"benchmark": benchmark.name, "rows": shown, **beside})
     else:
         _print(measurement.title, shown, beside)
+
+
+def _against(benchmark: Benchmark, a: argparse.Namespace) -> Measurement:
+    from jscgc.bench.against import bench_against
+
+    assert benchmark.comparison is not None
+    given = benchmark.comparison.arguments(a)
+    rows = bench_against(benchmark.name, benchmark.comparison, given, a.against, a.turns, a.threads)
+    where = machine() | {"threads": a.threads}
+    return Measurement(f"{benchmark.name}, against {a.against}", rows, lambda _: {"machine": where})
 
 
 def _print(title: str, shown: list[dict[str, Any]], beside: dict[str, Any]) -> None:

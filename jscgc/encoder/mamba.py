@@ -11,6 +11,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jscgc.encoder.readings import LONGEST, readings
 from jscgc.encoder.scan import SEGMENT, scan
 from jscgc.encoder.windows import Windows
 
@@ -18,6 +19,10 @@ DIRECTIONS = 4
 TOGETHER = 4096
 """Most positions (of a window, where there are some) whose four readings are scanned in one call on a GPU: there the time goes
 to calling, not to computing. A CPU is a tenth to a third faster with one reading at a time, which stays in its cache."""
+
+
+LEAST_STEP = 1e-20
+"""Of a step's size where its logarithm is taken: a smaller one writes nothing either."""
 
 
 def read(x: Tensor, direction: int) -> Tensor:
@@ -81,25 +86,35 @@ class VssBlock(nn.Module):
 
     def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
         """x [B,D,h,w], snr_db [B] -> [B,D,h,w]."""
-        inner, gate = self.inner(self.norm(x)).chunk(2, dim=1)
-        image = F.silu(self.depthwise(inner))
+        # Position by position, channels last: 1x1 convolutions are then plain products, without oneDNN's way there and back.
+        positions = self.norm.norm(x.movedim(1, -1))
+        assert self.inner.bias is not None
+        halves = zip(self.inner.weight[:, :, 0, 0].chunk(2), self.inner.bias.chunk(2), strict=True)
+        inner, gate = (F.linear(positions, weight, bias) for weight, bias in halves)
+        image = F.silu(self.depthwise(inner.movedim(-1, 1)))
         snr = (snr_db / 10).to(x) / math.sqrt(self.state)
         sign = 1 - 2 * (torch.arange(self.head, device=x.device, dtype=x.dtype) % 2)
-        constant = snr[:, None] * sign
-        windows = Windows(image.shape[-2], image.shape[-1], self.window) if self.window else None
-        if windows is not None:
+        merged = self._merged(image, snr[:, None] * sign)
+        gated = self.out_norm.norm(merged.movedim(1, -1)) * F.silu(gate)
+        output: Tensor = x + F.linear(gated, self.out.weight[:, :, 0, 0], self.out.bias).movedim(-1, 1)
+        return output
+
+    def _merged(self, image: Tensor, constant: Tensor) -> Tensor:
+        """All readings of image [B,D,h,w] with the SNR's constant state [B,P], within windows: [B,D,h,w]."""
+        height, width = image.shape[-2:]
+        windows = None
+        if self.window and max(height, width) > self.window:
+            windows = Windows(height, width, self.window)
             image, constant = windows.cut(image), constant.repeat_interleave(windows.count(), 0)
-        if image.is_cuda and image.shape[-2] * image.shape[-1] <= TOGETHER:
+        size = image.shape[-2] * image.shape[-1]
+        if size <= LONGEST or (image.is_cuda and size <= TOGETHER):
             merged = self._scan(image, constant, range(DIRECTIONS))
         else:
             # A few windows at a time, as many as a segment of a scan is long: what they need stays in the cache.
-            most = max(1, SEGMENT // (image.shape[-2] * image.shape[-1]))
+            most = max(1, SEGMENT // size)
             pieces = zip(torch.split(image, most), torch.split(constant, most), strict=True)
             merged = torch.cat([self._in_turn(piece, state) for piece, state in pieces])
-        if windows is not None:
-            merged = windows.paste(merged)
-        output: Tensor = x + self.out(self.out_norm(merged) * F.silu(gate))
-        return output
+        return merged if windows is None else windows.paste(merged)
 
     def _in_turn(self, image: Tensor, constant: Tensor) -> Tensor:
         """As `_scan` of all directions, one after another, summed as they come: one reading is in memory at a time, not four."""
@@ -111,13 +126,41 @@ class VssBlock(nn.Module):
     def _scan(self, image: Tensor, constant: Tensor, directions: Sequence[int]) -> Tensor:
         """The sum of some readings of image [B,D,h,w] with the SNR's constant state [B,P]: [B,D,h,w].
 
-        In float32 at least, in mixed precision too: a recurrence sums its rounding errors up.
+        Decays are float32 at least, in mixed precision too: a recurrence sums its rounding errors up. Of small windows, where
+        nothing recurs, the products may be less.
         """
         device = image.device.type
+        mixed = torch.is_autocast_enabled(device) if torch.amp.is_autocast_available(device) else False
         exactly = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
         with exactly:
             dtype = torch.promote_types(image.dtype, torch.float32)
-            return self._scan_exactly(image.to(dtype), constant.to(dtype), list(directions))
+            image, constant = image.to(dtype), constant.to(dtype)
+            if len(directions) == DIRECTIONS and image.shape[-2] * image.shape[-1] <= LONGEST:
+                return self._readings(image, constant, torch.get_autocast_dtype(device) if mixed else dtype)
+            return self._scan_exactly(image, constant, list(directions))
+
+    def _readings(self, image: Tensor, constant: Tensor, products: torch.dtype) -> Tensor:
+        """As `_scan_exactly` of all directions of small windows; products in a type of their own."""
+        batch, channels, height, width = image.shape
+        positions = image.movedim(1, -1).reshape(batch, -1, channels)
+        selected = positions.to(products) @ self.select.transpose(0, 1).flatten(1).to(products)
+        each = rearrange(selected.to(image.dtype), "b l (d k) -> b l d k", d=DIRECTIONS)
+        dt, to_state, from_state = torch.split(each, [self.heads, self.state, self.state], dim=-1)
+        x = rearrange(positions, "b l (h p) -> b h l p", p=self.head)
+        log_dt = F.softplus(dt + self.dt_bias).clamp_min(LEAST_STEP).log()
+        y, left = readings(
+            x.to(products),
+            rearrange(log_dt, "b l d h -> b d h l"),
+            -self.log_decay.exp(),
+            rearrange(to_state, "b l d n -> b d l n").to(products),
+            rearrange(from_state, "b l d n -> b d l n").to(products),
+            height,
+            width,
+        )
+        # What is left of the initial state, and the residual state: the same constant read out at every step.
+        read_out = rearrange(from_state.sum(-1), "b l d -> b d 1 l") * (1 + left)
+        y = y + x * self.skip.sum(0)[:, None, None] + read_out.sum(1)[..., None] * constant[:, None, None]
+        return rearrange(y, "b h (i j) p -> b (h p) i j", i=height)
 
     def _scan_exactly(self, image: Tensor, constant: Tensor, directions: list[int]) -> Tensor:
         """Directions are to the scan what heads are: each has its own step sizes and decays, and its group of maps B, C."""

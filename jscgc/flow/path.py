@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 VelocityField = Callable[[Tensor, Tensor], Tensor]
 """nu(x_t [B,...], t [B]) -> E[eps - x0 | x_t] [B,...]."""
+VelocityFields = Callable[[Tensor, Tensor], Sequence[Tensor]]
+"""Several of them at one point, which may share what they compute."""
 
 
 def expand(t: Tensor, like: Tensor) -> Tensor:
     """t [B] as [B,1,...] to multiply with `like` [B,...]."""
     return t.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def one_by_one(*fields: VelocityField) -> VelocityFields:
+    """Fields that share nothing."""
+    return lambda x_t, t: [field(x_t, t) for field in fields]
 
 
 def interpolate(x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jscgc.flow.path import VelocityField, expand
+from jscgc.flow.path import VelocityField, VelocityFields, expand, one_by_one
 from jscgc.flow.solver import SOLVERS
 from jscgc.flow.solvers.euler import EULER
 
@@ -50,13 +50,17 @@ class Grid:
 
 
 def guided(
-    conditional: VelocityField, unconditional: VelocityField, guidance: float | Tensor
+    conditional: VelocityField,
+    unconditional: VelocityField,
+    guidance: float | Tensor,
+    both: VelocityFields | None = None,
 ) -> tuple[VelocityField, int]:
     """Classifier-free guidance nu_u + w (nu_c - nu_u) (Ho & Salimans 2022), and its evaluations per call.
 
     Args:
         conditional, unconditional: the two fields.
         guidance: w, the same for all images or one for each [B].
+        both: unconditional and conditional at once, if that is cheaper than one after the other.
 
     Weights that are all 1 or all 0 need one network only, and cost one.
     """
@@ -66,10 +70,12 @@ def guided(
     if (weights == 0).all():
         return unconditional, 1
 
+    fields = both or one_by_one(unconditional, conditional)
+
     def velocity(x_t: Tensor, t: Tensor) -> Tensor:
-        base = unconditional(x_t, t)
+        base, told = fields(x_t, t)
         w = weights.to(x_t) if weights.ndim == 0 else expand(weights.to(x_t), x_t)
-        return base + w * (conditional(x_t, t) - base)
+        return base + w * (told - base)
 
     return velocity, 2
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,6 +57,7 @@ class DiffusersBackbone(nn.Module):
         stage: makes a block of the model's type, (backbone, width, embedding) -> module, as `Backbone.stage`.
         preconditioned: whether it is from scratch.
         caption: what it reads, if it reads text.
+        unreached: of the net, see there.
     """
 
     def __init__(
@@ -67,12 +69,13 @@ class DiffusersBackbone(nn.Module):
         stage: Callable[[DiffusersBackbone, int, int], nn.Module],
         preconditioned: bool,
         caption: Caption | None = None,
+        unreached: Callable[[Any], Iterable[nn.Module]] = lambda net: (),
     ) -> None:
         super().__init__()
         self.net = net
         self.caption = caption
         self.points, self.width_multiple, self.preconditioned = tuple(points), width_multiple, preconditioned
-        self._run, self._stage = run, stage
+        self._run, self._stage, self._unreached = run, stage, unreached
 
     def forward(self, x_t: Tensor, t: Tensor, residuals: Sequence[Tensor | None] | None = None) -> Tensor:
         seen = x_t
@@ -85,9 +88,47 @@ class DiffusersBackbone(nn.Module):
             output = output + residuals[-1]
         return skip * x_t + out * output if self.preconditioned else output
 
+    def unreached(self) -> Iterable[nn.Module]:
+        """Modules, called once each in a forward pass, whose output no residual changes."""
+        return self._unreached(self.net)
+
     def stage(self, width: int, embedding: int) -> nn.Module:
         """As `Backbone.stage`."""
         return self._stage(self, width, embedding)
+
+
+def together(
+    backbone: Backbone, x_t: Tensor, t: Tensor, steered: Sequence[Sequence[Tensor | None] | None]
+) -> list[Tensor]:
+    """A call of the backbone for each of several residuals at the same point; what none of them reaches is computed once, if
+    the backbone says what that is (`DiffusersBackbone.unreached`)."""
+    unreached = getattr(backbone, "unreached", tuple)
+    with _once(unreached()):
+        return [backbone(x_t, t, residuals) for residuals in steered]
+
+
+@contextmanager
+def _once(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Inside, every one of these computes at its first call and returns the same at any later one."""
+    modules = list(modules)
+
+    def remembering(forward: Callable[..., Any]) -> Callable[..., Any]:
+        first: list[Any] = []
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not first:
+                first.append(forward(*args, **kwargs))
+            return first[0]
+
+        return call
+
+    for module in modules:
+        module.forward = remembering(module.forward)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward  # the class's method again
 
 
 class TokenStage(nn.Module):

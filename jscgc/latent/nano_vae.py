@@ -26,8 +26,9 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        change: Tensor = self.conv2(F.silu(self.conv1(F.silu(x))))
-        return x + change
+        # In place where nothing has to be kept for a gradient: at full size new memory costs as much as the sum.
+        change: Tensor = self.conv2(F.silu(self.conv1(F.silu(x)), inplace=not torch.is_grad_enabled()))
+        return change.add_(x)
 
 
 class NanoVae(nn.Module):

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from jscgc.flow.information import Information, mutual_information
 from jscgc.flow.objective import flow_matching_loss, lagrangian_weights
 from jscgc.flow.params import ObjectiveParams
-from jscgc.flow.path import VelocityField
+from jscgc.flow.path import VelocityField, VelocityFields
 from jscgc.flow.samplers import Grid, Samples, guidance_at, guided, sample, towards
 from jscgc.flow.times import Times
 from jscgc.generator.adapter import CaAdapter, LinkState
+from jscgc.generator.backbone import together
 from jscgc.generator.backbones import build_backbone
 from jscgc.generator.lora import add_lora
 from jscgc.generator.params import AdapterParams, BackboneParams
@@ -85,6 +86,15 @@ class GenerativeReceiver(nn.Module):
 
         return velocity
 
+    def fields(self, *told: tuple[Tensor, LinkState]) -> VelocityFields:
+        """nu(x_t, t), and nu(x_t, t, y_hat) for each condition and its link, at once."""
+        backbone, adapter = self.prior.backbone, self.adapter
+
+        def fields(x_t: Tensor, t: Tensor) -> list[Tensor]:
+            return together(backbone, x_t, t, [None, *(adapter(condition, link, x_t, t) for condition, link in told)])
+
+        return fields
+
     def sample(
         self,
         condition: Tensor,
@@ -100,7 +110,8 @@ class GenerativeReceiver(nn.Module):
         params, rng = sampling.params, sampling.rng
         noise = torch.randn((len(condition), self.channels, *condition.shape[-2:]), generator=rng).to(condition)
         guidance = guidance_at(params.guidance, link.snr_db) if conditioned else 0.0
-        velocity, evaluations = guided(self.conditional(condition, link), self.prior.backbone, guidance)
+        conditional, both = self.conditional(condition, link), self.fields((condition, link))
+        velocity, evaluations = guided(conditional, self.prior.backbone, guidance, both)
         if reconstruction is not None and conditioned:
             velocity = towards(velocity, reconstruction, params.reconstruction_guidance)
         grid = Grid(params.steps, params.time_shift)
@@ -117,4 +128,4 @@ class GenerativeReceiver(nn.Module):
         """What is measured of I(X; Y_hat) for latents [B,C,h,w]: `right` is the condition that their symbols became and its link,
         `wrong` that of others."""
         field, control = self.conditional(*right), self.conditional(*wrong)
-        return mutual_information(field, self.prior.backbone, latents, rng, points, control)
+        return mutual_information(field, self.prior.backbone, latents, rng, points, control, self.fields(right, wrong))

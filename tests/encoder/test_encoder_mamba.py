@@ -47,6 +47,13 @@ def test_the_snr_reaches_the_middle_of_a_scan():
     assert snr_effect(block(), 32)[12:20, 12:20].median().item() > 0.05
 
 
+@pytest.fixture
+def scanned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small images are scanned as large ones are."""
+    monkeypatch.setattr(mamba, "LONGEST", 0)
+
+
+@pytest.mark.usefixtures("scanned")
 def test_the_residual_state_carries_the_snr_without_the_initial_state(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(mamba, "scan", lambda *a: scan_reference(*a[:-1], torch.zeros_like(a[-1])))
     assert snr_effect(block(), 6).median().item() > 1e-3
@@ -67,6 +74,7 @@ def test_the_block_is_the_same_with_the_reference_scan(monkeypatch: pytest.Monke
     assert torch.allclose(fast, net(x, snr_db), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.usefixtures("scanned")
 def test_the_snr_enters_the_scan_as_a_state_of_norm_snr_over_10(monkeypatch: pytest.MonkeyPatch):
     seen = []
     monkeypatch.setattr(mamba, "scan", lambda *a: seen.append(a[-1]) or scan_reference(*a))
@@ -147,8 +155,10 @@ def test_a_width_that_heads_do_not_divide_is_an_error():
         VssBlock(10, state=4, head=4)
 
 
-def test_readings_scanned_together_are_those_scanned_one_by_one():
-    """As a GPU does it for small images."""
+@pytest.mark.parametrize("longest", [0, mamba.LONGEST])
+def test_readings_scanned_together_are_those_scanned_one_by_one(longest: int, monkeypatch: pytest.MonkeyPatch):
+    """As a GPU does it for small images, and as both do for small windows."""
+    monkeypatch.setattr(mamba, "LONGEST", longest)
     net, image = block(), torch.randn(2, 8, 3, 5, generator=torch.Generator().manual_seed(1))
     constant = torch.randn(2, 4, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():

@@ -100,6 +100,18 @@ def test_wrong_symbols_for_right_ones_are_caught():
     assert mistaken.bits > 3 * rate.capacity_bits and "forms" in mistaken.failures and not mistaken.is_estimate
 
 
+def test_fields_asked_at_once_tell_the_same():
+    x0 = normal(2, 100, seed=1)
+    told, plain, wrong = (gaussian_velocity(mean, 0.1) for mean in (x0, 0.0, -x0))
+    apart = mutual_information(told, plain, x0, stream(3), 6, wrong)
+    at_once = mutual_information(
+        told, plain, x0, stream(3), 6, wrong, lambda x, t: [plain(x, t), told(x, t), wrong(x, t)]
+    )
+    assert torch.equal(apart.forms.losses, at_once.forms.losses)
+    assert apart.control is not None and at_once.control is not None
+    assert torch.equal(apart.control.fields, at_once.control.fields)
+
+
 def test_the_control_changes_nothing_of_the_rest():
     x0 = normal(2, 100, seed=1)
     fields = gaussian_velocity(x0, 0.1), gaussian_velocity(0.0, 1.0)

@@ -226,6 +226,15 @@ def test_guidance_can_differ_from_image_to_image():
     assert guided(lambda x, t: x, lambda x, t: x, torch.ones(3))[1] == 1
 
 
+def test_both_fields_can_be_asked_at_once():
+    alone, _ = guided(lambda x, t: x + 2, lambda x, t: x, 3.0)
+    at_once, cost = guided(lambda x, t: x + 2, lambda x, t: x, 3.0, lambda x, t: [x, x + 2])
+    x = torch.randn(2, 3)
+    assert torch.equal(at_once(x, torch.zeros(2)), alone(x, torch.zeros(2))) and cost == 2
+    # A weight that needs one of them asks that one.
+    assert torch.equal(guided(lambda x, t: x + 2, lambda x, t: x, 1.0, lambda x, t: [])[0](x, torch.zeros(2)), x + 2)
+
+
 def test_guidance_by_snr_is_linear_between_its_points_and_constant_beyond():
     snr_db = torch.tensor([-20.0, -5.0, 0.0, 2.5, 10.0, 30.0])
     points = [(10.0, 1.0), (-5.0, 3.0), (5.0, 2.0)]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from jscgc.generator.adapter import CaAdapter
+from jscgc.generator.backbone import together
 from jscgc.generator.backbones import BACKBONES, build_backbone
 from jscgc.generator.params import AdapterParams, BackboneParams
 from jscgc.registry import PLUGINS, add_plugin
@@ -74,6 +75,42 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def params(backbone: str, **changes) -> BackboneParams:
     return BackboneParams.model_validate({"backbone": backbone, "widths": [32], "depth": 1} | changes)
+
+
+def steered(backbone, height: int, width: int) -> list:
+    """A residual for every point but the first, of a 1/scale grid."""
+    draws = torch.Generator().manual_seed(3)
+    grids = [(p.channels, -(-height // p.scale), -(-width // p.scale)) for p in backbone.points]
+    return [None, *(torch.randn(2, *grid, generator=draws) for grid in grids[1:])]
+
+
+@pytest.mark.parametrize("kind", ["unet", "sana"])
+def test_calls_at_one_point_share_what_no_residual_reaches(kind):
+    torch.manual_seed(0)
+    backbone = build_backbone(4, params(kind, widths=[32, 64] if kind == "unet" else [32], depth=2)).eval()
+    x, t = torch.randn(2, 4, 6, 10), torch.tensor([0.3, 0.9])
+    given = [None, steered(backbone, 6, 10), None]
+    calls = []
+    hooks = [module.register_forward_hook(lambda *_: calls.append(1)) for module in backbone.modules()]
+    with torch.no_grad():
+        alone = [backbone(x, t, residuals) for residuals in given]
+        apart = len(calls)
+        calls.clear()
+        shared = together(backbone, x, t, given)
+    assert all(torch.equal(one, other) for one, other in zip(alone, shared, strict=True))
+    assert not torch.equal(shared[0], shared[1])
+    assert len(calls) < apart if kind == "unet" else len(calls) == apart
+    for hook in hooks:
+        hook.remove()
+    assert not any("forward" in vars(module) for module in backbone.modules())  # nothing is remembered
+
+
+def test_a_failure_in_between_leaves_nothing_remembered():
+    backbone = build_backbone(4, params("unet")).eval()
+    x, t = torch.randn(1, 4, 4, 4), torch.tensor([0.5])
+    with pytest.raises(TypeError):
+        together(backbone, x, t, [None, "no residuals"])
+    assert not any("forward" in vars(module) for module in backbone.modules())
 
 
 def test_a_plugin_s_backbone_is_one_like_ours(plugin, filled):

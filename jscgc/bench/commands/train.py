@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jscgc.bench.benchmark import Benchmark, Measurement, count, machine
+from jscgc.bench.benchmark import Benchmark, Comparison, Measurement, count, machine
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
@@ -34,4 +34,5 @@ TRAIN = Benchmark(
     add_arguments,
     run,
     order=4,
+    comparison=Comparison("ms", ("network",), lambda a: ["--rounds", str(a.rounds)]),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from jscgc import options
-from jscgc.bench.benchmark import Benchmark, Measurement, count, machine
+from jscgc.bench.benchmark import Benchmark, Comparison, Measurement, count, machine
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
@@ -51,6 +51,17 @@ def run(a: argparse.Namespace) -> Measurement:
     return Measurement(f"transmission, {a.channel}, CBR {a.cbr}", rows, lambda _: {"machine": where})
 
 
+def _given(a: argparse.Namespace) -> list[str]:
+    named = ["--methods", *a.methods] if a.methods else []
+    sizes = [f"{width}x{height}" for width, height in a.sizes]
+    return [*named, "--sizes", *sizes, "--channel", a.channel, "--cbr", a.cbr, "--rounds", str(a.rounds)]
+
+
 TRANSMIT = Benchmark(
-    "transmit", "the time of every part of a transmission, median and 95th percentile", add_arguments, run, order=3
+    "transmit",
+    "the time of every part of a transmission, median and 95th percentile",
+    add_arguments,
+    run,
+    order=3,
+    comparison=Comparison("median_ms", ("method", "width", "height", "part"), _given),
 )

@@ -7,7 +7,7 @@ middle, and to the output.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jscgc.generator.backbones import BackboneKind
 
@@ -58,7 +58,12 @@ def build(channels: int, params: BackboneParams) -> DiffusersBackbone:
         if level + 1 < len(widths):
             points.append(ResidualPoint(width, 2 ** (level + 1)))
     points += [ResidualPoint(widths[-1], 2 ** (len(widths) - 1)), ResidualPoint(channels, 1)]
-    return DiffusersBackbone(net, points, WIDTH_MULTIPLE, _run, _stage, preconditioned=scratch)
+    return DiffusersBackbone(net, points, WIDTH_MULTIPLE, _run, _stage, preconditioned=scratch, unreached=_unreached)
+
+
+def _unreached(net: Any) -> list[nn.Module]:
+    """Residuals are added to what goes up: the way down and the middle are the same for all."""
+    return [net.time_embedding, net.conv_in, *net.down_blocks, net.mid_block]
 
 
 def _run(backbone: DiffusersBackbone, x: Tensor, t: Tensor, residuals: Sequence[Tensor | None] | None) -> Tensor:
