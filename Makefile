@@ -39,7 +39,7 @@ test: $(STAMP)  ## Lint, types, tests
 	ruff check .
 	ruff format --check .
 	mypy
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 dashboard: $(STAMP)  ## MLflow on http://127.0.0.1:5000
 	@python -m pipeline.dashboard

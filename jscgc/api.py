@@ -96,19 +96,23 @@ class Transceiver:
         return Transmission(sent, to_photo(reception.photo.cpu()), reception)
 
 
-def load(method: str = "jscgc", models: str | Path = SHIPPED, device: str = "auto") -> Transceiver:
+def load(
+    method: str = "jscgc", models: str | Path = SHIPPED, device: str = "auto", precision: str = "auto"
+) -> Transceiver:
     """A method ready to send.
 
     Args:
         method: a name that `jscgc info` lists.
         models: folder of trained models; those that come with the package unless told otherwise.
         device: auto, cpu or cuda.
+        precision: auto, float32 or bfloat16, as `jscgc transmit` has it.
 
     Raises:
-        ValueError: an unknown method (the message has the nearest), one that is not trained there, or cuda without a GPU.
+        ValueError: an unknown method (the message has the nearest) or precision, one that is not trained there, or cuda without a
+            GPU.
     """
     on = resolve_device(device)
-    return Transceiver(load_system(method, Path(models), on), on)
+    return Transceiver(load_system(method, Path(models), on, precision), on)
 
 
 def _pixels(photo: str | Path | Image.Image | Pixels) -> tuple[str, Pixels]:

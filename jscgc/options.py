@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jscgc.channel import spec
 from jscgc.files import SHIPPED
+from jscgc.precision import SETTINGS
 from jscgc.registry import nearest
 
 if TYPE_CHECKING:
@@ -178,6 +179,12 @@ def add_sampling(sub: argparse.ArgumentParser, samples: bool = False) -> None:
     sub.add_argument("--time-shift", type=positive, default=1.0, help="above 1: more of the steps at high noise")
     sub.add_argument("--seed", type=natural, default=0, help="of channel and sampler: same seed, same result")
     sub.add_argument("--device", type=choice("device", ("auto", "cpu", "cuda")), default="auto", help="auto|cpu|cuda")
+
+
+def add_precision(sub: argparse.ArgumentParser) -> None:
+    """In which precision networks compute."""
+    text = "auto|float32|bfloat16, of the networks' products; auto: bfloat16 where it is measured to pay (AMX, GPUs)"
+    sub.add_argument("--precision", type=choice("precision", SETTINGS), default="auto", help=text)
 
 
 def sample(a: argparse.Namespace) -> SampleParams:

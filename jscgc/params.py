@@ -19,6 +19,7 @@ from jscgc.generator.backbones import BACKBONES
 from jscgc.generator.params import GeneratorParams
 from jscgc.latent.params import LatentParams, VaeParams
 from jscgc.method import METHODS, Network, own_sections, trainable
+from jscgc.precision import PrecisionSetting, resolve_precision
 from jscgc.registry import add_plugin, plugins
 from jscgc.systems.params import CodecParams, FewStepParams, JscgcParams
 
@@ -54,8 +55,9 @@ class Params(Section):
     more than the shipped VAE's; VAE and prior are trained on, too, and the shipped latents stay the first channels."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the matrix products and convolutions in training (autocast); weights and optimiser are float32 always."""
+    precision: PrecisionSetting = "auto"
+    """Of the networks' matrix products and convolutions, in training and evaluation; weights, optimiser, losses and scores are
+    float32 always. `auto`: bfloat16 where it is measured to pay, else float32; see `settled`."""
     data: DataParams
     vae: VaeParams
     latents: LatentParams
@@ -71,6 +73,13 @@ class Params(Section):
     """Methods that are trained if they have a key here, with their own settings; `{}`: their defaults (`jscgc.methods`)."""
     evaluate: EvaluateParams
     distributed: DistributedParams = DistributedParams()
+
+    def settled(self) -> Params:
+        """The same with the precision decided. Whoever starts the work asks once, so that its record, its keys and its workers,
+        on whatever machine, have the decision and none of them makes its own."""
+        if self.precision != "auto":
+            return self
+        return self.model_copy(update={"precision": resolve_precision(self.precision, self.device)})
 
     @property
     def trained(self) -> dict[str, Network]:

@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
 
 def _plugins(arguments: Sequence[str]) -> Iterator[str]:
     """What --plugin names."""
-    for text, after in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for text, after in zip(arguments, [*arguments, "-"][1:], strict=True):
         if text == "--":
             return
         name, equals, value = text.partition("=")

@@ -99,8 +99,12 @@ def _meaning(path: Path, written_ns: int, size: int) -> str:
 
 def packages(paths: Iterable[Path]) -> set[str]:
     """Names of the packages of others that these sources import."""
-    names = {name.split(".")[0] for path in paths if path.suffix == ".py" for name in _imports(_tree(path))}
-    return names - {PACKAGE.name}
+    return set().union(*(_packages(path) for path in paths if path.suffix == ".py")) - {PACKAGE.name}
+
+
+@cache
+def _packages(path: Path) -> frozenset[str]:
+    return frozenset(name.split(".")[0] for name in _imports(_tree(path)))
 
 
 def _exempt(module: str, asked: set[str]) -> bool:

@@ -20,6 +20,7 @@ from jscgc.flow.params import SampleParams
 from jscgc.metrics import PairMetric, info, pair_metric, pair_names
 from jscgc.metrics.scoring import score
 from jscgc.systems.base import Link, Reception, SeparatedSystem, System
+from jscgc.systems.latent import LatentSystem
 from jscgc.systems.transmit import transmit
 
 
@@ -90,6 +91,7 @@ def send(
         "encode_ms": round(reception.encode_ms, 1),
         "decode_ms": round(reception.decode_ms, 1),
         "metrics": _scores(metrics, photo, reception.photo),
+        **({"precision": system.precision} if isinstance(system, LatentSystem) else {}),
         **({"failed": reception.failed, "format": reception.details} if reception.details else {}),
         **several,
     }

@@ -31,6 +31,7 @@ from jscgc.evaluation.run import Evaluation, follow
 from jscgc.flow.params import SampleParams
 from jscgc.options import natural
 from jscgc.params import Params, load_params
+from jscgc.precision import resolve_precision
 from jscgc.training.curve import Curve
 from pipeline import apart
 from pipeline.stage import LATENTS, MODELS, PHOTOS
@@ -120,7 +121,8 @@ def evaluate(
     asked = {**grid, "methods": [variant.method], "metrics": list(CHOOSING), "snr_db": list(variant.snr_db)}
     asked["information_points"] = grid.get("information_points", 0) if len(variant.snr_db) > 1 else 0
     params = EvaluateParams.model_validate(asked)
-    protocol = Protocol.of(photos, params, variant.sample, seed=variant.params.seed)
+    precision = resolve_precision(variant.params.precision, variant.params.device)
+    protocol = Protocol.of(photos, params, variant.sample, seed=variant.params.seed, precision=precision)
     out = PLACE / f"results-{os.getpid()}.csv"  # several of these may run at once
     evaluation = follow(
         protocol,
@@ -145,7 +147,7 @@ def main() -> None:
     parser.add_argument("--workers", type=natural, default=0, metavar="N", help="Ray workers; 0: one per core")
     parser.add_argument("--only", nargs="+", default=[], metavar="VARIANT", help="these, and joint")
     a = parser.parse_args()
-    content, params = read_yaml(FILE), load_params()
+    content, params = read_yaml(FILE), load_params().settled()
     planned = list(variants(content, params))
     if unknown := set(a.only) - {variant.name for variant in planned}:
         raise ValueError(f"--only: no variant {sorted(unknown)[0]!r} in {FILE}")

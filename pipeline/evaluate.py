@@ -6,9 +6,10 @@ from jscgc.data.prepared import split_files
 from jscgc.evaluation.run import evaluate
 from jscgc.evaluation.table import write_csv
 from jscgc.files import write_json
+from jscgc.precision import resolve_precision
 from pipeline.stage import MODELS, PHOTOS, REPORTS, stage
 
-with stage("evaluate") as running:
+with stage("evaluate", networks=True) as running:
     p = running.params
     evaluation = evaluate(
         MODELS,
@@ -21,6 +22,7 @@ with stage("evaluate") as running:
         pictures=REPORTS / "pictures",
         controls=True,
         store=Path(p.evaluate.store) if p.evaluate.store else None,
+        precision=resolve_precision(p.precision, p.device),
     )
     evaluation.protocol.write(REPORTS / "protocol.json")
     write_json(REPORTS / "timing.json", evaluation.timing)

@@ -79,7 +79,7 @@ def _evaluate() -> dict[str, Any]:
         "desc": "Every method over channels, SNRs, rates and test photographs, on Ray",
         "cmd": "python -m pipeline.evaluate",
         "deps": ["pipeline/evaluate.py", *_files(stages.evaluation_sources()), "data/photos", "data/models"],
-        "params": ["seed", "device", "sample", "evaluate"],
+        "params": ["seed", "device", "precision", "sample", "evaluate"],
         "outs": [f"reports/{name}" for name in outs],
         # In git, so that a clone has something to compare with.
         "metrics": [{"reports/headline": {"cache": False}}],

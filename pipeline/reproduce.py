@@ -30,6 +30,7 @@ def main() -> int:
         status = subprocess.run(
             [sys.executable, "-m", "dvc", "repro", *sys.argv[1:]], env=environment, check=False
         ).returncode
+    tracking.settled(Path())
     if status:
         print("dvc repro failed; the line above says why. Run the command again to go on from there.", file=sys.stderr)
         return status

@@ -52,7 +52,7 @@ def main() -> None:
         "--models", type=Path, default=MODELS, metavar="FOLDER", help="whose VAE is trained on, in place"
     )
     models = parser.parse_args().models
-    with stage("sharpen") as running:
+    with stage("sharpen", networks=True) as running:
         vae = load_vae(models / "vae")
         if not isinstance(vae, NanoVae):
             raise ValueError(f"{models / 'vae'}: a pretrained VAE is not ours to train")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import resource
@@ -11,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,24 +22,22 @@ from jscgc.files import read_json, write_json
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
 from jscgc.training.curve import Curve
-from pipeline import graph
+from pipeline import beside, graph, runs
+from pipeline.runs import DATA as DATA
+from pipeline.runs import REPORTS as REPORTS
+from pipeline.runs import ROOT as ROOT
 
 if TYPE_CHECKING:
     from jscgc.evaluation.headline import Headline
 
 Train = Callable[..., Any]
-ROOT = Path()
-DATA = Path("data")
 PHOTOS, LATENTS, MODELS = (DATA / name for name in ("photos", "latents", "models"))
-REPORTS = Path("reports")
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass
 class Stage:
     """A running stage.
 
-    log: records scalars at a step, for MLflow and the training curve.
     metrics: scalars that end in reports/metrics/NAME.json; `seconds` is added.
     """
 
@@ -54,21 +51,22 @@ class Stage:
     @contextmanager
     def training(self, result: str) -> Iterator[tuple[Train, dict[str, Path]]]:
         """As `checkpoints`, for a result of the table of stages; and the folders of what it needs."""
-        inputs = {need: DATA / stages.place(need) for need in stages.stage(result).needs}
-        with self.checkpoints(stages.checkpoint_key(result, self.params, inputs), stages.trains(result)) as train:
-            yield train, inputs
+        key = runs.key_of(result, self.params)
+        with self.checkpoints(key, result) as train:
+            yield train, runs.inputs_of(result)
+        self.metrics["key"] = key
 
     @contextmanager
-    def checkpoints(self, key: str, learns: bool = True) -> Iterator[Train]:
+    def checkpoints(self, key: str, result: str = "") -> Iterator[Train]:
         """Trains by a recipe: `train(recipe, *arguments)` is `recipe(params, *arguments, folder, log)`, on as many workers as
         section `distributed` asks for. At the end the curve is written and the folder of checkpoints removed.
 
         Args:
             key: names the folder, made of everything the result depends on: an interrupted stage finds its own checkpoints
                 again, and no other's.
-            learns: whether there is a curve.
+            result: of the table of stages, if it is one; beside its training another one may run.
         """
-        folder = ROOT / ".jscgc" / "runs" / f"{self.name}-{key}"
+        folder = runs.folder_of(self.name, key)
         folder.mkdir(parents=True, exist_ok=True)
         curve = Curve(folder)
 
@@ -88,12 +86,14 @@ class Stage:
                 device=self.params.device,
             )
 
-        yield train
+        with beside.sharing(result, self.params, folder) if result else nullcontext():
+            yield train
         rows = curve.rows()
         last = {key: value for key, value in (rows[-1] if rows else {}).items() if key != "step"}
         self.metrics |= last
         self.logged |= set(last)
-        if learns:
+        if not result or stages.trains(result):
+            self.metrics["training_seconds"] = curve.seconds()
             path = REPORTS / "curves" / f"{self.name}.csv"
             curve.write_csv(path)
             self.run.artifact(path)
@@ -123,27 +123,32 @@ def _decodes_with(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def stage(name: str) -> Iterator[Stage]:
-    """Run a stage: errors a user can mend end as one line on stderr and exit status 1."""
-    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "urllib3", "alembic", "mlflow", "PIL"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # Killing dvc must not leave an orphan that writes on.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM) if sys.platform == "linux" else None
+def stage(name: str, *, networks: bool = False) -> Iterator[Stage]:
+    """Run a stage: errors a user can mend end as one line on stderr and exit status 1.
+
+    Args:
+        networks: whether it computes in the precision of params.yaml, which is decided now.
+    """
+    quiet(name)
+    runs.end_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.perf_counter()
     try:
         params = load_params()
         params.check()
         graph.check(params, name)
-        with tracking.stage_run(name, params=params.model_dump(mode="json"), tags=_tags(params), root=ROOT) as run:
+        known = tags(params)  # of the file: the same for all stages of a reproduction
+        params = params.settled() if networks else params
+        settings, record = params.model_dump(mode="json"), runs.record_of(name)
+        with tracking.stage_run(name, params=settings, tags=known, root=ROOT, identity=record) as run:
             running = Stage(name, params, run)
             yield running
+            running.metrics |= {"precision": params.precision} if networks else {}
             running.metrics["seconds"] = time.perf_counter() - start
             running.metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             new = {k: v for k, v in running.metrics.items() if isinstance(v, int | float) and k not in running.logged}
             run.log(0, new)
-            path = REPORTS / "metrics" / f"{name}.json"
+            path = runs.metrics_of(name)
             write_json(path, running.metrics)
             run.artifact(path)
     except KeyboardInterrupt:
@@ -154,9 +159,17 @@ def stage(name: str) -> Iterator[Stage]:
         sys.exit(f"{name}: {error}\n(JSCGC_TRACEBACK=1 shows where)")
 
 
-def _tags(params: Params) -> dict[str, str]:
-    tags = {"commit": tracking.commit(ROOT), "profile": params.profile, "params_hash": digest(params)}
+def quiet(name: str) -> None:
+    """What this process logs is said under its name; what libraries say of themselves is not."""
+    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "urllib3", "alembic", "mlflow", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def tags(params: Params) -> dict[str, str]:
+    """Of a stage's run."""
+    known = {"commit": tracking.commit(ROOT), "profile": params.profile, "params_hash": digest(params)}
     manifest = PHOTOS / "manifest.json"
     if manifest.exists():
-        tags["dataset_hash"] = str(read_json(manifest)["dataset_sha256"])
-    return tags
+        known["dataset_hash"] = str(read_json(manifest)["dataset_sha256"])
+    return known

@@ -12,7 +12,7 @@ if len(sys.argv) != 2:
     sys.exit("usage: python -m pipeline.train NAME (vae, flow or a method)")
 result = sys.argv[1]
 
-with stage(name_of(result)) as running:
+with stage(name_of(result), networks=True) as running:
     if result not in (known := ("vae", *trainable())):  # params.yaml has been read, and the plugins that it names
         raise ValueError(f"nothing trains {result!r}; choose from {', '.join(known)}")
     with running.training(result) as (train, inputs):

@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=count, default=3, metavar="N", help="trainings of each (default: 3)")
     parser.add_argument("--out", type=Path, default=DATA / "trainings", metavar="DIR", help="(default: data/trainings)")
     a = parser.parse_args()
-    params = load_params()
+    params = load_params().settled()
     params.check()
     names = planned(a.names, params)
     trainings = Trainings(names, params, a.out)

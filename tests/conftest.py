@@ -18,6 +18,7 @@ from nodes import nodes  # noqa: F401  (a fixture)
 from safetensors.torch import save_file
 from torch import nn
 
+from jscgc import precision
 from jscgc.files import sha256, write_json
 from jscgc.latent.autoencoder import LatentStatistics, save_vae
 from jscgc.latent.nano_vae import NanoVae
@@ -33,7 +34,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=25)
 settings.load_profile("repeatable")
 
+# Half a minute to minutes each: started first, lest one worker ends with them while the other has nothing left to do.
+LONG = [
+    "test_pipeline", "test_plugin", "test_ablations", "test_cluster_train", "test_evaluation_nodes", "test_faults_hostile",
+    "test_ldpc", "test_bench_published", "test_faults_exposure", "test_sweep_driver", "test_faults_disk", "test_demo_server",
+    "test_install", "test_training_parallel", "test_metrics_deep", "test_metrics_text", "test_baseline",
+]  # fmt: skip
+
 TRAIN = {"steps": 6, "batch_size": 3, "learning_rate": 0.003, "checkpoint_every": 2, "log_every": 1, "ema_decay": 0.5}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first (xdist keeps this order with --no-loadscope-reorder)."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +57,7 @@ def params() -> Params:
             "profile": "test",
             "seed": 3,
             "device": "cpu",
+            "precision": "float32",
             "data": {"source": "builtin"},
             "vae": {
                 "source": "nano",
@@ -106,6 +120,12 @@ def params() -> Params:
             },
         }
     )
+
+
+@pytest.fixture(autouse=True)
+def processor_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`precision: auto` is float32 here, on any processor: golden values and what is compared are of one precision."""
+    monkeypatch.setattr(precision, "_gains", lambda: {"convolution": 1.0})
 
 
 Module = TypeVar("Module", bound=nn.Module)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,35 @@ def test_the_help_of_all_imports_no_command():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     ours = {name for name in done.stdout.split() if name.startswith("jscgc.")}
     assert ours == {"jscgc.cli", "jscgc.extras", "jscgc.parser"}
+
+
+HEAVY = {
+    "accelerate", "diffusers", "matplotlib", "pandas", "peft", "ray", "scipy", "sympy", "torch._dynamo", "torchvision",
+    "transformers",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments, more",
+    [(["transmit", "--help"], {"PIL", "numpy", "rich", "torch"}), (["info"], {"PIL", "jscgc.systems.store"})],
+    ids=["help", "info"],
+)
+def test_a_command_imports_nothing_heavy_that_it_does_not_use(arguments, more, tmp_path):
+    """Each of these takes a tenth of a second to three seconds."""
+    code = """
+import json, sys
+from jscgc.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(json.dumps([*sys.modules]), file=sys.stderr)
+"""
+    environment = os.environ | {"JSCGC_WEIGHTS": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    loaded = set(json.loads(done.stderr.splitlines()[-1]))
+    assert "jscgc.options" in loaded
+    assert not loaded & (HEAVY | more)
 
 
 BENCHMARK = """

@@ -122,6 +122,7 @@ def test_a_wrong_type_is_named(tmp_path, key, value):
         ("seed", -1),
         ("seed", 2**32),
         ("device", "tpu"),
+        ("precision", "bf16"),
         ("vae.channels", 5),
         ("vae.train.steps", 0),
         ("vae.train.learning_rate", 0.0),
@@ -333,6 +334,13 @@ def test_settings_that_would_do_nothing_are_errors(tmp_path, changes, said):
     with path.open("w") as file:
         YAML(typ="safe", pure=True).dump(content, file)
     assert said in message(path)
+
+
+def test_profiles_leave_the_precision_to_the_machine_unless_they_are_for_gpus():
+    root = Path(__file__).parents[1]
+    for profile in (None, *sorted((root / "pipeline/profiles").glob("*.yaml"))):
+        params = load_params(root / "params.yaml", profile)
+        assert params.precision == ("bfloat16" if params.device == "cuda" else "auto"), profile
 
 
 def test_no_profile_leaves_diffjscc_fewer_steps_than_jscgc():

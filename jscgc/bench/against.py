@@ -17,6 +17,8 @@ from statistics import median
 from jscgc.bench.benchmark import Comparison, Row
 
 ROOT = Path(__file__).parents[2]
+COMMAND_LINE = f"{__name__.partition('.')[0]}.cli"
+"""A module of either tree, which is run and not imported here."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Tree:
             ValueError: it fails; its last line says why.
         """
         environment = os.environ | {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": str(self.threads)}
-        command = [sys.executable, "-m", "jscgc.cli", "bench", name, "--json", *arguments]
+        command = [sys.executable, "-m", COMMAND_LINE, "bench", name, "--json", *arguments]
         run = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
         )

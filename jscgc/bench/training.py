@@ -17,6 +17,7 @@ from jscgc.generator.lora import set_trained
 from jscgc.latent.autoencoder import LatentStatistics
 from jscgc.method import network, trainable
 from jscgc.params import Params
+from jscgc.precision import Precision, computing
 from jscgc.seeding import stream
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.mambajscc import Codec
@@ -35,16 +36,20 @@ def trained() -> list[str]:
     return [name for name, declared in trainable().items() if declared.starts_from_shipped]
 
 
-def bench_training(params: Params, rounds: int, device: str) -> Iterator[dict[str, Any]]:
+def bench_training(
+    params: Params, rounds: int, device: str, precision: Precision = "float32"
+) -> Iterator[dict[str, Any]]:
     """Rows of network, batch, gflop (of one step's matrix products and convolutions, a multiply-add as two), ms,
     steps_per_second, gflop_per_second, share_of_limit (median of pairs with the matrix product, whose row is the first),
     share_in_products (of the step's time, what these take by themselves) and operators (how many are called in a step).
 
-    A step is loss, gradients, their norm and AdamW, in float32, on latents of random numbers (no step's time depends on them).
+    A step is loss, gradients, their norm and AdamW, on latents of random numbers (no step's time depends on them). The matrix
+    product is in float32 whatever the steps are in.
 
     Args:
         params: sizes, batches and what learns; latents are `latents.crop` pixels of the photo.
         rounds: steps of each, taking turns.
+        precision: of the steps.
     """
     torch.manual_seed(0)
     left, right = torch.randn(2, SIDE, SIDE, device=device)
@@ -52,8 +57,9 @@ def bench_training(params: Params, rounds: int, device: str) -> Iterator[dict[st
     gflop, batches = {LIMIT: 2 * SIDE**3 / 1e9}, {LIMIT: 1}
     for kind in trained():
         loss, net, batches[kind] = _trained(kind, params, device)
+        loss = _in_precision(loss, precision, device)
         learning = [p for p in net.parameters() if p.requires_grad]
-        works[kind] = _step(loss, learning, torch.optim.AdamW(learning, lr=1e-5))
+        works[kind] = _step(loss, learning, torch.optim.AdamW(learning, lr=1e-5, fused=True))
         with FlopCounterMode(display=False) as counter:
             works[kind]()
         gflop[kind] = counter.get_total_flops() / 1e9
@@ -122,6 +128,14 @@ def _trained(kind: str, params: Params, device: str) -> tuple[Losses, nn.Module,
     if isinstance(net, JscgcNet):
         net.encoder.requires_grad_(params.jscgc.encoder_learns)
     return lambda: net.loss(x, params.link, params.jscgc, params.objective, draws()), net, len(x)
+
+
+def _in_precision(losses: Losses, precision: Precision, device: str) -> Losses:
+    def computed() -> Mapping[str, Tensor]:
+        with computing(precision, device):
+            return losses()
+
+    return computed
 
 
 def _step(losses: Losses, learning: list[nn.Parameter], optimiser: torch.optim.Optimizer) -> Work:

@@ -44,6 +44,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--out", type=Path, default=Path("received"), metavar="DIR", help="where pictures and metrics go")
     options.add_sampling(sub, samples=True)
+    options.add_precision(sub)
 
 
 def run(a: argparse.Namespace) -> None:
@@ -71,7 +72,7 @@ def run(a: argparse.Namespace) -> None:
     arrivals: list[Arrival] = []
     cannot: dict[str, str] = {}
     for name in names:
-        system = load_system(name, a.models, device)
+        system = load_system(name, a.models, device, a.precision)
         try:
             arrivals.append(send(system, photo, a.photo.name, request, metrics, device))
         except CannotOperate as error:

@@ -73,7 +73,8 @@ class Choice:
         words += ["--channel", self.channel, "--snr-db", f"{self.snr_db:g}", "--cbr", self.cbr]
         words += ["--max-side", str(self.max_side), "--samples", str(self.samples), "--steps", str(self.steps)]
         words += ["--guidance", f"{self.guidance:g}", "--seed", str(self.seed)]
-        return shlex.join([*words, *(["--device", at.device] if at.device != "auto" else [])])
+        words += ["--device", at.device] if at.device != "auto" else []
+        return shlex.join([*words, *(["--precision", at.precision] if at.precision != "auto" else [])])
 
 
 def _short(value: object) -> str:

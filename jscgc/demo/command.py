@@ -26,6 +26,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--max-upload-mb", type=options.count, default=20, metavar="MB", help="largest photo that is taken, megabytes"
     )
     sub.add_argument("--device", type=options.choice("device", ("auto", "cpu", "cuda")), default="auto")
+    options.add_precision(sub)
     sub.add_argument("--open", action="store_true", help="open the page in the default browser")
 
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         resolve_device(arguments.device)
     from jscgc.demo import server, workplace
 
-    workplace.settle(arguments.models, arguments.device)
+    workplace.settle(arguments.models, arguments.device, arguments.precision)
     try:
         server.serve(arguments.port, arguments.max_upload_mb, arguments.open)
     except KeyboardInterrupt:

@@ -40,7 +40,7 @@ def system(name: str, at: Workplace) -> System | SeparatedSystem:
 
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _load(name: str, at: Workplace, written: tuple[int, ...]) -> System | SeparatedSystem:
-    return load_system(name, at.models, resolve_device(at.device))
+    return load_system(name, at.models, resolve_device(at.device), at.precision)
 
 
 @st.cache_resource(show_spinner=False)

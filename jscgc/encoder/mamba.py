@@ -75,14 +75,24 @@ class VssBlock(nn.Module):
         self.inner = nn.Conv2d(width, 2 * width, 1)
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         # Per direction: dt of every head, B and C.
-        self.select = nn.Parameter(torch.randn(DIRECTIONS, width, self.heads + 2 * state) / math.sqrt(width))
-        # Softplus of this bias spreads step sizes over 0.001 .. 0.1 (Mamba's initialisation).
-        steps = torch.exp(torch.linspace(math.log(1e-3), math.log(1e-1), self.heads))
-        self.dt_bias = nn.Parameter(torch.log(torch.expm1(steps)).repeat(DIRECTIONS, 1))
-        self.log_decay = nn.Parameter(torch.log(torch.linspace(1, 16, self.heads)).repeat(DIRECTIONS, 1))
+        self.select = nn.Parameter(torch.empty(DIRECTIONS, width, self.heads + 2 * state))
+        self.dt_bias = nn.Parameter(torch.empty(DIRECTIONS, self.heads))
+        self.log_decay = nn.Parameter(torch.empty(DIRECTIONS, self.heads))
+        self._start()
         self.skip = nn.Parameter(torch.ones(DIRECTIONS, self.heads))
         self.out_norm = ChannelNorm(width)
         self.out = nn.Conv2d(width, width, 1)
+
+    @torch.no_grad()
+    def _start(self) -> None:
+        """Mamba's initialisation: softplus of the bias spreads step sizes over 0.001 .. 0.1."""
+        # A sketch on `meta` has no values, and arithmetic there imports torch's compiler and sympy: two seconds.
+        if self.select.is_meta:
+            return
+        self.select.normal_().div_(math.sqrt(self.select.shape[1]))
+        steps = torch.exp(torch.linspace(math.log(1e-3), math.log(1e-1), self.heads))
+        self.dt_bias.copy_(torch.log(torch.expm1(steps)))
+        self.log_decay.copy_(torch.log(torch.linspace(1, 16, self.heads)))
 
     def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
         """x [B,D,h,w], snr_db [B] -> [B,D,h,w]."""

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jscgc.encoder.scan import NOTHING
+
 LONGEST = 64
 """Most positions of a window: the matrices grow with their square, the chunks of `scan` do not."""
 IN_CACHE = 4
@@ -38,7 +40,7 @@ def _decays(total_RKHL: Tensor, start_RKHL: Tensor, order_KLL: Tensor) -> Tensor
     """exp(total_i - total_j) dt_j where j is read no later than i, else 0: RKHLL."""
     exponent = total_RKHL[..., :, None] - start_RKHL[..., None, :]
     # Masking the exponent, not its result, keeps inf out.
-    return exponent.add_(order_KLL.log()[:, None]).exp_()
+    return exponent.add_(order_KLL.log()[:, None]).clamp_min_(NOTHING).exp_()
 
 
 def _summed(decays_RKHLL: Tensor, scores_RKLL: Tensor) -> Tensor:

@@ -94,6 +94,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="also, at the middle SNR and CBR and the first draw only: what takes seconds a picture, such as dists",
     )
     options.add_sampling(sub)
+    options.add_precision(sub)
     # A protocol file stands for these. Whether one was given as well shows only if the parser fills in no default.
     fixed = [action for action in sub._actions if action.dest not in before | {"device"}]
     told = [action for action in fixed if action.default is not argparse.SUPPRESS]
@@ -184,6 +185,7 @@ def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]], sets: M
     from jscgc.config import complaints
     from jscgc.evaluation.params import EvaluateParams
     from jscgc.evaluation.protocol import Protocol
+    from jscgc.precision import resolve_precision
 
     try:
         params = EvaluateParams(
@@ -198,7 +200,9 @@ def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]], sets: M
         )
     except ValidationError as error:
         raise ValueError(complaints(error)) from None
-    return Protocol.of(photos, params, options.sample(a), seed=a.seed, max_side=a.max_side, sets=sets)
+    precision = resolve_precision(a.precision, a.device)
+    sample = options.sample(a)
+    return Protocol.of(photos, params, sample, seed=a.seed, max_side=a.max_side, sets=sets, precision=precision)
 
 
 def _rates(methods: Sequence[str], models: Sequence[Path], cbr: Sequence[str]) -> list[int]:

@@ -8,6 +8,7 @@
     code       the sources that a job can run (`jscgc.sources`), without comments and docstrings: its method's, its channel's, its
                metrics', and what these import; and the versions of the packages that they import
     device     cpu or cuda
+    precision  of the networks, where that is not float32
 
 One that differs in any of these is another job and is run. What is left out on purpose: who runs it, and with how many workers;
 which other jobs are in the grid; processor and driver, which may move the last digits: copy a store to another kind of machine,
@@ -38,7 +39,7 @@ from jscgc.method import METHODS, network
 from jscgc.metrics import registry
 from jscgc.sources import PACKAGE, closure, entry
 
-_WORKER = ("evaluation/worker.py", "evaluation/jobs.py", "systems/load.py")
+_WORKER = ("evaluation/worker.py", "evaluation/memory.py", "evaluation/jobs.py", "systems/load.py")
 """What a job is run by: it can run any method, so that its imports say nothing of one job's."""
 _SCORING = ("jscgc.data.images", "jscgc.metrics.patches", "jscgc.metrics.scoring")
 _LINK = ("jscgc.systems.transmit", "jscgc.systems.cost", "jscgc.channel.channels")
@@ -111,6 +112,7 @@ class Identities:
         protocol = self._protocol
         changes = {"steps": job.steps or None, "guidance": job.guidance}
         sample = protocol.sample.model_copy(update={k: v for k, v in changes.items() if v is not None})
+        trained = job.method != ORIGINAL and METHODS[job.method].network is not None
         samples = job.method != ORIGINAL and METHODS[job.method].samples
         models = self._models[job.training]
         scored = [metric for metric in protocol.metrics if metric.name not in job.without]
@@ -118,7 +120,7 @@ class Identities:
         reads_other = job.control == "wrong_symbols" or job.information_points > 0
         names = list(self._images)
         following = names[(names.index(job.image) + 1) % len(names)]
-        content = {
+        content: dict[str, Any] = {
             "format": FORMAT,
             "method": job.method,
             "control": job.control,
@@ -136,11 +138,13 @@ class Identities:
             "max_side": protocol.max_side,
             "metrics": [metric.model_dump(mode="json") for metric in scored],
             "patch": protocol.patch,
-            "weights": self._weights_of(job.method, models),
+            "weights": self._weights_of(job.method, models) if trained else "",
             "code": code_digest(run),
             "packages": packages(run),
             "device": self._device,
         }
+        if trained and protocol.precision != "float32":  # keys from before there was a choice stay what they are
+            content["precision"] = protocol.precision
         identity = json.dumps(content, sort_keys=True)
         return JobKey(job.method, identity, hashlib.sha256(identity.encode()).hexdigest())
 
@@ -153,8 +157,7 @@ class Identities:
 
     def _weights_of(self, method: str, models: Path) -> str:
         if (place := (method, models)) not in self._weights:
-            trained = method != ORIGINAL and METHODS[method].network is not None
-            self._weights[place] = weights_digest(models, method) if trained else ""
+            self._weights[place] = weights_digest(models, method)
         return self._weights[place]
 
 

@@ -73,6 +73,8 @@ class JobResult:
     """That are read to receive; 0 where nothing is learnt."""
     receiver_gflops: float = 0.0
     """Operations of matrix products and convolutions for this photo at the receiver, in 10^9."""
+    warm: bool = True
+    """Whether the milliseconds are any photograph's: a worker's first of a kind meets cold caches, and is counted meanwhile."""
 
 
 def every_job(

@@ -1,4 +1,5 @@
-"""Who may judge: a metric whose network was in a loss of a method that is shown can't be the headline's.
+"""Who may judge, and by what pictures are ranked: a metric whose network was in a loss of a method that is shown can't be the
+headline's.
 
 Each metric declares its network, each method the networks of its losses. Losses of ours may use EfficientNet-Lite0 and VGG-16; no
 loss, no choice of a setting and no early stopping uses a network of the headline's judges.
@@ -62,3 +63,16 @@ def judging(metrics: Iterable[str], methods: Iterable[str]) -> Judging:
         elif trained or network in LOSS_NETWORKS:
             used[metric.name] = trained
     return Judging(tuple(judges), refused, used)
+
+
+def preferred(measured: Iterable[str], *axes: str) -> list[str]:
+    """The measured metrics that answer one of these questions (`MetricInfo.axis`): judges first, stand-ins last."""
+    present = set(measured)
+    found = [metric.info for metric in METRICS if metric.name in present and metric.info.axis in axes]
+    return [info.name for info in sorted(found, key=lambda info: (not info.judge, info.stand_in))]
+
+
+def ranking(measured: Iterable[str]) -> str | None:
+    """By what received photographs are called worst and best: how they look if that was measured, else by their pixels."""
+    present = set(measured)
+    return next(iter([*preferred(present, "perception"), *preferred(present, "pixels")]), None)

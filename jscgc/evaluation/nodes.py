@@ -18,7 +18,8 @@ from jscgc.method import METHODS
 
 class Batches:
     """Jobs of one method and one image size in a row: a worker then keeps its model, and a GPU the kernels that it has chosen
-    for these shapes and the memory that it has laid out for them. Large images first, so that no worker is left with one."""
+    for these shapes and the memory that it has laid out for them. Large images first, so that no worker is left with one. Within
+    a size jobs of one photo, SNR and rate in a row, which share what is sent."""
 
     def __init__(self, photos: Sequence[tuple[str, Path]]) -> None:
         self._sizes = {name: _size(path) for name, path in photos}
@@ -28,10 +29,12 @@ class Batches:
         jobs = list(jobs)
         runs = list(dict.fromkeys((job.method, job.training) for job in jobs))
         methods = list(dict.fromkeys(method for method, _ in runs))
+        images = list(self._sizes)
 
-        def place(job: Job) -> tuple[int, ...]:
+        def place(job: Job) -> tuple[float, ...]:
             run = runs.index((job.method, job.training))
-            return methods.index(job.method), run, *(-side for side in self._sizes[job.image])
+            size = (-side for side in self._sizes[job.image])
+            return methods.index(job.method), run, *size, images.index(job.image), job.snr_db, job.rate
 
         return sorted(jobs, key=place)
 

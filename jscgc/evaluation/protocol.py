@@ -20,6 +20,7 @@ from jscgc.evaluation.params import EvaluateParams
 from jscgc.files import read_json, sha256, write_json
 from jscgc.flow.params import SampleParams
 from jscgc.metrics import available, registry
+from jscgc.precision import Precision
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _SHOWN = 3
@@ -80,6 +81,8 @@ class Protocol(Section):
     information_points: Annotated[int, Field(ge=0)]
     reference_steps: Annotated[int, Field(ge=0)]
     """See `EvaluateParams`."""
+    precision: Precision = "float32"
+    """That networks transmit in; scores are float32 always."""
 
     @property
     def hash(self) -> str:
@@ -113,6 +116,7 @@ class Protocol(Section):
         max_side: int = 0,
         controls: bool = False,
         sets: Mapping[str, str] | None = None,
+        precision: Precision = "float32",
     ) -> Protocol:
         """The protocol of an evaluation.
 
@@ -121,6 +125,7 @@ class Protocol(Section):
             params: grid and metrics; no metric named there: all that can run here.
             seed: draws use seed, seed + 1, ... (params.seeds of them).
             sets: photograph -> its set, where there are several.
+            precision: that networks transmit in.
 
         Raises:
             ValueError: a metric is unknown or can't run here.
@@ -154,6 +159,7 @@ class Protocol(Section):
             dial_steps=sample.calibrated.steps,
             information_points=params.information_points,
             reference_steps=params.reference_steps,
+            precision=precision,
         )
 
     def write(self, path: Path) -> None:

@@ -26,6 +26,7 @@ from jscgc.evaluation.trainings import trainings
 from jscgc.evaluation.worker import Setup
 from jscgc.evaluation.worst import judged, to_show, worst
 from jscgc.flow.params import SampleParams
+from jscgc.precision import Precision
 
 log = logging.getLogger(__name__)
 PICTURES = 6
@@ -89,6 +90,7 @@ def evaluate(
     controls: bool = False,
     store: Path | None = None,
     fresh: bool = False,
+    precision: Precision = "float32",
 ) -> Evaluation:
     """Run the grid and write `out` (and `pictures`); the same seed gives the same table, whatever the number of workers.
 
@@ -97,10 +99,11 @@ def evaluate(
         photos: name and path of each; names are distinct.
         seed: draws use seed, seed + 1, ... (params.seeds of them).
         max_side: photos are reduced to this longer side, 0 to keep their size.
-        controls: also run jscgc with wrong symbols and with none (see `plan`).
+        controls: also run jscgc with wrong symbols and with none (see `every_job`).
         store, fresh: as of `follow`.
+        precision: that networks transmit in, decided here for all workers.
     """
-    protocol = Protocol.of(photos, params, sample, seed=seed, max_side=max_side, controls=controls)
+    protocol = Protocol.of(photos, params, sample, seed=seed, max_side=max_side, controls=controls, precision=precision)
     return follow(
         protocol,
         models,
@@ -155,6 +158,7 @@ def follow(
         _device(device),
         tuple(metric.name for metric in protocol.metrics),
         tuple(folder.absolute() for folder in further),
+        protocol.precision,
     )
     there = trainings(methods, (models, *further))
     jobs = every_job(

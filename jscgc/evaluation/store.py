@@ -61,7 +61,7 @@ class ResultStore:
         path = self._path(key)
         with atomic(path) as temporary:
             table = pa.Table.from_pylist([_to_row(key, job, result, protocol)], schema=_schema())
-            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True, write_statistics=False)
 
     def __len__(self) -> int:
         return len(list(self._folder.glob("*/*.parquet")))
@@ -139,6 +139,7 @@ def _schema() -> Any:
                 ("width", whole),
             ],
             *[("encode_ms", real), ("decode_ms", real), ("receiver_parameters", whole), ("receiver_gflops", real)],
+            ("warm", pa.bool_()),
             *[("scores", scores), ("features", features), ("means", means), ("png", pa.binary())],
         ]
     )
@@ -163,6 +164,7 @@ def _to_row(key: JobKey, job: Job, result: JobResult, protocol: str) -> dict[str
         "decode_ms": result.decode_ms,
         "receiver_parameters": result.receiver_parameters,
         "receiver_gflops": result.receiver_gflops,
+        "warm": result.warm,
         "scores": list(result.scores.items()),
         "features": _pack(result.features),
         "means": [
@@ -186,6 +188,7 @@ def _from_row(row: Mapping[str, Any]) -> JobResult:
         {mean["count"]: (dict(mean["scores"]), _unpack(mean["features"])) for mean in row["means"]},
         row["receiver_parameters"],
         row["receiver_gflops"],
+        row["warm"],
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -16,7 +17,8 @@ import pandas as pd
 from jscgc.channel.spec import file_name
 from jscgc.evaluation.jobs import CANNOT_OPERATE, ORIGINAL, Job, JobResult, nominal_cbr
 from jscgc.files import atomic
-from jscgc.metrics import set_metric
+from jscgc.metrics import Jackknifed, SetMetric, set_metric
+from jscgc.metrics.distances import Against, recomputed
 
 log = logging.getLogger(__name__)
 COLUMNS = ["method", "training", "channel", "snr_db", "cbr", "steps", "seed", "set", "image", "metric", "value"]
@@ -24,6 +26,9 @@ COLUMNS = ["method", "training", "channel", "snr_db", "cbr", "steps", "seed", "s
 ALL_IMAGES = "*"
 """In the image column: the value belongs to the whole set (FID, KID), with set `""` to all photographs pooled. `*-NAME` is the
 set without that photograph, from which the report has the spread over photographs (a jackknife)."""
+
+SEVERAL = 20
+"""Set metrics' values that a bar is shown for: of Inception's on a whole collection each takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +67,7 @@ def tabulate(done: Iterable[tuple[Job, JobResult]], sets: Mapping[str, str] | No
         if job.dial or result.scores.get(CANNOT_OPERATE):
             continue
         times[job.label, result.steps, result.height, result.width].append(result)
-    named = sorted(set(sets.values()) - {""})
-    for name, every in references.items():
-        distance = set_metric(name).distance
-        for one in ("", *(named if len(named) > 1 else ())):
-            reference = {image: cut for image, cut in every.items() if one in ("", sets.get(image))}
-            if sum(map(len, reference.values())) < 2:
-                log.warning("%s needs at least two patches and the photos have one; it is left out", name)
-                continue
-            for condition, parts in groups.items():
-                received = {image: cut for image, cut in parts[name].items() if image in reference}
-                if received.keys() != reference.keys():
-                    continue  # a photograph that could not be sent: no distance of the others stands for all
-                values = _set_values(reference, received, distance)
-                rows += [(*condition, one, image, name, value) for image, value in values]
+    rows += _set_rows(references, groups, sets)
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:-1], ignore_index=True)
     timing = [
         {
@@ -83,8 +75,8 @@ def tabulate(done: Iterable[tuple[Job, JobResult]], sets: Mapping[str, str] | No
             "steps": steps,
             "height": height,
             "width": width,
-            "encode_ms_median": median(result.encode_ms for result in spent),
-            "decode_ms_median": median(result.decode_ms for result in spent),
+            "encode_ms_median": median(result.encode_ms for result in _timed(spent)),
+            "decode_ms_median": median(result.decode_ms for result in _timed(spent)),
             "receiver_parameters": max(result.receiver_parameters for result in spent),
             "receiver_gflops": max(result.receiver_gflops for result in spent),
         }
@@ -93,22 +85,48 @@ def tabulate(done: Iterable[tuple[Job, JobResult]], sets: Mapping[str, str] | No
     return Results(table, timing)
 
 
-def _set_values(
-    reference: Mapping[str, np.ndarray], received: Mapping[str, np.ndarray], distance: Callable[..., float]
-) -> Iterator[tuple[str, float]]:
-    """(ALL_IMAGES, distance of all patches), and the same without each photograph where enough patches are left."""
+def _timed(spent: list[JobResult]) -> list[JobResult]:
+    """Those that nothing was counted in meanwhile, if there are any."""
+    return [result for result in spent if result.warm] or spent
 
-    def value(without: str = "") -> float | None:
-        sides = [[part for image, part in side.items() if image != without] for side in (reference, received)]
-        if any(sum(map(len, side)) < 2 for side in sides):
-            return None
-        first, second = (np.concatenate(side) for side in sides)
-        return distance(first, second)
 
-    for without in ("", *received):
-        measured = value(without)
-        if measured is not None:
-            yield f"{ALL_IMAGES}-{without}" if without else ALL_IMAGES, measured
+def _set_rows(
+    references: Mapping[str, Mapping[str, np.ndarray]],
+    groups: Mapping[tuple[Any, ...], Mapping[str, Mapping[str, np.ndarray]]],
+    sets: Mapping[str, str],
+) -> Iterator[tuple[Any, ...]]:
+    """Of each condition and set metric: the value of all photographs and, where there are several sets, of each; and the same
+    without each photograph, where enough patches are left."""
+    from rich.console import Console
+    from rich.progress import track
+
+    named = sorted(set(sets.values()) - {""})
+    todo: list[tuple[str, str, Sequence[str], Against, tuple[Any, ...], Mapping[str, np.ndarray]]] = []
+    for name, every in references.items():
+        for one in ("", *(named if len(named) > 1 else ())):
+            reference = {image: cut for image, cut in every.items() if one in ("", sets.get(image))}
+            if sum(map(len, reference.values())) < 2:
+                log.warning("%s needs at least two patches and the photos have one; it is left out", name)
+                continue
+            against = _against(set_metric(name), list(reference.values()))
+            # Where a photograph could not be sent, no distance of the others stands for all.
+            sent = [(condition, parts.get(name, {})) for condition, parts in groups.items()]
+            todo += [(name, one, list(reference), against, *of) for of in sent if reference.keys() <= of[1].keys()]
+    silent = len(todo) < SEVERAL
+    for name, one, images, against, condition, received in track(
+        todo, "set metrics", console=Console(stderr=True), disable=silent
+    ):
+        distances = against([received[image] for image in images])
+        yield *condition, one, ALL_IMAGES, name, distances.whole
+        for image, value in zip(images, distances.without, strict=True):
+            if not math.isnan(value):
+                yield *condition, one, f"{ALL_IMAGES}-{image}", name, value
+
+
+def _against(metric: SetMetric, reference: Sequence[np.ndarray]) -> Against:
+    if isinstance(metric, Jackknifed):
+        return metric.against(reference)
+    return recomputed(metric.distance, reference)
 
 
 def whole(table: pd.DataFrame) -> pd.DataFrame:

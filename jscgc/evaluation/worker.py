@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,18 +18,22 @@ from torch import Tensor
 from jscgc.data.images import open_photo, reduce, to_photo, to_png, to_tensor
 from jscgc.errors import CannotOperate
 from jscgc.evaluation.jobs import CANNOT_OPERATE, DECODING_FAILED, ORIGINAL, SIZES, Job, JobResult
+from jscgc.evaluation.memory import Encoder, Memory
 from jscgc.flow.params import SampleParams
 from jscgc.metrics import PairMetric, SetMetric, pair_metric, set_metric
 from jscgc.metrics import info as metric_info
 from jscgc.metrics.patches import patches
 from jscgc.metrics.registry import pair_names, set_names
 from jscgc.metrics.scoring import score
+from jscgc.precision import Precision
 from jscgc.systems.base import Link, Reception, SeparatedSystem, System
 from jscgc.systems.cost import Cost, counted
 from jscgc.systems.load import load_system
 from jscgc.systems.transmit import transmit
 
 log = logging.getLogger(__name__)
+PHOTOS_BYTES = 2**29
+"""Of photographs that a worker keeps: a hundred of 768x512."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Setup:
     """Names of the metrics to score with; None: all that can run here."""
     further: tuple[Path, ...] = ()
     """Folders of models of further trainings, the first of them training 1."""
+    precision: Precision = "float32"
+    """That the systems compute in; metrics see photographs of single precision."""
 
     def folder(self, training: int) -> Path:
         """The models of a training."""
@@ -58,7 +65,8 @@ class Worker:
         torch.set_num_threads(threads)
         self._setup = setup
         self._systems: dict[tuple[str, int], System | SeparatedSystem] = {}
-        self._photos: dict[str, Tensor] = {}
+        self._photos: Memory[Tensor] = Memory(PHOTOS_BYTES, lambda photo: photo.nbytes)
+        self._encode = Encoder()
         self._costs: dict[Hashable, Cost] = {}
 
     @cached_property
@@ -85,24 +93,32 @@ class Worker:
             if self._setup.device == "cuda":
                 # Jobs come method by method; a GPU may have no room for two large generators.
                 self._systems.clear()
-            self._systems[key] = load_system(name, self._setup.folder(training), self._setup.device)
+            setup = self._setup
+            self._systems[key] = load_system(name, setup.folder(training), setup.device, setup.precision)
         return self._systems[key]
 
     def photo(self, name: str) -> Tensor:
         """A photo as float [3,H,W]."""
-        if name not in self._photos:
-            self._photos[name] = to_tensor(reduce(open_photo(dict(self._setup.photos)[name]), self._setup.max_side))
-        return self._photos[name].to(self._setup.device)
+
+        def opened() -> Tensor:
+            path = dict(self._setup.photos)[name]
+            return to_tensor(reduce(open_photo(path), self._setup.max_side)).to(self._setup.device)
+
+        return self._photos.get(name, opened)
 
     def _other(self, name: str) -> Tensor:
         """The next photo of the list, enlarged or reduced to this one's size: what `wrong_symbols` sends."""
         names = [n for n, _ in self._setup.photos]
-        height, width = self.photo(name).shape[-2:]
         following = names[(names.index(name) + 1) % len(names)]
         if following == name:
             return self.photo(name).flip(-1).flip(-2)
-        resized = Image.fromarray(to_photo(self.photo(following))).resize((width, height), Image.Resampling.LANCZOS)
-        return to_tensor(np.asarray(resized)).to(self._setup.device)
+        height, width = self.photo(name).shape[-2:]
+
+        def resized() -> Tensor:
+            photo = Image.fromarray(to_photo(self.photo(following).cpu()))
+            return to_tensor(np.asarray(photo.resize((width, height), Image.Resampling.LANCZOS))).to(self._setup.device)
+
+        return self._photos.get((following, height, width), resized)
 
     def _sample(self, job: Job) -> SampleParams:
         changes = {"steps": job.steps or None, "guidance": job.guidance}
@@ -131,8 +147,8 @@ class Worker:
             return JobResult({}, self._features(photo), _png(photo) if job.picture else b"", height=height, width=width)
         system = self.system(job.method, job.training)
         try:
-            cost = self._cost(job, system, photo)
-            reception = self._transmit(job, system, photo)
+            with self._counting(job, system, photo) as (cost, known):
+                reception = self._transmit(job, system, photo)
         except CannotOperate as error:
             log.info("%s", error)
             return JobResult({CANNOT_OPERATE: 1.0}, height=height, width=width)
@@ -161,12 +177,11 @@ class Worker:
             width,
             receiver_parameters=cost.parameters,
             receiver_gflops=cost.flops / 1e9,
+            warm=known,
         )
 
-    def _transmit(
-        self, job: Job, system: System | SeparatedSystem, photo: Tensor, information: bool = True
-    ) -> Reception:
-        points = job.information_points if information else 0
+    def _transmit(self, job: Job, system: System | SeparatedSystem, photo: Tensor) -> Reception:
+        points = job.information_points
         return transmit(
             system,
             photo,
@@ -178,19 +193,22 @@ class Worker:
             samples=max(job.dial, default=1),
             information_points=points,
             other=self._other(job.image) if job.control == "wrong_symbols" or points else None,
+            encode=self._encode,
         )
 
-    def _cost(self, job: Job, system: System | SeparatedSystem, photo: Tensor) -> Cost:
-        """What receiving this photo costs. Counted once for all photos of its size, in a transmission of its own: counting is
-        slow, and the first one of a size is not timed then."""
-        if isinstance(system, SeparatedSystem) or job.dial:
-            return Cost()
+    @contextmanager
+    def _counting(self, job: Job, system: System | SeparatedSystem, photo: Tensor) -> Iterator[tuple[Cost, bool]]:
+        """What receiving this photo costs, and whether that was known: it is counted while the first one of its size is received,
+        which takes longer then."""
         like = (job.method, job.training, job.label, job.steps, job.guidance, job.rate, photo.shape[-2:])
-        if like not in self._costs:
+        if isinstance(system, SeparatedSystem) or job.dial:
+            yield Cost(), True
+        elif like in self._costs:
+            yield self._costs[like], True
+        else:
             with counted(system) as cost:
-                self._transmit(job, system, photo, information=False)
+                yield cost, False
             self._costs[like] = cost
-        return self._costs[like]
 
 
 def _png(photo: Tensor) -> bytes:

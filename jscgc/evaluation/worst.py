@@ -8,13 +8,12 @@ import pandas as pd
 
 from jscgc.evaluation.headline import Headline
 from jscgc.evaluation.jobs import ORIGINAL, Job, nominal_cbr
+from jscgc.evaluation.judges import ranking
 from jscgc.evaluation.table import ALL_IMAGES
 from jscgc.method import METHODS
 from jscgc.metrics import info
 
 WORST = 5
-RANKING = ("lpips_alex", "feature_distance_efficientnet_lite2", "feature_distance_efficientnet_lite0", "psnr")
-"""The first of these that is measured says what is worst."""
 
 
 def judged(methods: Sequence[str]) -> str:
@@ -28,12 +27,12 @@ def worst(table: pd.DataFrame, place: Headline, method: str) -> list[str]:
     here = (table["method"] == method) & (table["channel"] == place.channel) & (table["snr_db"] == place.snr_db)
     rows = table[here & (table["cbr"] == nominal_cbr(place.rate)) & ~table["image"].str.startswith(ALL_IMAGES)]
     rows = rows[rows["training"] == rows["training"].min()]
-    for metric in RANKING:
-        means = rows[rows["metric"] == metric].groupby("image")["value"].mean().sort_index()
-        if len(means):
-            ordered = means.sort_values(ascending=info(metric).direction == "higher", kind="stable")
-            return [str(image) for image in ordered.index[:WORST]]
-    return []
+    metric = ranking(rows["metric"].unique())
+    if metric is None:
+        return []
+    means = rows[rows["metric"] == metric].groupby("image")["value"].mean().sort_index()
+    ordered = means.sort_values(ascending=info(metric).direction == "higher", kind="stable")
+    return [str(image) for image in ordered.index[:WORST]]
 
 
 def to_show(

@@ -70,7 +70,7 @@ class NanoVae(nn.Module):
 
     def posterior(self, photos: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, each [B,C,H/8,W/8], of photos [B,3,H,W] in [0,1]; H and W multiples of 8."""
-        mean, logvar = self.encoder(2 * photos - 1).chunk(2, dim=1)
+        mean, logvar = self.encoder(2 * photos - 1).float().chunk(2, dim=1)
         return mean, logvar.clamp(-12, 4)
 
     def encode(self, photos: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class NanoVae(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Photos [B,3,8h,8w] of latents [B,C,h,w]; not clamped, so that training sees the overshoot."""
-        decoded: Tensor = self.decoder(latents)
+        decoded: Tensor = self.decoder(latents).float()
         return (decoded + 1) / 2
 
     def loss(

@@ -56,7 +56,7 @@ class PatchDiscriminator(nn.Module):
     def forward(self, photos: Tensor) -> Tensor:
         x = 2 * photos - 1
         detail = x - F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
-        logits: Tensor = self.layers(torch.cat([x, 4 * detail], dim=1))
+        logits: Tensor = self.layers(torch.cat([x, 4 * detail], dim=1)).float()
         return logits
 
 

@@ -9,10 +9,11 @@ anything; `available()` tells which can run here and what the others lack. A new
 package of its own (entry point `jscgc.metrics`, or `--plugin`).
 """
 
-from jscgc.metrics.base import Metric, MetricInfo, PairMetric, SetMetric, Trainable
+from jscgc.metrics.base import Jackknifed, Metric, MetricInfo, PairMetric, SetMetric, Trainable
 from jscgc.metrics.registry import available, create, info, names, pair_metric, pair_names, set_metric, set_names
 
 __all__ = [
+    "Jackknifed",
     "Metric",
     "MetricInfo",
     "PairMetric",

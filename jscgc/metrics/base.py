@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # the metadata is read by `--help` and `info`, which must not
     import numpy as np
     from jaxtyping import Float, Float32
     from torch import Tensor
+
+    from jscgc.metrics.distances import Against
 
     Images = Float32[Tensor, "b 3 h w"]
     Scores = Float32[Tensor, " b"]
@@ -101,6 +103,15 @@ class SetMetric(Protocol):
 
     def distance(self, reference: Features, received: Features) -> float:
         """Distance of two sets of features [N,D] and [M,D]; deterministic."""
+        ...
+
+
+@runtime_checkable
+class Jackknifed(SetMetric, Protocol):
+    """A set metric that tells what it is without each photograph faster than by so many distances."""
+
+    def against(self, reference: Sequence[Features]) -> Against:
+        """Takes the features of each sent photograph; what is told holds for any number of received sets."""
         ...
 
 

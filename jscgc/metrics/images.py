@@ -25,17 +25,22 @@ def as_bytes(images: Images) -> UInt8[Tensor, "b 3 h w"]:
 
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.float32:
         raise ValueError(f"images must be float32 [B,3,H,W], not {images.dtype} {list(images.shape)}")
-    if not torch.isfinite(images).all():
+    if images.numel() and not torch.isfinite(torch.stack(torch.aminmax(images.detach()))).all():
         raise ValueError("images hold values that are not finite")
     # contiguous: in another memory layout the same pixels would give results that differ in the last digit
-    return images.detach().clamp(0, 1).mul(255).round().to(torch.uint8).contiguous()
+    return images.detach().clamp(0, 1).mul_(255).round_().to(torch.uint8).contiguous()
+
+
+def as_floats(saved: UInt8[Tensor, "b 3 h w"]) -> Images:
+    """Levels 0..255 as float32 in [0,1]."""
+    import torch
+
+    return saved.to(torch.float32) / 255
 
 
 def as_saved(images: Images) -> Images:
     """Images in [0,1], clamped and rounded to the 256 levels of an 8-bit file."""
-    import torch
-
-    return as_bytes(images).to(torch.float32) / 255
+    return as_floats(as_bytes(images))
 
 
 def as_pictures(saved: UInt8[Tensor, "b 3 h w"]) -> list[Image.Image]:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from jaxtyping import UInt8
-from torch import Tensor
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
+    from torch import Tensor
+
+_SHARE = 16
+"""Of the memory that a core has: there are a few of these, and a worker on each core."""
 
 
 class Memo:
     """Recent results, at most so many bytes of them (and always the last one)."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
+        """`limit_bytes`: less where the machine has little memory for each of its cores."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self.limit_bytes = min(limit_bytes, memory // (os.cpu_count() or 1) // _SHARE)
         self._results: OrderedDict[bytes, tuple[Tensor, ...]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -28,7 +36,7 @@ class Memo:
         self, what: str, images: UInt8[Tensor, "b 3 h w"], compute: Callable[[], tuple[Tensor, ...]]
     ) -> tuple[Tensor, ...]:
         """`compute()`, or its result from a recent call with the same `what` and images of the same bytes."""
-        key = hashlib.blake2b(images.contiguous().cpu().numpy().tobytes(), digest_size=32)
+        key = hashlib.blake2b(images.contiguous().cpu().numpy().data, digest_size=32)
         key.update(f"{what} {tuple(images.shape)}".encode())
         digest = key.digest()
         if digest not in self._results:

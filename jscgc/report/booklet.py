@@ -17,9 +17,8 @@ from PIL import Image
 from jscgc.files import atomic
 from jscgc.report.headline import Cell, Headline, headline_table
 from jscgc.report.paper import RC, paper_figures, save_figures
-from jscgc.report.reading import method_label, number, short_label
+from jscgc.report.reading import Condition, method_label, number, short_label
 from jscgc.report.semantics import Reading, semantic_readings
-from jscgc.report.summary import matrices
 from jscgc.report.tables import save_tables
 from jscgc.report.verdict import Line, Verdict, verdict
 
@@ -32,7 +31,7 @@ _READINGS = 4
 
 def save_paper(
     reports: Path,
-    results: pd.DataFrame,
+    cells: Mapping[Condition, pd.DataFrame],
     summary: Mapping[str, Any],
     *,
     commit: str,
@@ -43,13 +42,12 @@ def save_paper(
 
     Args:
         reports: the folder.
-        results: tidy results.
+        cells: the results' matrices (`summary.matrices`).
         summary: of these results.
         commit: of the code that made the results.
         profile: of the parameters.
         notes: known limits, printed on the first page.
     """
-    cells = matrices(results)
     headline = headline_table(summary)
     figures = paper_figures(summary)
     save_figures(figures, reports / "figures")

@@ -14,7 +14,7 @@ from jscgc.report.headline import receiver_costs
 from jscgc.report.page import build_page
 from jscgc.report.pictures import picture_grid
 from jscgc.report.reading import load_results
-from jscgc.report.summary import summarise
+from jscgc.report.summary import matrices, summarise
 
 NOTES = (
     "DiffJSCC here is our two-stage system on the same generator and adapter, not its authors' code; "
@@ -48,7 +48,8 @@ def build_report(
     """
     results = load_results(folder / "results.csv")
     timing = folder / "timing.json"
-    summary = summarise(results) | {"costs": receiver_costs(read_json(timing) if timing.is_file() else [])}
+    cells = matrices(results)
+    summary = summarise(results, cells) | {"costs": receiver_costs(read_json(timing) if timing.is_file() else [])}
     write_json(folder / "summary.json", summary)
     write_comparisons(summary, folder)
     grid = picture_grid(folder / "pictures", results, folder / "grid.png")
@@ -61,9 +62,10 @@ def build_report(
         date=f"{measured:%Y-%m-%d}",
         notes=said,
         summary=summary,
+        cells=cells,
         commit=commit,
         profile=profile,
     )
-    save_paper(folder, results, summary, notes=said, commit=commit, profile=profile)
+    save_paper(folder, cells, summary, notes=said, commit=commit, profile=profile)
     names = ["index.html", "report.pdf", "summary.json", "paired.csv", "bd_rate.csv"]
     return [*names, "grid.png"] if grid else names

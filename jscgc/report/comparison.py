@@ -18,8 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jscgc.evaluation.bd_rate import Saved, cbr_saved
-from jscgc.evaluation.pairing import aligned, array, image_means, trainings
-from jscgc.evaluation.statistics import interval, sign_flip_p_values
+from jscgc.evaluation.pairing import aligned, array, trainings
+from jscgc.evaluation.statistics import interval, mean_of_finite, sign_flip_p_values
 from jscgc.files import atomic
 from jscgc.report.reading import FEW, Condition, is_aside, metric_info
 
@@ -65,7 +65,7 @@ def paired(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
             if place[1:] == (channel, snr_db, cbr) and not any(name == method for name, _ in met):
                 met[method, 0] = pd.DataFrame()
     rows: list[dict[str, Any]] = []
-    pairs: list[tuple[dict[str, Any], pd.DataFrame]] = []
+    pairs: list[tuple[dict[str, Any], pd.Series]] = []
     for place, met in places.items():
         for ours, other in ((a, b) for a in met if a[0] in FEW for b in met if b != a):
             row = dict.fromkeys(PAIRED) | place._asdict() | _names(ours, other)
@@ -75,15 +75,18 @@ def paired(cells: Cells, stuck: Stuck) -> list[dict[str, Any]]:
                 row |= nothing | {"note": f"{' and '.join(unable)} cannot operate"}
                 continue
             first, second = aligned(met[ours], met[other])
-            finite = (first - second).dropna(how="all").dropna(axis=1, how="all")
-            found = interval(array(finite))
+            values = array(first) - array(second)
+            there = np.isfinite(values)
+            photographs = np.flatnonzero(there.any((0, 2)))
+            found = interval(values)
             row |= _trainings(met[ours], met[other], found.trainings)
-            row |= {"images": len(finite.index), "draws": len(set(finite.columns.get_level_values("seed")))}
-            if finite.empty:
+            row |= {"images": len(photographs), "draws": int(there.any((0, 1)).sum())}
+            if not there.any():
                 row["note"] = "no value in common"
             else:
                 row |= {"difference": found.mean, "low": found.low, "high": found.high}
-                pairs.append((row, finite))
+                per_image = mean_of_finite(mean_of_finite(values, 2), 0)
+                pairs.append((row, pd.Series(per_image[photographs], index=first.index[photographs])))
     _chances(pairs)
     return rows
 
@@ -97,14 +100,13 @@ def _names(ours: tuple[str, int], other: tuple[str, int]) -> dict[str, Any]:
     return {"method": ours[0], "steps": ours[1], "other": other[0], "other_steps": other[1]}
 
 
-def _chances(pairs: list[tuple[dict[str, Any], pd.DataFrame]]) -> None:
-    """Fill in won and p of metrics that have a value per photograph."""
+def _chances(pairs: list[tuple[dict[str, Any], pd.Series]]) -> None:
+    """Fill in won and p of metrics that have a value per photograph, from the means of each."""
     families: dict[str, list[tuple[dict[str, Any], pd.Series]]] = {}
-    for row, values in pairs:
+    for row, per_image in pairs:
         info = metric_info(row["metric"])
         assert info is not None
         if info.scope == "pair":
-            per_image = image_means(values)
             gain = per_image if info.direction == "higher" else -per_image
             row["won"] = float(((gain > 0) + 0.5 * (gain == 0)).mean())
             families.setdefault(row["metric"], []).append((row, per_image))

@@ -1,4 +1,4 @@
-"""The page's interactive plots, as plotly figures.
+"""The page's interactive plots, as plotly's script takes them.
 
 A plot holds the traces of all choices of its group (channel, CBR, ...); each trace says in `meta` which choice it
 belongs to and the page's script draws those that match. Colours of text and grid come from the page's theme.
@@ -6,7 +6,6 @@ belongs to and the page's script draws those that match. Colours of text and gri
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from jscgc.report.headline import ARROWS
 from jscgc.report.reading import OURS, cbr_label, is_aside, method_label, metric_info, order_metrics
@@ -22,6 +20,42 @@ from jscgc.report.series import HUES, Style, series_names, series_styles
 
 _POINTS = 400
 """Most points of a training curve; longer ones are thinned."""
+
+
+class Figure:
+    """plotly's {data, layout} as JSON has it. Its own classes check every value, which took longer than all else on the page; a
+    test has them check ours."""
+
+    def __init__(self) -> None:
+        self.data: list[dict[str, Any]] = []
+        self.layout: dict[str, Any] = {}
+
+    def add_scatter(self, **trace: Any) -> None:
+        """A line or points; what is None is left out."""
+        self._add("scatter", trace)
+
+    def add_bar(self, **trace: Any) -> None:
+        """Bars."""
+        self._add("bar", trace)
+
+    def _add(self, kind: str, trace: Mapping[str, Any]) -> None:
+        self.data.append({"type": kind} | {key: value for key, value in trace.items() if value is not None})
+
+    def update_layout(self, layout: Mapping[str, Any], **further: Any) -> None:
+        """Set what is named."""
+        self.layout |= {**layout, **further}
+
+    def update_xaxes(self, **settings: Any) -> None:
+        """Settings beside the layout's."""
+        self.layout["xaxis"] = self.layout["xaxis"] | settings
+
+    def update_yaxes(self, **settings: Any) -> None:
+        """Settings beside the layout's."""
+        self.layout["yaxis"] = self.layout["yaxis"] | settings
+
+    def plain(self) -> dict[str, Any]:
+        """For a `Plot`."""
+        return {"data": self.data, "layout": self.layout}
 
 
 @dataclass(frozen=True)
@@ -65,16 +99,16 @@ def training_curves(folder: Path) -> list[Curves]:
         if "step" not in table or not columns:
             continue
         columns.sort(key=lambda c: (c != "loss", "loss" not in c))
-        figure = go.Figure()
+        figure = Figure()
         for column in columns:
             _add_curve(figure, table[["step", column]].dropna(), column)
         figure.update_layout(figure_layout("step"))
-        plot = Plot(f"training{index}", path.stem, plain(figure))
+        plot = Plot(f"training{index}", path.stem, figure.plain())
         curves.append(Curves(path.stem, columns, int(table["step"].max()), plot))
     return curves
 
 
-def _add_curve(figure: go.Figure, points: pd.DataFrame, column: str) -> None:
+def _add_curve(figure: Figure, points: pd.DataFrame, column: str) -> None:
     """The raw values, thin, and where there are enough of them their running mean on top."""
     smooth = points[column].rolling(max(1, len(points) // 20), center=True, min_periods=1).mean()
     keep = np.unique(np.linspace(0, len(points) - 1, min(len(points), _POINTS)).astype(int))
@@ -102,7 +136,7 @@ def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choi
     names = series_names(rows)
     styles = series_styles(list(names))
     wanted = [r for r in rows if r["metric"] == metric and r["mean"] is not None and not is_aside(r["method"])]
-    figure = go.Figure()
+    figure = Figure()
     for key, name in names.items():
         series = [r for r in wanted if (r["method"], r["steps"]) == key]
         for choice in sorted({(str(r[choices[0]]), float(r[choices[1]])) for r in series}):
@@ -115,11 +149,11 @@ def _metric_plot(metric: str, rows: Sequence[Mapping[str, Any]], axis: str, choi
     if axis == "cbr":
         figure.update_xaxes(type="log")
     figure.update_xaxes(tickvals=values, ticktext=text)
-    return Plot(f"{axis}-{metric}", f"{info.label} {ARROWS[info.direction]}", plain(figure))
+    return Plot(f"{axis}-{metric}", f"{info.label} {ARROWS[info.direction]}", figure.plain())
 
 
 def add_series(
-    figure: go.Figure, points: Sequence[Mapping[str, Any]], axis: str, name: str, style: Style, meta: dict[str, str]
+    figure: Figure, points: Sequence[Mapping[str, Any]], axis: str, name: str, style: Style, meta: dict[str, str]
 ) -> None:
     """The interval as a band (as an error bar for a single point), and the means on top."""
     x = [float(r[axis]) for r in points]
@@ -154,7 +188,6 @@ def add_series(
 def figure_layout(x_title: str) -> dict[str, Any]:
     """Layout of every plot of the page."""
     return {
-        "template": "none",
         "height": 300,
         "margin": {"l": 52, "r": 12, "t": 8, "b": 44},
         "showlegend": False,
@@ -165,10 +198,3 @@ def figure_layout(x_title: str) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
     }
-
-
-def plain(figure: go.Figure) -> dict[str, Any]:
-    """{data, layout} as JSON has it."""
-    content: dict[str, Any] = json.loads(figure.to_json())
-    content["layout"].pop("template", None)
-    return content

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
-from jscgc.report.figures import Plot, figure_layout, plain
+from jscgc.report.figures import Figure, Plot, figure_layout
 from jscgc.report.headline import ARROWS
 from jscgc.report.reading import OURS, is_aside, method_label, metric_info, metric_label, order_methods, preferred
 from jscgc.report.series import series_names, series_styles
@@ -46,7 +44,7 @@ def latency_plots(latencies: Sequence[Mapping[str, Any]], rows: Sequence[Mapping
 
 
 def _bars(names: Mapping[Any, str], timed: Mapping[Any, Mapping[str, Any]], where: str) -> Plot:
-    figure = go.Figure()
+    figure = Figure()
     keys = list(reversed(names))
     labels = [names[k] + (f" · {timed[k]['nfe']:g} NFE" if timed[k]["nfe"] else "") for k in keys]
     for part, name, colour in (("encode", "transmit", "#7d8590"), ("decode", "receive", "#2f7de1")):
@@ -66,7 +64,7 @@ def _bars(names: Mapping[Any, str], timed: Mapping[Any, Mapping[str, Any]], wher
         "height": max(300, 60 + 28 * len(keys)),
     }
     figure.update_layout(layout)
-    return Plot("latency-bars", f"Time for one photograph of {where}", plain(figure))
+    return Plot("latency-bars", f"Time for one photograph of {where}", figure.plain())
 
 
 def _against_quality(
@@ -80,7 +78,7 @@ def _against_quality(
     metric = next(iter([*preferred(measured, "perception"), *preferred(measured, "pixels")]), None)
     if metric is None:
         return []
-    figure = go.Figure()
+    figure = Figure()
     for r in (r for r in here if r["metric"] == metric):
         key = (r["method"], r["steps"])
         style, mean = styles[key], float(r["mean"])
@@ -103,4 +101,4 @@ def _against_quality(
     figure.update_xaxes(type="log")
     info = metric_info(metric)
     assert info is not None
-    return [Plot("latency-quality", f"{metric_label(metric)} {ARROWS[info.direction]} against time", plain(figure))]
+    return [Plot("latency-quality", f"{metric_label(metric)} {ARROWS[info.direction]} against time", figure.plain())]

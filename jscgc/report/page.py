@@ -46,6 +46,7 @@ def build_page(
     date: str = "",
     notes: Sequence[str] = (),
     summary: Mapping[str, Any] | None = None,
+    cells: Mapping[reading.Condition, pd.DataFrame] | None = None,
 ) -> Path:
     """Write `reports`/index.html; equal inputs give an equal page.
 
@@ -57,7 +58,7 @@ def build_page(
         profile: of the parameters.
         date: of the results, as text; empty leaves it out (the current time would not be reproducible).
         notes: known limits of the method or the run, shown verbatim.
-        summary: of these results, if it is at hand (it takes seconds to make).
+        summary, cells: of these results (`summarise`, `matrices`), if they are at hand: they take seconds to make.
 
     Returns:
         The page's path.
@@ -66,11 +67,12 @@ def build_page(
         ValueError: results.csv breaks its contract, or a JSON file is none.
     """
     table = reading.load_results(reports / "results.csv")
+    cells = matrices(table) if cells is None else cells
     page = (
         _environment()
         .get_template("page.html.j2")
         .render(
-            _context(reports, table, summary or summarise(table)),
+            _context(reports, table, cells, summary or summarise(table, cells)),
             plotly_js=get_plotlyjs(),
             params_text=params_text,
             manifest=manifest,
@@ -106,14 +108,15 @@ def _environment() -> Environment:
     return environment
 
 
-def _context(reports: Path, table: pd.DataFrame, summary: Mapping[str, Any]) -> dict[str, Any]:
+def _context(
+    reports: Path, table: pd.DataFrame, cells: Mapping[reading.Condition, pd.DataFrame], summary: Mapping[str, Any]
+) -> dict[str, Any]:
     rows: list[dict[str, Any]] = summary["rows"]
     main = [r for r in rows if not reading.is_aside(r["method"])]
     snr_plots, cbr_plots = figures.snr_plots(main), figures.cbr_plots(main)
     curves = figures.training_curves(reports / "curves")
     names = series_names(main)
     styles = series_styles(list(names))
-    cells = matrices(table)
     headline = headline_table(summary)
     information = theory.information_plots(rows)
     dial_condition, dial = theory.dial_plots(rows)

@@ -145,7 +145,7 @@ def quality_figure(rows: Rows, axis: str, title: str) -> Figure:
         for key in reversed(names):
             points = [r for r in rows if (r["method"], r["steps"], r["metric"]) == (*key, metric)]
             _line(panel, sorted(points, key=lambda r: float(r[axis])), axis, styles[key])
-        panel.set_title(_titled(metric))
+        panel.set_title(_titled(metric), y=1.0)
         panel.set_xlabel("SNR (dB)" if axis == "snr_db" else "CBR")
         values = sorted({float(r[axis]) for r in rows})
         if axis == "cbr":
@@ -176,7 +176,7 @@ def semantic_figure(rows: Rows, title: str) -> Figure | None:
                 if x is not None and y is not None:
                     _point(panel, x, y, styles[key])
             if not line:
-                panel.set_title(f"{snr_db:g} dB".replace("-", "−"))
+                panel.set_title(f"{snr_db:g} dB".replace("-", "−"), y=1.0)
             else:
                 panel.set_xlabel(_titled(distortion))
         grid[line][0].set_ylabel(_titled(metric))
@@ -189,6 +189,7 @@ def semantic_figure(rows: Rows, title: str) -> Figure | None:
 
 
 def _figure(width: float, height: float) -> Figure:
+    # Titles stand at y=1: where to put them would else be asked anew in every drawing.
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -232,5 +233,7 @@ def _finish(figure: Figure, title: str, names: Mapping[Series, str], styles: Map
     figure.suptitle(title, fontsize=9)
     figure.legend(handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS, frameon=False, handlelength=2.6)
     # Laid out once, not anew for every file.
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
     figure.set_layout_engine(None)

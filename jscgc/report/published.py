@@ -14,9 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
-
-from jscgc.report.figures import Plot, add_series, figure_layout, plain
+from jscgc.report.figures import Figure, Plot, add_series, figure_layout
 from jscgc.report.headline import ARROWS
 from jscgc.report.reading import is_aside, metric_info, metric_label, order_metrics
 from jscgc.report.series import Style, series_names, series_styles
@@ -94,7 +92,7 @@ def legend(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Style]]:
 
 
 def _paper_figure(paper: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
-    figure = go.Figure()
+    figure = Figure()
     theirs = [{**r, "steps": 0} for r in paper if r["metric"] == metric]
     names = series_names(theirs)
     for key, name in names.items():
@@ -116,11 +114,11 @@ def _paper_figure(paper: Sequence[Mapping[str, Any]], metric: str) -> dict[str, 
             meta={"series": name},
         )
     figure.update_layout(figure_layout("SNR (dB)"))
-    return plain(figure)
+    return figure.plain()
 
 
 def _our_figure(rows: Sequence[Mapping[str, Any]], metric: str, index: int) -> Plot:
-    figure = go.Figure()
+    figure = Figure()
     names = series_names(rows)
     styles = series_styles(list(names))
     for key, name in names.items():
@@ -130,4 +128,4 @@ def _our_figure(rows: Sequence[Mapping[str, Any]], metric: str, index: int) -> P
     info = metric_info(metric)
     assert info is not None
     title = f"Ours: {metric_label(metric)} {ARROWS[info.direction]}"
-    return Plot(f"published-ours-{index}", title, plain(figure))
+    return Plot(f"published-ours-{index}", title, figure.plain())

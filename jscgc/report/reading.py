@@ -12,6 +12,7 @@ import pandas as pd
 
 from jscgc import metrics
 from jscgc.channel import spec
+from jscgc.evaluation.judges import preferred as preferred
 from jscgc.method import GROUPS, METHODS
 from jscgc.metrics import MetricInfo
 
@@ -64,7 +65,14 @@ def load_results(path: Path) -> pd.DataFrame:
     """
     names = {"method": str, "channel": str, "set": str, "image": str, "metric": str, "protocol": str}
     try:
-        unread = pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"value": ["", "nan", "NaN"]})
+        known = {*COLUMNS, *names}
+        unread = pd.read_csv(
+            path,
+            dtype=names,
+            keep_default_na=False,
+            na_values={"value": ["", "nan", "NaN"]},
+            usecols=lambda name: name in known,
+        )
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors that name no file
         raise ValueError(f"{path}: not a table of results ({' '.join(str(error).split()):.200})") from None
     return checked(unread, str(path))
@@ -149,13 +157,6 @@ def order_metrics(names: Iterable[str]) -> list[str]:
     """Registered metrics in the registry's order; accounting and strangers are left out."""
     present = set(names)
     return [name for name in metrics.names() if name in present]
-
-
-def preferred(measured: Iterable[str], *axes: str) -> list[str]:
-    """The measured metrics that answer one of these questions (`MetricInfo.axis`): judges first, stand-ins last."""
-    found = [(name, metrics.info(name)) for name in order_metrics(measured)]
-    chosen = [(name, info) for name, info in found if info.axis in axes]
-    return [name for name, info in sorted(chosen, key=lambda one: (not one[1].judge, one[1].stand_in))]
 
 
 def order_methods(names: Iterable[str]) -> list[str]:

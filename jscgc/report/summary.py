@@ -7,10 +7,11 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import pandas as pd
 
 from jscgc.evaluation.pairing import array, matrix, trainings
-from jscgc.evaluation.statistics import Interval, interval
+from jscgc.evaluation.statistics import Interval, interval, mean_of_finite
 from jscgc.report.checks import controls, few_steps, monotonic
 from jscgc.report.comparison import bd_rate, paired
 from jscgc.report.reading import (
@@ -29,8 +30,12 @@ from jscgc.report.reading import (
 _KEY = ["method", "channel", "snr_db", "cbr", "steps", "metric"]
 
 
-def summarise(results: pd.DataFrame) -> dict[str, Any]:
+def summarise(results: pd.DataFrame, cells: Mapping[Condition, pd.DataFrame] | None = None) -> dict[str, Any]:
     """Means, intervals and checks of tidy results, as a JSON document without NaN.
+
+    Args:
+        results: tidy results.
+        cells: their `matrices`, if at hand.
 
     Returns:
         {"rows": [{method, channel, snr_db, cbr, steps, metric, mean, low, high, images, trainings, draws, values, dropped,
@@ -45,13 +50,14 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
         ValueError: results without the contract's columns, with a row twice, or with a photograph in two sets.
     """
     results = checked(results)
-    measured = _measured(results)
-    cells, intervals, stuck = measured.cells, measured.intervals, measured.stuck
+    cells = matrices(results) if cells is None else cells
+    measured = _measured(results, cells)
+    intervals, stuck = measured.intervals, measured.stuck
     # What a method makes of the photographs that it can send is no statement about the others.
     whole = {c: i for c, i in intervals.items() if c[:4] not in stuck}
     return {
         "rows": measured.rows,
-        "sets": {name: _measured(part).rows for name, part in by_set(results).items()},
+        "sets": {name: _measured(part, matrices(part)).rows for name, part in by_set(results).items()},
         "checks": {
             "monotonic": monotonic(cells, whole),
             "controls": controls(cells, whole),
@@ -65,14 +71,12 @@ def summarise(results: pd.DataFrame) -> dict[str, Any]:
 class _Measured(NamedTuple):
     """stuck: (method, channel, snr_db, cbr) -> share of the photographs that could not be sent, where there are such."""
 
-    cells: dict[Condition, pd.DataFrame]
     intervals: dict[Condition, Interval]
     stuck: dict[tuple[Any, ...], float]
     rows: list[dict[str, Any]]
 
 
-def _measured(results: pd.DataFrame) -> _Measured:
-    cells = matrices(results)
+def _measured(results: pd.DataFrame, cells: Mapping[Condition, pd.DataFrame]) -> _Measured:
     intervals = {condition: _within(condition.metric, interval(array(cell))) for condition, cell in cells.items()}
     stuck: dict[tuple[Any, ...], float] = {
         c[:4]: i.mean for c, i in intervals.items() if c.metric == CANNOT_OPERATE and i.mean > 0
@@ -85,7 +89,7 @@ def _measured(results: pd.DataFrame) -> _Measured:
         _row(condition, cell, intervals[condition], photos.get(condition[:5], 1)) for condition, cell in cells.items()
     ]
     kept = [r for r in rows if not (metric_info(r["metric"]) and _place(r) in stuck)]
-    return _Measured(cells, intervals, stuck, kept + _stuck_rows(rows, stuck))
+    return _Measured(intervals, stuck, kept + _stuck_rows(rows, stuck))
 
 
 def _within(metric: str, found: Interval) -> Interval:
@@ -138,12 +142,15 @@ def influences(cell: pd.DataFrame) -> pd.DataFrame:
     Jackknife (Efron & Stein 1981): photograph i of n moves the value by (n - 1)(mean of the values without one - value
     without i). What is no set metric, or has no values without a photograph, is returned as it is.
     """
-    without = [image for image in cell.index if image.startswith(f"{SET}-")]
-    if SET not in cell.index or len(without) < 2:
-        return cell[~cell.index.isin(without)]
-    left = cell.loc[without]
-    moved = (left.count() - 1) * (left.mean() - left) + cell.loc[SET]
-    return moved.set_axis([image[len(SET) + 1 :] for image in without])
+    without = np.array([image.startswith(f"{SET}-") for image in cell.index])
+    if not without.any():
+        return cell
+    if SET not in cell.index or without.sum() < 2:
+        return cell[~without]
+    left, whole = cell.to_numpy()[without], cell.to_numpy()[cell.index.get_loc(SET)]
+    moved = (np.isfinite(left).sum(0) - 1) * (mean_of_finite(left, 0) - left) + whole
+    names = [image[len(SET) + 1 :] for image in cell.index[without]]
+    return pd.DataFrame(moved, index=names, columns=cell.columns)
 
 
 def _row(condition: Condition, cell: pd.DataFrame, found: Interval, photos: int) -> dict[str, Any]:

@@ -8,10 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import plotly.graph_objects as go
-
 from jscgc.information import InformationRate
-from jscgc.report.figures import Plot, add_series, figure_layout, plain
+from jscgc.report.figures import Figure, Plot, add_series, figure_layout
 from jscgc.report.reading import MEAN_OF, OURS, is_aside, method_label, metric_info
 from jscgc.report.series import HUES, series_names, series_styles
 
@@ -129,7 +127,7 @@ def _against_snr(
 ) -> Plot:
     """`rows` as lines, `losses` dashed in the same colours, the capacity in grey; hovering says of each point whether it is an
     estimate, where there are `failures`."""
-    figure = go.Figure()
+    figure = Figure()
     names = series_names(rows)
     styles = series_styles(list(names))
     choices = sorted({(str(r["channel"]), float(r["cbr"])) for r in rows})
@@ -139,9 +137,9 @@ def _against_snr(
             if points := _points(rows, key, channel, cbr):
                 add_series(figure, points, "snr_db", label, styles[key], {**meta, "series": label})
                 if failures is not None:
-                    line = figure.data[-1]
-                    line.text = ["no estimate" if failures[_key(r)] else "estimate" for r in points]
-                    line.hovertemplate += ", %{text}"
+                    curve = figure.data[-1]
+                    curve["text"] = ["no estimate" if failures[_key(r)] else "estimate" for r in points]
+                    curve["hovertemplate"] += ", %{text}"
             if points := _points(losses, key, channel, cbr):
                 style = replace(styles[key], dash="dash")
                 add_series(figure, points, "snr_db", f"{label}, losses", style, {**meta, "series": label})
@@ -150,7 +148,7 @@ def _against_snr(
             x, y = ([float(f"{r[k]:.6g}") for r in first] for k in ("snr_db", "mean"))
             figure.add_scatter(x=x, y=y, mode="lines", name="capacity", line=line, meta={**meta, "series": ""})
     figure.update_layout(figure_layout("SNR (dB)"))
-    return Plot(name, title, plain(figure))
+    return Plot(name, title, figure.plain())
 
 
 def _points(
@@ -217,7 +215,7 @@ def dial_plots(rows: _Rows) -> tuple[str, list[Plot]]:
         # Of one sample there is no spread.
         if title is None or len(counts) < len(dial.rows) - (metric == _CALIBRATION) or not counts:
             continue
-        figure = go.Figure()
+        figure = Figure()
         line = {"color": HUES[0], "width": 2}
         values = [float(f"{dial.rows[n][metric]['mean']:.6g}") for n in counts]
         figure.add_scatter(
@@ -234,7 +232,7 @@ def dial_plots(rows: _Rows) -> tuple[str, list[Plot]]:
             )
         figure.update_layout(figure_layout("samples N in the mean"))
         figure.update_xaxes(type="log", tickvals=counts, ticktext=[str(n) for n in counts])
-        plots.append(Plot(f"dial-{metric}", title, plain(figure)))
+        plots.append(Plot(f"dial-{metric}", title, figure.plain()))
     place = f"{dial.channel}, {dial.snr_db:g} dB, CBR {round(768 * dial.cbr)}/768"
     return f"{place}; samples of {dial.steps} steps, without guidance", plots
 
@@ -243,7 +241,7 @@ def theory_plots(figures: Mapping[str, Any]) -> list[Plot]:
     """Errors of the solvers against steps, and how each loss shares power between components."""
     plots = []
     if orders := figures.get("orders"):
-        figure = go.Figure()
+        figure = Figure()
         for colour, (solver, measured) in zip(HUES, orders.items(), strict=False):
             line = {"color": colour, "width": 2}
             x, y = measured["steps"], measured["error"]
@@ -251,9 +249,9 @@ def theory_plots(figures: Mapping[str, Any]) -> list[Plot]:
         figure.update_layout(figure_layout("steps"), showlegend=True)
         figure.update_xaxes(type="log")
         figure.update_yaxes(type="log", exponentformat="power")
-        plots.append(Plot("theory-orders", "Largest error of a sample against steps", plain(figure)))
+        plots.append(Plot("theory-orders", "Largest error of a sample against steps", figure.plain()))
     if allocation := figures.get("allocation"):
-        figure = go.Figure()
+        figure = Figure()
         for colour, (loss, fit) in zip(HUES, allocation.items(), strict=False):
             x, y = fit["variance"], fit["one_plus_snr"]
             marker = {"color": colour, "size": 8}
@@ -269,5 +267,5 @@ def theory_plots(figures: Mapping[str, Any]) -> list[Plot]:
         figure.update_layout(figure_layout("variance of the component"), showlegend=True)
         figure.update_xaxes(type="log")
         figure.update_yaxes(type="log")
-        plots.append(Plot("theory-allocation", "1 + P/σ² that each loss gives a component", plain(figure)))
+        plots.append(Plot("theory-allocation", "1 + P/σ² that each loss gives a component", figure.plain()))
     return plots

@@ -109,7 +109,7 @@ def prepare(file: Path, params_file: Path, data: Path, out: Path | None, trials:
     Raises:
         ParamsError: params.yaml or the space file is wrong; one line.
     """
-    params = load_params(params_file)  # first: its plugins may declare the system
+    params = load_params(params_file).settled()  # first: its plugins may declare the system
     space = read_space(file)
     if trials is not None:
         space = space.model_copy(update={"trials": trials})

@@ -81,11 +81,13 @@ def evaluate(space: Space, params: Params, models: Path, photos: tuple[tuple[str
     from jscgc.evaluation.jobs import every_job
     from jscgc.evaluation.table import tabulate, whole
     from jscgc.evaluation.worker import Setup, Worker
+    from jscgc.precision import resolve_precision
 
     grid = space.evaluate
     names = tuple(dict.fromkeys((space.metric, "psnr")))
     device = resolve_device(params.device).type
-    setup = Setup(models, photos, 0, params.sample, params.evaluate.patch, device, names)
+    precision = resolve_precision(params.precision, device)
+    setup = Setup(models, photos, 0, params.sample, params.evaluate.patch, device, names, precision=precision)
     worker = Worker(setup, torch.get_num_threads())
     images = [name for name, _ in photos]
     seeds = range(params.seed, params.seed + grid.seeds)

@@ -5,14 +5,13 @@ Counted while it receives, whatever it is made of: a dispatch mode sees every op
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from jscgc.systems.base import Decoded, System
@@ -36,16 +35,34 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, cost: Cost) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._cost = cost
+        self._flops: dict[Hashable, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        for value in tree_leaves((args, kwargs)):
-            if isinstance(value, nn.Parameter):
-                self._cost._seen[id(value)] = value.numel()
+        self._note(args)
+        self._note(kwargs.values())
         out = func(*args, **kwargs)
         if (count := flop_registry.get(func.overloadpacket)) is not None:
-            self._cost.flops += count(*args, **kwargs, out_val=out)
+            # By shapes, which come again in every step: a formula takes longer than many a small operation.
+            like = func, *map(_shape, args), *kwargs.items()
+            if like not in self._flops:
+                self._flops[like] = count(*args, **kwargs, out_val=out)
+            self._cost.flops += self._flops[like]
         return out
+
+    def _note(self, values: Iterable[Any]) -> None:
+        for value in values:
+            kind = type(value)
+            if kind in (list, tuple):
+                self._note(value)
+            elif kind is not Tensor and isinstance(value, nn.Parameter):
+                self._cost._seen[id(value)] = value.numel()
+
+
+def _shape(value: Any) -> Hashable:
+    if isinstance(value, Tensor):
+        return value.shape
+    return tuple(map(_shape, value)) if isinstance(value, list) else value
 
 
 @contextmanager

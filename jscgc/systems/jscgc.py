@@ -46,7 +46,7 @@ class JscgcNet(nn.Module):
         """
         planes = features(received, self.encoder.max_rate)
         refined = self.refiner(planes, received.snr_db)
-        return torch.cat([refined, self.own(planes)], dim=1)
+        return torch.cat([refined, self.own(planes)], dim=1).float()  # in it the sampler draws and goes on
 
     def loss(
         self, latents: Tensor, link: LinkParams, params: JscgcParams, objective: ObjectiveParams, rng: torch.Generator

@@ -37,13 +37,16 @@ def asked_systems(asked: Sequence[str], models: Path) -> list[str]:
 
 
 def load_system(
-    name: str, models: Path = SHIPPED, device: torch.device | str = "cpu"
+    name: str, models: Path = SHIPPED, device: torch.device | str = "cpu", precision: str = "float32"
 ) -> LatentSystem | SeparatedSystem | System:
     """A system by name, from a folder of models (those that come with the package unless told otherwise); one that is not
     trained needs none.
 
+    Args:
+        precision: that its networks compute in, as `resolve_precision` takes it; nothing is measured for what has none.
+
     Raises:
-        ValueError: no such method (suggests the nearest), or it is not trained.
+        ValueError: no such method (suggests the nearest), or it is not trained; no such precision.
     """
     method = METHODS[name]
     if lacks := method.lacks():
@@ -52,9 +55,16 @@ def load_system(
         made: SeparatedSystem | System = method.system()
         return made
     # Only here: what is not trained needs none of it.
+    import torch
+
+    from jscgc.precision import resolve_precision
     from jscgc.systems import store
     from jscgc.systems.latent import LatentSystem
 
     trained = store.load(models / name)
     space = store.latent_space(models / "vae", trained.latents)
-    return LatentSystem(name, space.to(device), trained.net.to(device), tuple(trained.architecture.rates))
+    # Convolutions are fast in no other layout, in bfloat16 least of all.
+    for part in (space, trained.net):
+        part.to(device).to(memory_format=torch.channels_last)
+    rates = tuple(trained.architecture.rates)
+    return LatentSystem(name, space, trained.net, rates, resolve_precision(precision, device))

@@ -76,7 +76,7 @@ class Codec(nn.Module):
     def reconstruct(self, received: Received) -> Tensor:
         """Normalised latents from received symbols."""
         latents: Tensor = self.decoder(features(received, self.encoder.max_rate), received.snr_db)
-        return latents
+        return latents.float()
 
     def over(self, latents: Tensor, params: LinkParams, rng: torch.Generator) -> Tensor:
         """Latents as they arrive over a drawn link."""

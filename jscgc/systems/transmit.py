@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -51,6 +53,27 @@ def _milliseconds(start: float, device: torch.device) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """Symbols of one photo, complex [1,rate,h,w], and the milliseconds that they took when they were encoded."""
+
+    symbols: Tensor
+    encode_ms: float
+
+
+Encode = Callable[[System, Tensor, Link], Sent]
+"""`encode`, or what remembers its answers."""
+
+
+@torch.no_grad()
+def encode(system: System, photo: Tensor, link: Link) -> Sent:
+    """The transmitter's part for one photo, float [3,H,W]: of the link it knows the SNR and the rate."""
+    snr_db = torch.tensor([link.snr_db], device=photo.device)
+    start = time.perf_counter()
+    symbols = system.encode(photo[None], snr_db, link.rate)
+    return Sent(symbols, _milliseconds(start, photo.device))
+
+
 @torch.no_grad()
 def transmit(
     system: System | SeparatedSystem,
@@ -64,6 +87,7 @@ def transmit(
     information_points: int = 0,
     control: Control = "none",
     other: Tensor | None = None,
+    encode: Encode = encode,
 ) -> Reception:
     """Send one photo through the channel.
 
@@ -79,6 +103,7 @@ def transmit(
         control: `wrong_symbols` receives the symbols of `other` (same size) instead, `unconditional` none at all; both
             show that it is the symbols that steer the receiver.
         other: the other photo (same size), for `wrong_symbols` and the control of `information_points`.
+        encode: the transmitter; one that remembers answers with the time that encoding took when it was done.
 
     Raises:
         ValueError: not a photo, a rate that the model does not send, an unknown channel, an SNR that is not finite,
@@ -106,14 +131,12 @@ def transmit(
         sent = system.exchange(source, link, spent.data, noise)
         arrived, times = sent.photo[None].to(device), (sent.encode_ms, sent.decode_ms)
         return Reception(arrived, spent, 0, 0, *times, failed=sent.failed, details=sent.details)
-    start = time.perf_counter()
-    symbols = system.encode(source[None], snr_db, link.rate)
-    encode_ms = _milliseconds(start, device)
-    assert symbols.numel() == spent.data
+    source_sent = encode(system, source, link)
+    assert source_sent.symbols.numel() == spent.data
 
-    output = channel(symbols, snr_db, noise)
+    output = channel(source_sent.symbols, snr_db, noise)
     received = equalise(output)
-    on_air = OnAir(symbols[0], output.received[0], received.estimate[0])
+    on_air = OnAir(source_sent.symbols[0], output.received[0], received.estimate[0])
     sampling = Sampling(sample, torch.Generator().manual_seed(derive(seed, "sampler", *names)))
     start = time.perf_counter()
     # One after another: the memory of one, and the first is the same however many follow.
@@ -129,11 +152,11 @@ def transmit(
         wrong_noise, rng = (
             torch.Generator().manual_seed(derive(seed, name, *names)) for name in ("information control", "information")
         )
-        wrong = equalise(
-            channel(system.encode((photo if source is other else other)[None], snr_db, link.rate), snr_db, wrong_noise)
-        )
+        wrong_sent = encode(system, photo if source is other else other, link)
+        wrong = equalise(channel(wrong_sent.symbols, snr_db, wrong_noise))
         found = system.information(source[None], received, wrong, information_points, rng)
         information = None if found is None else information_rate(found, spent, link.channel, link.snr_db)
     steps = sample.steps if system.own_steps is None else system.own_steps
     nfe = sum(d.nfe for d in decoded)
-    return Reception(photos, spent, steps, nfe, encode_ms, decode_ms, information=information, on_air=on_air)
+    times = source_sent.encode_ms, decode_ms
+    return Reception(photos, spent, steps, nfe, *times, information=information, on_air=on_air)

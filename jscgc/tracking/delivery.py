@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from jscgc.files import read_json, write_json
 from jscgc.tracking.registry import RegistryAway, register
-from jscgc.tracking.spool import EXPERIMENT, clean, locked, parse, reason, records_of, say, spool_folder, stamp
+from jscgc.tracking.spool import EXPERIMENT, alone, clean, locked, parse, reason, records_of, say, spool_folder, stamp
 from jscgc.tracking.store import Store
 
 REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
@@ -16,28 +16,44 @@ REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE
 PARENT_TAGS = ("commit", "profile", "params_hash", "dataset_hash")
 
 
-def replay(store: Store) -> int:
-    """Deliver every spool that no living stage holds, and return how many that were.
+def replay(store: Store, *, live: bool = False) -> int:
+    """Deliver every spool that no living stage holds, and return how many that were; one process at a time does it.
 
     One that the store refuses is set aside, not tried for ever.
+
+    Args:
+        live: deliver, too, what living stages that leave it to another process have written so far.
     """
+    folder, delivered = spool_folder(store.root), 0
+    with alone(folder):
+        for spool in sorted(folder.glob("*.jsonl"), key=lambda path: path.stem.rsplit("-", 1)[-1]):
+            with locked(spool, wait=False) as free:
+                if free or (live and _left_to_us(spool)):
+                    delivered += _delivered(store, spool, live=not free)
+    return delivered
+
+
+def _delivered(store: Store, spool: Path, *, live: bool) -> bool:
+    """Whether all of a spool is there now."""
     from mlflow.exceptions import MlflowException
 
-    delivered = 0
-    for spool in sorted(spool_folder(store.root).glob("*.jsonl"), key=lambda path: path.stem.rsplit("-", 1)[-1]):
-        with locked(spool, wait=False) as free:
-            try:
-                if free:
-                    deliver(store, spool, live=False)
-                    delivered += 1
-            except RegistryAway:  # the run is there; its models come with a later stage, and keep no other run waiting
-                continue
-            except MlflowException as error:
-                if error.error_code not in REFUSALS:
-                    raise
-                say(f"{spool} was refused and set aside as .rejected: {reason(error)}")
-                spool.rename(spool.with_suffix(".rejected"))
-    return delivered
+    try:
+        deliver(store, spool, live=live)
+    except RegistryAway:  # the run is there; its models come with a later stage, and keep no other run waiting
+        return False
+    except MlflowException as error:
+        if error.error_code not in REFUSALS:
+            raise
+        say(f"{spool} was refused and set aside as .rejected: {reason(error)}")
+        spool.rename(spool.with_suffix(".rejected"))
+        return False
+    return not live
+
+
+def _left_to_us(spool: Path) -> bool:
+    with spool.open("rb") as stream:
+        header = parse(stream.readline())
+    return bool(header and header.get("left"))
 
 
 def deliver(store: Store, spool: Path, *, live: bool) -> None:
@@ -112,10 +128,10 @@ def _run_of(
     if tags is not None and header.get("again"):
         store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in wanted.items()])
         store.client.update_run(run_id, name=header["stage"])  # a child that came first did not know it
+        for name in {"jscgc.error", "jscgc.ended"} & runs[0].data.tags.keys():  # of its last interruption
+            store.client.delete_tag(run_id, name)
         if live:
             store.client.update_run(run_id, "RUNNING")
-            for name in {"jscgc.error", "jscgc.ended"} & runs[0].data.tags.keys():
-                store.client.delete_tag(run_id, name)
     return run_id
 
 

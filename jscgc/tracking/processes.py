@@ -34,13 +34,16 @@ def reproduction() -> str | None:
     """What the stages of one reproduction have in common: JSCGC_REPRODUCTION, else the dvc process above us."""
     if key := os.environ.get("JSCGC_REPRODUCTION"):
         return clean(key)
+    above = dvc()
+    return clean(f"{socket.gethostname()}-{above.pid}-{above.create_time():.0f}") if above else None
+
+
+def dvc() -> psutil.Process | None:
+    """The dvc process above us, if there is one."""
     try:
-        for process in psutil.Process().parents():
-            if is_dvc(process.cmdline()):
-                return clean(f"{socket.gethostname()}-{process.pid}-{process.create_time():.0f}")
+        return next((process for process in psutil.Process().parents() if is_dvc(process.cmdline())), None)
     except psutil.Error:
-        pass
-    return None
+        return None
 
 
 def is_dvc(command: list[str]) -> bool:

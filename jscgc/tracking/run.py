@@ -1,4 +1,5 @@
-"""A running stage's record: appended to its spool, and uploaded by a daemon thread that nothing waits for."""
+"""A running stage's record: appended to its spool, and uploaded by a daemon thread that nothing waits for, or, below dvc, by the
+process that delivers for all stages (`deliverer`)."""
 
 from __future__ import annotations
 
@@ -16,16 +17,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from jscgc.files import sha256
-from jscgc.tracking import delivery
-from jscgc.tracking.processes import process_tags, reproduction
+from jscgc.tracking import deliverer, delivery
+from jscgc.tracking.deliverer import FINISH_S, UPLOAD_EVERY_S
+from jscgc.tracking.processes import dvc, process_tags, reproduction
 from jscgc.tracking.registry import RegistryAway, Score, registered_name
 from jscgc.tracking.spool import flat, new_record, now_ms, reason, say, spool_folder, stamp
 from jscgc.tracking.store import Store, failures
-
-UPLOAD_EVERY_S = 30.0
-"""Time between uploads of a running stage; a shorter stage uploads once, at its end."""
-FINISH_S = 60.0
-"""Longest wait for the last upload; what is missing then is uploaded by a later stage."""
 
 
 class StageRun:
@@ -45,10 +42,11 @@ class StageRun:
             self._stream = spool.open("ab", buffering=0)
             fcntl.flock(self._stream, fcntl.LOCK_EX)
         except OSError as error:
-            self._warn(error)
+            self.warn(error)
         self._append(header)
         self._uploader = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self._uploader.start()
+        if not header.get("left"):
+            self._uploader.start()
 
     def log(self, step: int, metrics: Mapping[str, float], time_ms: int | None = None) -> None:
         """Record metrics at a step. NaN and infinities stay in the spool, as strings: MLflow cannot hold them.
@@ -101,9 +99,10 @@ class StageRun:
     def close(self, status: str, error: str = "") -> None:
         """Record the end, if it is not yet, and wait, at most FINISH_S, for the last upload."""
         self.end(status, error)
-        self._uploader.join(FINISH_S)
+        if self._uploader.ident:
+            self._uploader.join(FINISH_S)
         if self._uploader.is_alive():
-            self._warn(TimeoutError(f"not done after {FINISH_S:.0f} s"))
+            self.warn(TimeoutError(f"not done after {FINISH_S:.0f} s"))
         elif self._stream:
             self._stream.close()
 
@@ -115,7 +114,7 @@ class StageRun:
             self._torn = self._stream.write(line) != len(line)
         except OSError as error:  # a full disk: the training's own files will say so, more clearly
             self._torn = True
-            self._warn(error)
+            self.warn(error)
 
     def _work(self) -> None:
         """The uploading thread: after the first failure nothing is tried again until the stage ends."""
@@ -137,32 +136,45 @@ class StageRun:
             return False
         except failures() as error:
             self._store = None
-            self._warn(error)
+            self.warn(error)
             return False
         return True
 
-    def _warn(self, error: Exception) -> None:
+    def warn(self, error: Exception) -> None:
+        """Say, once, that what was recorded is not delivered yet."""
         if not self._warned:
             say(f"{reason(error)}; the run is kept in {self._spool.parent} and uploaded by a later stage")
         self._warned = True
 
 
 @contextmanager
-def stage_run(stage: str, *, params: Mapping[str, Any], tags: Mapping[str, str], root: Path) -> Iterator[StageRun]:
-    """Track a stage: FINISHED if the block succeeds, FAILED on an exception, KILLED when interrupted or terminated.
+def stage_run(
+    stage: str, *, params: Mapping[str, Any], tags: Mapping[str, str], root: Path, identity: str = ""
+) -> Iterator[StageRun]:
+    """Track a stage: FINISHED if the block succeeds, FAILED on an exception, KILLED when interrupted or terminated. Below dvc
+    another process delivers it, while it runs and later.
 
     Args:
         stage: name of the stage and of its run.
         params: JSON-like, nested as you please; flattened with dots. They also go to the parent run.
         tags: `commit`, `profile`, `params_hash` and `dataset_hash` also go to the parent run.
         root: the project's root; everything lies in its `.jscgc`.
+        identity: as of `resumable_run`, if the stage's run is taken up again; "": a run of its own.
     """
     root, start_ms = root.resolve(), now_ms()
+    above = dvc()
     header = {
-        "id": uuid.uuid4().hex, "stage": stage, "params": flat(params), "tags": dict(tags), "start_ms": start_ms,
-        "owner": process_tags(), "reproduction": reproduction(),
+        "id": identity or uuid.uuid4().hex, "stage": stage, "params": flat(params), "tags": dict(tags),
+        "start_ms": start_ms, "owner": process_tags(), "reproduction": reproduction(), "again": bool(identity),
+        "left": above is not None,
     }  # fmt: skip
-    run = StageRun(new_record(root, f"{re.sub(r'[^A-Za-z0-9_.@]', '_', stage)}-{os.getpid()}"), header, root)
+    stem = identity or f"{re.sub(r'[^A-Za-z0-9_.@]', '_', stage)}-{os.getpid()}"
+    run = StageRun(new_record(root, stem), header, root)
+    if above:
+        try:
+            deliverer.start(root, above)
+        except OSError as error:
+            run.warn(error)
     status, error_text = "FINISHED", ""
     try:
         yield run

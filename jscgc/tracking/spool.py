@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import sys
 import time
@@ -50,6 +51,18 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
             yield False
         else:
             yield path.exists()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the lock on the folder, which is made if need be; waits for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def parse(line: bytes) -> dict[str, Any] | None:

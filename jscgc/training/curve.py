@@ -36,6 +36,15 @@ class Curve:
             rows[row["step"]] = row
         return [rows[step] for step in sorted(rows)]
 
+    def seconds(self) -> float:
+        """What the steps up to the last row took, in whatever processes they were computed; what was repeated counts once."""
+        total, before = 0.0, 0.0
+        for row in self.rows():
+            if rate := row.get("steps_per_second"):
+                total += (row["step"] - before) / rate
+            before = row["step"]
+        return total
+
     def write_csv(self, path: Path) -> None:
         """The rows as CSV: step, then every scalar; of what was passed through untrained the heading alone."""
         from jscgc.files import atomic

@@ -15,6 +15,7 @@ from jscgc.config import TrainParams, complaints
 from jscgc.device import resolve_device
 from jscgc.files import atomic, read_json, save_tensors, sha256, write_json
 from jscgc.latent.autoencoder import LatentStatistics, load_vae
+from jscgc.precision import resolve_precision
 from jscgc.seeding import stream
 from jscgc.training.ahead import Ahead
 from jscgc.training.loop import MetricLog, train
@@ -162,7 +163,7 @@ def train_on_latents(
         log,
         name,
         scales,
-        params.precision,
+        resolve_precision(params.precision, device),
         until,
         inputs=lambda draw: crops.chosen(train_params.batch_size, name, draw),
         strategy=params.distributed.strategy,

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from rich.console import Console
@@ -22,12 +23,15 @@ from torch import Tensor, nn
 
 from jscgc.config import TrainParams
 from jscgc.files import write_json
+from jscgc.precision import Precision, computing
 from jscgc.training import checkpoint
 from jscgc.training.parallel import Group, LossFunction, Spread, Strategy, whole
 
 Inputs = Callable[[int], Sequence[str]]
 """Number of a draw -> what of the training data it took."""
 DIVERGED = "diverged.json"
+STOP = threading.Event()
+"""Set it, as from a signal's handler, and this process's training writes a checkpoint after its step and raises `Stopped`."""
 SAY_EVERY_S = 30.0
 """Between two lines on how far several workers are."""
 log_ = logging.getLogger(__name__)
@@ -37,6 +41,10 @@ class MetricLog(Protocol):
     """Takes the averages of the steps since the last call."""
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+
+class Stopped(KeyboardInterrupt):
+    """Training was asked to stop (`STOP`); the checkpoint from which it goes on is there."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -59,7 +67,7 @@ def train(
     log: MetricLog,
     name: str,
     scales: Mapping[str, float] | None = None,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
     until: int | None = None,
     inputs: Inputs = lambda draw: (),
     strategy: Strategy = "ddp",
@@ -77,7 +85,7 @@ def train(
         log: receives the averaged scalars every params.log_every steps.
         name: shown beside the progress bar.
         scales: beginning of a parameter's name -> factor of its learning rate; 1 for all others.
-        precision: bfloat16 computes the loss's matrix products and convolutions in it (autocast).
+        precision: of the loss's matrix products and convolutions (`computing`); a resumed run must have the same.
         until: stop after so many of params.steps, at a checkpoint from which a later call goes on; None: train to the end.
         inputs: names what a draw was computed from, for the report if the loss is not finite.
         strategy: of several processes; fsdp shares out the weights too and leaves `model` with shards: restore the last
@@ -85,6 +93,7 @@ def train(
 
     Raises:
         TrainingDiverged: loss or gradient is not finite; DIVERGED in the folder has step and inputs.
+        Stopped: `STOP` was set, and one process trains alone.
         OSError: a checkpoint cannot be written; those before are as they were.
         ValueError: another process holds the folder, or the processes cannot share the parts evenly.
     """
@@ -93,7 +102,7 @@ def train(
         device = next(model.parameters()).device.type
 
         def loss(draw: int) -> Mapping[str, Tensor]:
-            with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+            with computing(precision, device):
                 return loss_function(draw)
 
         spread = Spread(group, model, loss, params.parts, strategy)
@@ -123,6 +132,7 @@ def _train(
         lr=params.learning_rate,
         betas=(0.9, 0.99),
         weight_decay=params.weight_decay,
+        fused=True,  # one call for all weights, where the default takes six a weight
     )
     ema = {key: p.detach().clone() for key, p in weights.items()} if params.ema_decay else {}
     start = checkpoint.restore(folder, model, ema, optimiser)
@@ -169,8 +179,11 @@ def _train(
                     log_.info("%s: step %d of %d, loss %.4f", name, done, params.steps, means["loss"])
                 progress.update(bar, description=f"{name} loss {sums['loss'] / since:.4f}")
                 sums, since, clock = {}, 0, time.perf_counter()
-            if done % params.checkpoint_every == 0 or done in (end, params.steps):
+            stop = alone and STOP.is_set() and done < min(end, params.steps)
+            if stop or done % params.checkpoint_every == 0 or done in (end, params.steps):
                 checkpoint.save(folder, done, model, ema, optimiser, group.rank == 0)
+            if stop:
+                raise Stopped(f"{name}: stopped after step {done}")
             progress.update(bar, completed=done)
     with torch.no_grad():
         for key, value in ema.items():

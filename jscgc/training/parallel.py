@@ -156,7 +156,8 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def like(tensor: Tensor, part: Tensor) -> Tensor:
-    """What of a whole tensor this process holds, as it does of `part`."""
+    """What of a whole tensor this process holds, where and in which memory layout it does of `part`."""
     if isinstance(part, DTensor):
         return distribute_tensor(tensor.to(part.device), part.device_mesh, part.placements)
-    return tensor.to(part.device)
+    # Moments in another layout than their weights have the optimiser walk through memory, after a resume only.
+    return torch.empty_like(part, dtype=tensor.dtype).copy_(tensor)

@@ -13,6 +13,7 @@ from jscgc.config import TrainParams
 from jscgc.data.crops import CropSampler
 from jscgc.data.prepared import scenes, split_files
 from jscgc.metrics import Trainable, pair_metric
+from jscgc.precision import resolve_precision
 from jscgc.seeding import derive
 from jscgc.training.ahead import Ahead
 from jscgc.training.loop import MetricLog, train
@@ -76,7 +77,7 @@ def train_on_photos(
         log,
         name,
         scales,
-        precision=params.precision,
+        precision=resolve_precision(params.precision, params.device),
         until=until,
         inputs=lambda draw: crops.chosen(train_params.batch_size, params.seed, name, draw),
         strategy=params.distributed.strategy,

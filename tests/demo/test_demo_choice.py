@@ -45,13 +45,13 @@ def test_the_page_receives_what_its_command_line_receives(models, tmp_path, caps
     sent = Transmission(CHOICE, pixels)
     metrics = scorers()
     for name in ("jscgc", "mambajscc_psnr"):
-        system = load_system(name, models)
+        system = load_system(name, models, precision="bfloat16")
         sent.done[name] = shown(send(system, to_tensor(pixels), CHOICE.photo, CHOICE.request, metrics))
     sent.done["jp2k_capacity"] = Refused("jp2k_capacity", "too small", cannot_operate=True)
 
     monkeypatch.chdir(tmp_path)
     Path(CHOICE.place).write_bytes(stream.getvalue())
-    words = shlex.split(CHOICE.command(Workplace(models, "cpu")))
+    words = shlex.split(CHOICE.command(Workplace(models, "cpu", "bfloat16")))
     assert words[0] == "jscgc" and main([*words[1:], "--json", "--out", "out"]) == 0
     document = json.loads(capsys.readouterr().out)
     for name, png in [item for found in sent.arrived for item in found.pngs.items()]:
@@ -86,9 +86,9 @@ def test_what_is_done_stays_and_what_is_not_waits():
 
 @pytest.mark.parametrize("name", ["-rf.png", "a b.png", "$(reboot).png", "é'\"`.png"])
 def test_the_command_is_quoted(name):
-    words = shlex.split(replace(CHOICE, place=name).command(Workplace(Path("my models"), "auto")))
+    words = shlex.split(replace(CHOICE, place=name).command(Workplace(Path("my models"), "auto", "auto")))
     assert words[2] in (name, f"./{name}") and not words[2].startswith("-")
-    assert words[words.index("--models") + 1] == "my models" and "--device" not in words
+    assert words[words.index("--models") + 1] == "my models" and not {"--device", "--precision"} & {*words}
 
 
 def test_changes_are_named():

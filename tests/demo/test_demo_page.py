@@ -26,7 +26,7 @@ from jscgc.systems.load import trained_systems
 def page(models: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     # A run of the page makes it the main module, and would leave it so: processes that later tests spawn would import it.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-    workplace.settle(models, "cpu")
+    workplace.settle(models, "cpu", "float32")
     app = AppTest.from_file(str(PAGE), default_timeout=60)
     app.session_state["max_side"] = 192
     app.run()

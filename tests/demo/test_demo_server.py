@@ -154,6 +154,12 @@ def test_a_wrong_port_is_said(port, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_a_wrong_precision_is_said(capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--precision", "half"])
+    assert "unknown precision 'half': choose from auto, float32, bfloat16" in capsys.readouterr().err
+
+
 def opened(browser, served, **options) -> Visit:
     visit = watch(browser, **options)
     visit.page.set_default_timeout(60_000)

@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_photos import save_photo
 
+from jscgc import precision
 from jscgc.cli import main
 from jscgc.evaluation.command import DRAWS
 from jscgc.evaluation.protocol import Protocol
@@ -136,6 +137,38 @@ def test_a_protocol_on_other_photographs_or_with_other_options_is_refused(comman
     assert "not a protocol: images: Field required" in refused()
 
 
+def test_the_precision_is_the_driver_s_and_its_rows_are_never_mixed(command, tmp_path, jobs_run, monkeypatch, capsys):
+    """Decided once, where it is started; workers follow, also one whose own processor would choose otherwise."""
+    asked: list[str] = []
+
+    def decided(kind: str) -> str:
+        asked.append(kind)
+        return "bfloat16"
+
+    monkeypatch.setattr(precision, "_decided", decided)
+    codec = ("--methods", "mambajscc_psnr", "--snr-db", "5")
+    assert main(command(*codec)) == 0
+    assert asked == ["cpu"] and len(jobs_run) == 2 + 4
+    monkeypatch.setattr(precision, "_decided", lambda kind: "float32")
+    jobs_run.clear()
+    assert main(command(*codec, out="full.csv")) == 0
+    assert len(jobs_run) == 4  # the originals cross no network
+    half, full = (Protocol.read(tmp_path / f"{name}.protocol.json") for name in ("results", "full"))
+    assert (half.precision, full.precision) == ("bfloat16", "float32") and half.hash != full.hash
+    tables = [pd.read_csv(tmp_path / name) for name in ("results.csv", "full.csv")]
+    assert [set(table["protocol"]) for table in tables] == [{half.hash}, {full.hash}]
+    scores = [table[table["metric"] == "psnr"]["value"].to_numpy() for table in tables]
+    assert (scores[0] != scores[1]).all() and abs(scores[0] - scores[1]).max() < 0.1
+
+    jobs_run.clear()
+    file = ("--methods", "mambajscc_psnr", "--protocol", str(tmp_path / "results.protocol.json"))
+    assert main(command(*file, out="again.csv", protocol=True)) == 0
+    assert not jobs_run and (tmp_path / "again.csv").read_bytes() == (tmp_path / "results.csv").read_bytes()
+    capsys.readouterr()
+    assert main(command(*file, "--precision", "auto", protocol=True)) == 1
+    assert "--protocol fixes --precision; leave it out" in capsys.readouterr().err
+
+
 def test_several_folders_are_several_sets_and_several_trainings(command, photos, models, tmp_path, jobs_run, capsys):
     for name in ("vae", "mambajscc_psnr"):
         shutil.copytree(models / name, tmp_path / "other" / name)
@@ -201,6 +234,10 @@ def test_five_draws_unless_told_otherwise_and_the_help_says_every_default(capsys
         (["--metrics", "psnrr"], "did you mean psnr"),
         (["--metrics", "fid_inception"], "fid_inception can't run here"),
         (["--cbr", "3/768"], "it sends 2/768, 4/768"),
+        (
+            ["--precision", "bf16"],
+            "unknown precision 'bf16': did you mean bfloat16? choose from auto, float32, bfloat16",
+        ),
         (["--methods", "mambajscc_lpips"], "no trained model here"),
         (["--protocol", "none.json", "--snr-db", "5"], "leave it out"),
     ],

@@ -155,10 +155,10 @@ def test_of_several_sets_the_values_are_of_all_and_of_each():
     for name in names:
         for training in (0, 1):
 
-            def direct(images: str, name: str = name, training: int = training) -> float:
+            def direct(images: str, name: str = name, training: int = training) -> object:
                 sides = ([side[image] for image in images] for side in (sent, received))
                 first, second = map(np.concatenate, sides)
-                return set_metric(name).distance(first, second * (1 + training))
+                return pytest.approx(set_metric(name).distance(first, second * (1 + training)), rel=1e-12)
 
             assert values[training, "", "*", name] == direct("abcd")
             assert values[training, "one", "*", name] == direct("ab")

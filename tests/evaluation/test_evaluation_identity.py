@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -105,6 +106,16 @@ def test_the_sampler_counts_for_methods_that_sample_only(protocol, trained):
         assert slow.of(job) == quick.of(job)
     # The settings that act count, not where they are said.
     assert quick.of(replace(JSCGC, steps=9)) == slow.of(JSCGC) != quick.of(JSCGC)
+
+
+def test_the_precision_counts_for_networks_and_float32_is_what_it_was(protocol, trained):
+    full, half = protocol(), protocol().model_copy(update={"precision": "bfloat16"})
+    keys, halves = (Identities(one, trained, "cpu") for one in (full, half))
+    for job in (CODEC, JSCGC):
+        assert halves.of(job) != keys.of(job)
+        assert json.loads(halves.of(job).identity) == json.loads(keys.of(job).identity) | {"precision": "bfloat16"}
+    for job in (ORIGINAL_JOB, IDEAL):  # no network: the same job, whatever the others compute in
+        assert halves.of(job) == keys.of(job)
 
 
 def test_a_photograph_s_content_and_the_device_count(protocol, photos, trained):

@@ -143,6 +143,10 @@ def test_jobs_of_one_method_and_size_follow_each_other_large_ones_first(tmp_path
     assert sorted(map(repr, ordered)) == sorted(map(repr, jobs))
     assert [job.method for job in ordered] == ["diffjscc"] * 6 + ["jscgc"] * 6
     assert [job.image for job in ordered[:3]] == ["large", "large", "small"]
+    # What shares symbols follows each other: here the draws and channels of one photo, SNR and rate.
+    more = [replace(job, seed=seed, channel=name) for name in ("awgn", "tdl_a") for seed in (0, 1) for job in jobs]
+    shared = [(job.method, job.image, job.snr_db, job.rate) for job in batches.ordered(more)]
+    assert [shared[i : i + 4] for i in range(0, len(shared), 4)] == [[one] * 4 for one in dict.fromkeys(shared)]
     assert batches.kind(jobs[0]) == batches.kind(jobs[4]) != batches.kind(jobs[2])
     assert batches.kind(jobs[0]) != batches.kind(replace(jobs[0], information_points=4))
 

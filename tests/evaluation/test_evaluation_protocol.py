@@ -35,7 +35,7 @@ def test_the_hash_is_that_of_the_content_for_ever():
     """Golden: published results carry it. Whole numbers and options at their default are spelt in many ways."""
     fixed = Protocol.model_validate(FIXED)
     assert fixed.hash == "49554def9b07"
-    spelt = FIXED | {"snr_db": [-5.0, 5], "channels": ["awgn:csi=perfect"]}
+    spelt = FIXED | {"snr_db": [-5.0, 5], "channels": ["awgn:csi=perfect"], "precision": "float32"}
     assert Protocol.model_validate(dict(reversed(spelt.items()))).hash == fixed.hash
     assert fixed.rates == [2, 8]
 
@@ -69,6 +69,14 @@ def test_order_and_repetition_in_the_grid_make_no_other_protocol(protocol):
 )
 def test_anything_else_makes_another_protocol(protocol, change: dict[str, Any]):
     assert protocol(**change).hash != protocol().hash
+
+
+def test_the_precision_is_part_of_it_and_one_that_states_none_is_of_float32(protocol, tmp_path: Path):
+    half = protocol().model_copy(update={"precision": "bfloat16"})
+    assert half.hash != protocol().hash
+    half.write(tmp_path / "half.json")
+    assert Protocol.read(tmp_path / "half.json") == half
+    assert Protocol.model_validate(FIXED).precision == "float32"
 
 
 def test_photographs_and_their_names_are_part_of_it(protocol, photos):

@@ -32,11 +32,12 @@ RESULT = JobResult(
     64,
     80,
     {1: ({"psnr": 1.0}, {"fid": DOUBLE}), 4: ({}, {})},
+    warm=False,
 )
 
 
 def same(one: JobResult, other: JobResult) -> None:
-    for field in ("png", "steps", "encode_ms", "decode_ms", "height", "width"):
+    for field in ("png", "steps", "encode_ms", "decode_ms", "height", "width", "warm"):
         assert getattr(one, field) == getattr(other, field)
     for (scores, features), (scores2, features2) in zip(
         [(one.scores, one.features), *one.means.values()],

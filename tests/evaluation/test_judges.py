@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jscgc.evaluation.judges import CHOOSING, HEADLINE, LOSS_NETWORKS, judging
+from jscgc.evaluation.judges import CHOOSING, HEADLINE, LOSS_NETWORKS, judging, preferred, ranking
 from jscgc.method import DECODER_LOSSES, METHODS, Method
 from jscgc.metrics import available, info, names, registry
 from jscgc.registry import add_plugin
@@ -94,6 +94,22 @@ def test_only_what_was_measured_and_is_shown_is_told_of() -> None:
     assert found.used == {"dists": ()}  # VGG-16 is for losses, of none that is shown
     assert judging(["dists"], ["mambajscc_lpips_pixels"]).used == {"dists": ("mambajscc_lpips_pixels",)}
     assert judging([], OURS).judges == () and judging(names(), []).judges == judging(names(), OURS).judges
+
+
+def test_preferred_are_judges_and_of_those_what_is_no_stand_in() -> None:
+    for axis in ("pixels", "perception", "semantics", "realism"):
+        found = [info(name) for name in preferred(names(), axis)]
+        assert {metric.name for metric in found} == {name for name in names() if info(name).axis == axis}
+        assert found == sorted(found, key=lambda metric: (not metric.judge, metric.stand_in))
+    assert preferred(["psnr", "of nobody", "lpips_alex"], "perception") == ["lpips_alex"]
+    assert preferred(["psnr", "lpips_alex"], "pixels", "perception") == ["psnr", "lpips_alex"]
+
+
+def test_pictures_are_ranked_by_how_they_look_else_by_pixels() -> None:
+    ordered = ["lpips_alex", "feature_distance_efficientnet_lite2", "feature_distance_efficientnet_lite0", "psnr"]
+    for place, name in enumerate(ordered):
+        assert ranking(["cbr_exact", *reversed(ordered[place:])]) == name
+    assert ranking(["cbr_exact", "fid_inception", "clip_score"]) is None
 
 
 PLUGIN = """

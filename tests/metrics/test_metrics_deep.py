@@ -37,7 +37,8 @@ from torchvision import transforms
 from transformers import BitImageProcessorPil, Dinov2Config, Dinov2Model
 
 from jscgc.cli import main
-from jscgc.metrics import PairMetric, available, info, pair_metric, registry, weights
+from jscgc.metrics import PairMetric, available, flip_map, info, pair_metric, registry, weights
+from jscgc.metrics.images import as_bytes
 from jscgc.metrics.kinds import clip, dino, dists, dreamsim
 from jscgc.metrics.kinds.lpips import LPIPS, load_vgg
 from jscgc.metrics.networks import dists as dists_network
@@ -223,6 +224,25 @@ def test_a_value_does_not_depend_on_the_batch(
     assert both.tolist() == pytest.approx(
         [metric(a[None], b[None]).item() for a, b in zip(reference, received, strict=True)], rel=1e-5, abs=1e-7
     )
+
+
+@EVERY
+def test_a_value_does_not_depend_on_what_was_scored_before(
+    name: str, metric: PairMetric, chelsea: Tensor, coffee: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = chelsea[..., :64, :96], coffee[..., :64, :96]
+    memo = getattr(metric, "_memo", None)
+    if memo is not None:
+        memo.clear()
+    alone = metric(first, second)
+    for pair in ((second, first), (first, first), (first, second)):
+        again = metric(*pair)
+    assert torch.equal(again, alone)
+    if memo is not None:  # remembered or computed, and never more than the bound and the last one
+        monkeypatch.setattr(memo, "limit_bytes", 0)
+        memo.clear()
+        metric(second, first)
+        assert torch.equal(metric(first, second), alone) and len(memo) == 1
 
 
 @EVERY
@@ -477,6 +497,8 @@ def test_flip_is_its_authors(chelsea: Tensor, pictures: SimpleNamespace) -> None
     before = chelsea.clone()
     value = pair_metric("flip")(chelsea, received).item()
     assert value == pytest.approx(mean, abs=1e-6) and value == pytest.approx(error_map.mean(), abs=1e-5)
+    seen = [flip_map.see(as_bytes(x)[0]) for x in (chelsea, received)]
+    np.testing.assert_allclose(flip_map.difference(*seen), error_map.squeeze(), atol=5e-5)
     assert torch.equal(chelsea, before)
     black, white = torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 64, 64)
     assert pair_metric("flip")(black, white).item() > 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -11,8 +12,9 @@ from skimage import data
 from torch import Tensor
 
 from jscgc.metrics import pair_metric
-from jscgc.metrics.images import resize_shorter_side
-from jscgc.metrics.networks.efficientnet import VARIANTS, EfficientNetLite, shared
+from jscgc.metrics.images import as_saved, resize_shorter_side
+from jscgc.metrics.memo import Memo
+from jscgc.metrics.networks.efficientnet import VARIANTS, EfficientNetLite, load, shared
 
 ALL = tuple(f"{what}_{key}" for key in VARIANTS for what in ("feature_distance", "semantic_cosine", "class_change"))
 CHANNELS = {"efficientnet_lite0": (24, 40, 112, 320), "efficientnet_lite2": (24, 48, 120, 352)}
@@ -39,17 +41,30 @@ def test_blocks_are_the_documented_pyramid(key: str, chelsea: Tensor) -> None:
 
 def test_each_of_them_is_the_last_block_of_its_resolution(key: str) -> None:
     """As the library's own strides have it: a block that halves comes next, or none."""
-    net, wanted = shared(key, "cpu")._network, VARIANTS[key].blocks
+    net, wanted = load(VARIANTS[key]), VARIANTS[key].blocks
     halving = [i for i, block in enumerate(net._blocks) if 2 in torch.tensor(block._depthwise_conv.stride).tolist()]
     assert [i - 1 for i in halving[1:]] == list(wanted[:3]) and wanted[3] == len(net._blocks) - 1
 
 
 def test_it_is_the_librarys_forward(key: str, chelsea: Tensor) -> None:
-    net = shared(key, "cpu")
     resized = resize_shorter_side(chelsea, SIDES[key])
     with torch.no_grad():
-        expected = net._network((resized * 255 - 127) / 128)
-    torch.testing.assert_close(net.recognise(chelsea).logits, expected, rtol=1e-4, atol=1e-4)
+        expected = load(VARIANTS[key])((resized * 255 - 127) / 128)
+    torch.testing.assert_close(shared(key, "cpu").recognise(chelsea).logits, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(96, 80), (81, 97), (64, 66)])
+def test_its_blocks_are_the_librarys(key: str, size: tuple[int, int], chelsea: Tensor) -> None:
+    """At sides of which TensorFlow's padding is even, odd and uneven."""
+    image = as_saved(chelsea[:, :, : size[0], : size[1]])
+    network = load(VARIANTS[key])
+    with torch.no_grad():
+        x = network._swish(network._bn0(network._conv_stem((image * 255 - 127) / 128)))
+        for index, block in enumerate(network._blocks[: VARIANTS[key].blocks[-1] + 1]):
+            x = block(x)
+            if index in VARIANTS[key].blocks:
+                level = shared(key, "cpu").blocks(image)[VARIANTS[key].blocks.index(index)]
+                torch.testing.assert_close(level, x, rtol=1e-4, atol=1e-4)
 
 
 def test_one_network_per_device_and_no_random_numbers_spent(key: str) -> None:
@@ -116,6 +131,8 @@ def test_results_are_remembered_by_content_within_a_bound(
     first = net.blocks(chelsea)
     assert net.blocks(chelsea.clone())[0] is first[0]
     assert net.blocks(chelsea.flip(3))[0] is not first[0]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert Memo(2**60).limit_bytes < memory / (os.cpu_count() or 1)  # a worker on each core has several
     monkeypatch.setattr(net._memo, "limit_bytes", 0)
     net.recognise(chelsea)
     assert len(net._memo) == 1

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 from cleanfid.fid import fid_from_feats, get_files_features
+from cleanfid.fid import kernel_distance as cleanfids_kernel_distance
 from cleanfid.resize import build_resizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from skimage import data
 from torch import Tensor, nn
 
-from jscgc.metrics import SetMetric, set_metric
+from jscgc.metrics import Jackknifed, SetMetric, set_metric
+from jscgc.metrics.distances import Frechet, Kernel, recomputed
 from jscgc.metrics.images import as_bytes
-from jscgc.metrics.kinds.fid_kid import frechet_distance, kernel_distance
 from jscgc.metrics.networks import inception
 from jscgc.metrics.networks.inception import InceptionFeatures
 from jscgc.metrics.patches import patches
@@ -25,6 +28,14 @@ from jscgc.metrics.weights import INCEPTION
 
 def gaussians(n: int, d: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, d))
+
+
+def frechet_distance(reference: np.ndarray, received: np.ndarray) -> float:
+    return Frechet([reference])([received]).whole
+
+
+def kernel_distance(reference: np.ndarray, received: np.ndarray) -> float:
+    return Kernel([reference])([received]).whole
 
 
 def by_svd(x: np.ndarray, y: np.ndarray) -> float:
@@ -86,6 +97,63 @@ def test_kernel_distance_in_closed_form() -> None:
 
     within = sum((k(f, f).sum() - np.trace(k(f, f))) / (30 * 29) for f in (x, y))
     assert kernel_distance(x, y) == pytest.approx(within - 2 * k(x, y).mean(), rel=1e-9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=5), st.integers(1, 12), st.integers(0, 99))
+def test_leaving_photographs_out_is_computing_anew(sizes: list[int], width: int, seed: int) -> None:
+    """By clean-fid itself the kernel distance, by the singular values the Fréchet distance; sides of one size, as in a table."""
+    sizes[0] += 2
+    rng = np.random.default_rng(seed)
+    reference = [rng.normal(size=(size, width)) + 2 * rng.normal(size=width) for size in sizes]
+    received = [part + 0.3 * rng.normal(size=part.shape) + 0.2 for part in reference]
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> float:
+        state = np.random.get_state()
+        try:
+            return float(cleanfids_kernel_distance(x, y, num_subsets=1, max_subset_size=4000))
+        finally:
+            np.random.set_state(state)
+
+    left = [sum(sizes) - size for size in sizes]
+    size = max(float(np.square(part).sum(1).max(initial=0.0)) for part in (*reference, *received))
+    for statistic, distance, bound in ((Kernel, kernel, (1 + size / width) ** 3), (Frechet, by_svd, 1 + size)):
+        found, expected = (against(received) for against in (statistic(reference), recomputed(distance, reference)))
+        assert np.isnan(found.without).tolist() == [rest < 2 for rest in left]
+        values = [(of.whole, *of.without) for of in (found, expected)]
+        np.testing.assert_allclose(*values, rtol=1e-9, atol=1e-9 * bound if statistic is Kernel else 1e-7 * bound)
+
+
+def test_sets_of_two_sizes_are_compared_whole() -> None:
+    """Where clean-fid draws from the larger one; its mean over many draws is this value."""
+    x, y = gaussians(40, 3, 0), gaussians(55, 3, 1) + 0.5
+    state = np.random.get_state()
+    np.random.seed(0)
+    drawn = [float(cleanfids_kernel_distance(x, y, num_subsets=100, max_subset_size=30)) for _ in range(30)]
+    np.random.set_state(state)
+    assert kernel_distance(x, y) == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / np.sqrt(30))
+    assert np.std(drawn) > 0
+
+
+@pytest.mark.parametrize("rows", [1, 7, 256])
+def test_the_kernel_is_summed_in_parts(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = gaussians(30, 4, 0), gaussians(30, 4, 1)
+    expected = kernel_distance(x, y)
+    monkeypatch.setattr("jscgc.metrics.distances._ROWS", rows)
+    assert kernel_distance(x, y) == pytest.approx(expected, rel=1e-9)
+
+
+def test_set_metrics_tell_what_they_are_without_each_photograph(photographs: list[Tensor]) -> None:
+    for name in ("fid_efficientnet_lite2", "kid_efficientnet_lite2"):
+        metric = set_metric(name)
+        assert isinstance(metric, Jackknifed)
+        sent, got = (
+            [metric.features(patches([x], 64)) for x in (*side, side[0].flip(2))]
+            for side in (photographs, [p**2 for p in photographs])
+        )
+        found, expected = metric.against(sent)(got), recomputed(metric.distance, sent)(got)
+        np.testing.assert_allclose([found.whole, *found.without], [expected.whole, *expected.without], rtol=1e-6)
+        assert len(set(found.without)) == 3
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from plotly import graph_objects
 from plotly.offline import get_plotlyjs
 
-from jscgc.report import build_page, picture_grid
+from jscgc.report import build_page, picture_grid, pictures
 from jscgc.report.page import duration
 from jscgc.report.pictures import embed, find_photos
 
@@ -109,6 +110,16 @@ def test_figures_are_json_with_traces_for_every_choice(page: str) -> None:
     assert set(re.findall(r'data-figure="([^"]+)"', page)) == set(figures)
 
 
+def test_plotly_itself_takes_every_figure(page: str) -> None:
+    """Its own classes refuse unknown names and values, which ours do not look at."""
+    figures = json_of(page, "figures")
+    assert figures
+    for name, figure in figures.items():
+        checked = json.loads(graph_objects.Figure(figure).to_json())
+        checked["layout"].pop("template", None)
+        assert checked == figure, name
+
+
 def json_of(page: str, name: str) -> Any:
     (text,) = re.findall(rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.DOTALL)
     return json.loads(text)
@@ -168,7 +179,9 @@ def test_no_rows_make_a_page_too(make: Maker, tmp_path: Path) -> None:
     assert "holds no rows" in page_of(tmp_path)
 
 
-def test_grid_is_bounded_and_labelled(reports: Path, make: Maker, tmp_path: Path) -> None:
+def test_grid_is_bounded_and_labelled(
+    reports: Path, make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "grid.png"
     assert picture_grid(reports / "pictures", make(), out)
     with Image.open(out) as grid:
@@ -176,6 +189,13 @@ def test_grid_is_bounded_and_labelled(reports: Path, make: Maker, tmp_path: Path
     size = out.stat().st_size
     assert picture_grid(reports / "pictures", make(), out, max_bytes=size // 2)
     assert out.stat().st_size <= size // 2
+    smaller = out.read_bytes()
+    for width in pictures._WIDTHS:  # the widest that fits, found without drawing all
+        monkeypatch.setattr(pictures, "_WIDTHS", (width,))
+        picture_grid(reports / "pictures", make(), out, max_bytes=size // 2)
+        if out.stat().st_size <= size // 2:
+            break
+    assert out.read_bytes() == smaller and width < 240
     assert not picture_grid(tmp_path / "none", make(), tmp_path / "no.png") and not (tmp_path / "no.png").exists()
 
 

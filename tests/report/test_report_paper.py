@@ -16,7 +16,8 @@ from jscgc.files import sha256
 from jscgc.report import summarise
 from jscgc.report.booklet import save_paper
 from jscgc.report.paper import paper_figures
-from jscgc.report.reading import number
+from jscgc.report.reading import checked, number
+from jscgc.report.summary import matrices
 from jscgc.report.tables import escape
 
 Maker = Callable[..., pd.DataFrame]
@@ -36,7 +37,12 @@ def written(tmp_path_factory: pytest.TempPathFactory, reports: Path) -> Path:
     folder = tmp_path_factory.mktemp("paper")
     Image.new("RGB", (80, 60), "navy").save(folder / "grid.png")
     save_paper(
-        folder, table, summarise(table), commit="abc", profile="smoke", notes=["a $note_ that is no mathematics"]
+        folder,
+        matrices(checked(table)),
+        summarise(table),
+        commit="abc",
+        profile="smoke",
+        notes=["a $note_ that is no mathematics"],
     )
     return folder
 
@@ -57,7 +63,12 @@ def test_the_same_results_give_the_same_bytes(written: Path, reports: Path, tmp_
     table = with_semantics(pd.read_csv(reports / "results.csv"))
     shutil.copy(written / "grid.png", tmp_path)
     save_paper(
-        tmp_path, table, summarise(table), commit="abc", profile="smoke", notes=["a $note_ that is no mathematics"]
+        tmp_path,
+        matrices(checked(table)),
+        summarise(table),
+        commit="abc",
+        profile="smoke",
+        notes=["a $note_ that is no mathematics"],
     )
     for name in ("figures", "tables", "report.pdf"):
         assert sha256(tmp_path / name) == sha256(written / name), name
@@ -105,7 +116,7 @@ def test_latex_rows_have_the_tables_numbers_the_best_bold(written: Path, reports
 def test_only_the_best_is_bold(make: Maker, tmp_path: Path) -> None:
     table = make()
     table.loc[table["method"] == "mambajscc_psnr", "value"] += 10  # higher PSNR, but a higher Fréchet distance too
-    save_paper(tmp_path, table, summarise(table), commit="", profile="smoke")
+    save_paper(tmp_path, matrices(checked(table)), summarise(table), commit="", profile="smoke")
     text = (tmp_path / "tables" / "headline.tex").read_text(encoding="utf-8")
     ours, other = (
         next(x for x in text.splitlines() if x.startswith(name)).split(" & ")[1:] for name in ("JSCGC &", "Mamba")
@@ -141,5 +152,5 @@ def test_escaping() -> None:
 def test_results_without_a_metric_make_a_pdf_that_says_so(make: Maker, tmp_path: Path) -> None:
     table = make()
     table = table[table["metric"] == "nfe"]
-    save_paper(tmp_path, table, summarise(table), commit="", profile="smoke")
+    save_paper(tmp_path, matrices(checked(table)), summarise(table), commit="", profile="smoke")
     assert (tmp_path / "report.pdf").stat().st_size > 1000 and not list((tmp_path / "figures").iterdir())

@@ -16,7 +16,7 @@ from jscgc.flow.params import SampleParams
 from jscgc.systems.base import Link, Reception
 from jscgc.systems.latent import LatentSystem
 from jscgc.systems.load import load_system
-from jscgc.systems.transmit import transmit
+from jscgc.systems.transmit import Sent, transmit
 
 LINK = Link("awgn", 5.0, 4)
 
@@ -94,6 +94,14 @@ def test_the_receiver_is_given_the_received_symbols_the_size_and_nothing_else():
     parameters = list(inspect.signature(LatentSystem.decode).parameters)
     assert parameters == ["self", "received", "height", "width", "sampling", "conditioned"]
     assert set(Received.__dataclass_fields__) == {"estimate", "reliability", "snr_db"}
+
+
+def test_another_transmitter_may_stand_for_the_system_s_own():
+    spy, sent = Spy(), Sent(torch.full((1, 4, 2, 3), 1j), 7.5)
+    asked = []
+    reception = send(spy, encode=lambda *of: asked.append(of) or sent)
+    assert reception.encode_ms == 7.5 and torch.equal(reception.on_air.sent, sent.symbols[0])
+    assert [(system, picture.shape, link) for system, picture, link in asked] == [(spy, (3, 32, 48), LINK)]
 
 
 def test_photos_with_equal_symbols_are_equal_to_the_receiver():
@@ -253,6 +261,22 @@ def test_symbols_of_every_system_have_unit_power_per_image(system):
         symbols = system.encode(pictures, torch.tensor([0.0, 5.0, 10.0]), 2)
     assert symbols.shape == (3, 2, 2, 3)
     assert torch.allclose(symbols.abs().square().mean((1, 2, 3)), torch.ones(3), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_in_bfloat16_photos_and_symbols_are_of_single_precision_and_near(models, method):
+    """Within 1/30 of the range: these networks are small and hardly trained."""
+    full, half = (load_system(method, models, precision=precision) for precision in ("float32", "bfloat16"))
+    one, other = (send(system) for system in (full, half))
+    assert other.samples.dtype == torch.float32 and other.on_air.sent.dtype == torch.complex64
+    assert other.on_air.sent.abs().square().mean().item() == pytest.approx(1, abs=1e-4)
+    assert not torch.equal(one.samples, other.samples)
+    assert (one.samples - other.samples).square().mean().sqrt() < 1 / 30
+    assert not torch.is_autocast_enabled("cpu") and one.nfe == other.nfe
+    pair = {"information_points": 2, "other": photo(seed=5)}
+    bits = [send(system, **pair).information for system in (full, half)]
+    if bits[0] is not None:
+        assert bits[1].bits == pytest.approx(bits[0].bits, rel=0.1) and bits[1].bits != bits[0].bits
 
 
 def test_the_symbols_on_air_are_sent_faded_and_equalised(jscgc):

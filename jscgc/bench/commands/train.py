@@ -17,15 +17,16 @@ def run(a: argparse.Namespace) -> Measurement:
     from jscgc.bench.training import bench_training
     from jscgc.device import resolve_device
     from jscgc.params import load_params
+    from jscgc.precision import resolve_precision
 
     params = load_params(a.params)
     if params.vae.source != "nano":
         raise ValueError(f"{a.params}: vae.source is {params.vae.source}; nano's networks are what is measured")
     device = str(resolve_device(params.device))
+    precision = resolve_precision(params.precision, device)
     title = f"training steps, profile {params.profile}"
-    return Measurement(
-        title, bench_training(params, a.rounds, device), lambda _: {"machine": machine() | {"device": device}}
-    )
+    where = machine() | {"device": device, "precision": precision}
+    return Measurement(title, bench_training(params, a.rounds, device, precision), lambda _: {"machine": where})
 
 
 TRAIN = Benchmark(

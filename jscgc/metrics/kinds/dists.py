@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, ClassVar
 
 from jscgc.metrics.base import Metric, MetricInfo
 from jscgc.metrics.images import as_bytes, as_pictures, check_pair
+from jscgc.metrics.memo import Memo
 from jscgc.metrics.packages import TORCHVISION
 from jscgc.metrics.weights import DISTS_HEADS, VGG16
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from jscgc.metrics.base import Images, Scores
+    from jscgc.metrics.networks.dists import DISTSNetwork
 
 SIDE = 256
 """Pixels to which a longer shorter side is reduced, as the authors' script does."""
+
+_MEMO_BYTES = 384 * 2**20
+"""VGG-16's activations of seven photographs of 384x256 pixels."""
 
 INFO = MetricInfo(
     name="dists",
@@ -40,24 +45,28 @@ class DISTS:
 
     info: ClassVar[MetricInfo] = INFO
 
-    def __init__(self, device: str = "cpu", network: nn.Module | None = None) -> None:
-        """`network`: maps two batches [B,3,H,W] in [0,1] to [B]; None for the published one."""
+    def __init__(self, device: str = "cpu", network: DISTSNetwork | None = None) -> None:
+        """`network`: None for the published one."""
         if network is None:
             from jscgc.metrics.networks.dists import load_dists
 
             network = load_dists(device)
         self._device = device
         self._network = network.to(device).eval()
+        self._memo = Memo(_MEMO_BYTES)
 
     def __call__(self, reference: Images, received: Images) -> Scores:
         """DISTS of each pair; [B,3,H,W] in [0,1] twice -> [B]."""
         import torch
 
         check_pair(reference, received)
-        a, b = (prepare(x).to(self._device) for x in (reference, received))
+
+        def stages(images: Images) -> tuple[Tensor, ...]:
+            return self._network.stages(prepare(images).to(self._device))
+
         with torch.no_grad():
-            values: Tensor = self._network(a, b)
-        return values.clamp(min=0).cpu()
+            sent = self._memo.get("stages", as_bytes(reference), lambda: stages(reference))
+            return self._network.distance(sent, stages(received)).clamp(min=0).cpu()
 
 
 def prepare(images: Images) -> Float32[Tensor, "b 3 h2 w2"]:

@@ -73,7 +73,10 @@ def _distance(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> Tensor:
     import torch.nn.functional as F
 
     distances = [
-        (F.normalize(f, dim=1, eps=1e-10) - F.normalize(g, dim=1, eps=1e-10)).square().sum(1).mean(dim=(1, 2))
+        (F.normalize(f.float(), dim=1, eps=1e-10) - F.normalize(g.float(), dim=1, eps=1e-10))
+        .square()
+        .sum(1)
+        .mean(dim=(1, 2))
         for f, g in zip(first, second, strict=True)
     ]
     return torch.stack(distances).sum(0)

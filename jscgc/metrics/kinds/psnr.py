@@ -41,8 +41,8 @@ class PSNR:
         import torch
 
         check_pair(reference, received)
-        a, b = (as_bytes(x.to(self._device)).to(torch.float64) for x in (reference, received))
-        mse = (a - b).square().mean(dim=(1, 2, 3))
+        a, b = (as_bytes(x.to(self._device)).int() for x in (reference, received))
+        mse = (a - b).square().mean(dim=(1, 2, 3), dtype=torch.float64)
         return (10 * torch.log10(255**2 / mse)).clamp(max=CAP).to("cpu", torch.float32)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float32
@@ -48,8 +50,12 @@ class DISTSNetwork(nn.Module):
 
     def forward(self, reference: Float32[Tensor, "b 3 h w"], received: Float32[Tensor, "b 3 h w"]) -> Tensor:
         """The distance of each pair."""
+        return self.distance(self.stages(reference), self.stages(received))
+
+    def distance(self, reference: Sequence[Tensor], received: Sequence[Tensor]) -> Tensor:
+        """The distance of each pair, of what `stages` makes of both sides."""
         means, textures = [], []
-        for x, y in zip(self._stages(reference), self._stages(received), strict=True):
+        for x, y in zip(reference, received, strict=True):
             mu_x, mu_y = x.mean((2, 3)), y.mean((2, 3))
             var_x, var_y = ((f - m[..., None, None]).square().mean((2, 3)) for f, m in ((x, mu_x), (y, mu_y)))
             covariance = (x * y).mean((2, 3)) - mu_x * mu_y
@@ -58,10 +64,10 @@ class DISTSNetwork(nn.Module):
         similarity: Tensor = torch.cat(means, 1) @ self.alpha + torch.cat(textures, 1) @ self.beta
         return 1 - similarity
 
-    def _stages(self, images: Tensor) -> list[Tensor]:
+    def stages(self, images: Float32[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
         """The image and the activations before each pooling, and the last."""
         stages = [images]
-        x = (images - self.mean) / self.std
+        x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         for layer in self._features:
             if isinstance(layer, nn.MaxPool2d):
                 stages.append(x)
@@ -69,7 +75,7 @@ class DISTSNetwork(nn.Module):
             else:
                 # torchvision's ReLU works in place, on activations that nothing else needs
                 x = layer(x)
-        return [*stages, x]
+        return *stages, x
 
     def _pool(self, x: Tensor) -> Tensor:
         window = self.window.expand(x.shape[1], 1, 3, 3)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from jscgc.metrics.images import as_bytes, resize_shorter_side
 from jscgc.metrics.memo import Memo
+from jscgc.metrics.networks.folded import Folded
 from jscgc.metrics.weights import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2, WeightsFile
 
 if TYPE_CHECKING:
@@ -72,11 +73,9 @@ class EfficientNetLite:
 
     def __init__(self, variant: Variant, device: str) -> None:
         self.variant, self.device = variant, device
-        state = torch.load(variant.weights.verified(), map_location="cpu", weights_only=True)
-        with torch.device("meta"):  # no random initialisation: it costs time and the caller's random numbers
-            network = EfficientNet.from_name(variant.name, image_size=None)  # None: any size
-        network.load_state_dict(state, strict=True, assign=True)
-        self._network = network.requires_grad_(False).eval().to(device=device, memory_format=torch.channels_last)
+        network = load(variant)
+        self._layers = Folded.of(network, device)
+        self._classify = network._fc.to(device)
         self._memo = Memo(_MEMO_BYTES)
 
     def blocks(self, images: Images) -> tuple[Float32[Tensor, "b c h_c w_c"], ...]:
@@ -96,10 +95,9 @@ class EfficientNetLite:
         return self._run(images, self.variant.blocks)[1]
 
     def _recognise(self, images: Tensor) -> tuple[Tensor, ...]:
-        net = self._network
-        x, _ = self._run(resize_shorter_side(images, self.variant.side), (len(net._blocks) - 1,))
-        pooled = net._swish(net._bn1(net._conv_head(x))).mean(dim=(2, 3))
-        return pooled, net._fc(pooled)
+        x, _ = self._run(resize_shorter_side(images, self.variant.side), self.variant.blocks[-1:])
+        pooled = self._layers.head(x).mean(dim=(2, 3))
+        return pooled, self._classify(pooled)
 
     def _means(self, images: Tensor, block: int) -> Tensor:
         parts = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
@@ -107,13 +105,12 @@ class EfficientNetLite:
 
     def _run(self, images: Tensor, wanted: tuple[int, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run up to the last block wanted: its output, and the outputs of all that are wanted."""
-        net = self._network
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             images = resize_shorter_side(images, SMALLEST_SIDE)
         x = ((images * 255 - 127) / 128).contiguous(memory_format=torch.channels_last)
-        x = net._swish(net._bn0(net._conv_stem(x)))
+        x = self._layers.stem(x)
         kept = []
-        for index, block in enumerate(net._blocks[: max(wanted) + 1]):
+        for index, block in enumerate(self._layers.blocks[: max(wanted) + 1]):
             x = block(x)
             if index in wanted:
                 kept.append(x)
@@ -130,6 +127,15 @@ class EfficientNetLite:
                 return compute(saved.to(self.device, torch.float32) / 255)
 
         return self._memo.get(what, saved, result)
+
+
+def load(variant: Variant) -> EfficientNet:
+    """The library's network with its published weights, on the CPU, for any size of images."""
+    state = torch.load(variant.weights.verified(), map_location="cpu", weights_only=True)
+    with torch.device("meta"):  # no random initialisation: it costs time and the caller's random numbers
+        network = EfficientNet.from_name(variant.name, image_size=None)
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.requires_grad_(False).eval()
 
 
 @cache
