@@ -2,14 +2,11 @@
 
 import logging
 
-import torch
-
 from jscgc.files import write_json
 from jscgc.theory import run
 from pipeline.stage import REPORTS, stage
 
 with stage("theory") as running:
-    torch.set_num_threads(1)  # its tensors are small: more threads are slower, beside other work several times
     checked = run()
     write_json(REPORTS / "theory.json", checked)
     rows = checked["rows"]

@@ -84,6 +84,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = python("-m", "pipeline.reproduce", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(ran(done.stdout)) == sorted(STAGES)
+    assert len(os.sched_getaffinity(0)) < 2 or "trained ahead meanwhile" in done.stderr
+    assert "tracking:" not in done.stderr, done.stderr
+    assert not list((folder / ".jscgc/runs").iterdir()) and not list((folder / ".jscgc/spool").iterdir())
     assert "PSNR" in done.stdout
     assert "index.html" in done.stdout
     assert "make dashboard" in done.stdout
@@ -230,6 +233,8 @@ def test_mlflow_has_one_parent_with_a_child_per_stage(clone: Path) -> None:
         "models/flow/model.json",
         "models/flow/weights.safetensors",
     ]
+    kept = {f.path for f in client.list_artifacts(flow.info.run_id)}
+    assert kept == {"models", "pretrain_flow.csv", "pretrain_flow.json"}
 
 
 def test_the_best_model_comes_back_from_the_registry(clone: Path, tmp_path: Path) -> None:
@@ -359,6 +364,46 @@ def test_killed_training_goes_on_and_ends_bitwise_the_same(clone: Path, tmp_path
     assert weights.read_bytes() == expected
     assert pd.read_csv(folder / f"reports/curves/{name}.csv")["step"].tolist() == steps
     assert not list(folder.glob(".jscgc/runs/*"))
+
+
+def test_a_stage_goes_on_after_a_training_ahead_of_it_and_ends_bitwise_as_in_one_go(
+    clone: Path, tmp_path: Path
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    folder = tmp_path / "ahead"
+    shutil.copytree(clone, folder, symlinks=True, ignore=shutil.ignore_patterns("cache"))
+    weights, metrics = folder / "data/models/jscgc/weights.safetensors", folder / "reports/metrics/train_jscgc.json"
+    expected, precision = weights.read_bytes(), json.loads(metrics.read_text())["precision"]
+    steps = pd.read_csv(folder / "reports/curves/train_jscgc.csv")["step"].tolist()
+    shutil.rmtree(weights.parent)
+    same = {"JSCGC_REPRODUCTION": "both"}
+    command = [sys.executable, "-m", "pipeline.ahead", "1", precision, "jscgc"]
+    process = subprocess.Popen(command, cwd=folder, env=environment() | same, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (there := list(folder.glob(".jscgc/runs/train_jscgc-*/step-*.safetensors"))):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0 and "Traceback" not in said, said
+    assert not weights.exists() and not (there[0].parent / "ahead").exists(), "it was over before it could be stopped"
+    assert (there[0].parent / "threads").read_text() == "1\n"
+    resumed = python("-m", "pipeline.train", "jscgc", cwd=folder, **same, JSCGC_AHEAD="0")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "goes on from step" in resumed.stderr
+    assert weights.read_bytes() == expected
+    assert pd.read_csv(folder / "reports/curves/train_jscgc.csv")["step"].tolist() == steps
+    scalars = json.loads(metrics.read_text())
+    assert scalars["training_seconds"] > 0 and scalars["key"]
+    client = MlflowClient(f"sqlite:///{folder}/.jscgc/mlflow.db")
+    experiment = client.get_experiment_by_name("jscgc")
+    assert experiment is not None
+    (parent,) = client.search_runs([experiment.experiment_id], "tags.`jscgc.reproduction` = 'both'")
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert run.info.run_name == "train_jscgc" and run.info.status == parent.info.status == "FINISHED"
+    assert "jscgc.error" not in run.data.tags
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == steps
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from jscgc import files, tracking
-from jscgc.tracking import delivery, processes
+from jscgc.tracking import deliverer, delivery, processes
 from jscgc.tracking import run as running
 from jscgc.tracking.spool import clean
 
@@ -268,6 +268,105 @@ def test_an_artifact_that_another_run_rewrote_is_not_passed_off(root: Path, monk
     assert tracking.replay(root) == 1
     (found,) = runs(root, jscgc__stage="stale")
     assert client(root).list_artifacts(found.info.run_id) == []
+
+
+def test_an_artifact_is_known_by_its_content_whatever_dvc_puts_in_its_place(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD_SERVER)
+    with tracking.stage_run("cached", params={}, tags={}, root=root) as run:
+        run.artifact(root / "b.txt")
+    os.utime(root / "b.txt", (1, 1))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking.replay(root) == 1
+    (found,) = runs(root, jscgc__stage="cached")
+    assert [file.path for file in client(root).list_artifacts(found.info.run_id)] == ["b.txt"]
+
+
+def test_a_run_is_taken_up_again_and_its_last_word_is_the_last(
+    root: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """As a training ahead of its stage, and then the stage."""
+    with (
+        pytest.raises(KeyboardInterrupt),
+        tracking.stage_run("ahead", params={"a": 1}, tags=TAGS, root=root, identity="theone") as run,
+    ):
+        run.log(1, {"loss": 1.0})
+        raise KeyboardInterrupt("stopped")
+    (found,) = runs(root, jscgc__stage="ahead")
+    assert found.info.status == "KILLED" and "stopped" in found.data.tags["jscgc.error"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD_SERVER)
+    with tracking.stage_run("ahead", params={"a": 1}, tags=TAGS, root=root, identity="theone") as run:
+        run.log(2, {"loss": 0.5})
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking.replay(root) == 1
+    (again,) = runs(root, jscgc__stage="ahead")
+    assert again.info.run_id == found.info.run_id and again.info.status == "FINISHED"
+    assert "jscgc.error" not in again.data.tags
+    assert points(root, again) == [(1, 1.0), (2, 0.5)]
+    (parent,) = runs(root, jscgc__reproduction=clean(request.node.name))
+    assert parent.info.status == "FINISHED" and again.data.tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+DVC = """
+import subprocess, sys, time
+from pathlib import Path
+from jscgc import tracking
+from jscgc.tracking import run
+root = Path(sys.argv[2])
+class Above:
+    pid = int(sys.argv[1])
+run.dvc = lambda: Above
+with tracking.stage_run(sys.argv[3], params={}, tags={}, root=root) as logged:
+    logged.log(0, {"loss": 1.0})
+    (root / f"{sys.argv[3]}.txt").write_text("made")
+    logged.artifact(root / f"{sys.argv[3]}.txt")
+assert "mlflow" not in sys.modules
+"""
+
+
+def test_one_process_delivers_for_all_stages_below_dvc(root: Path) -> None:
+    """Stages neither import MLflow nor wait for it; what they wrote is there when `settled` says so."""
+    above = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])  # stands for dvc
+    try:
+        for stage in ("one", "two"):
+            command = [sys.executable, "-c", DVC, str(above.pid), str(root), stage]
+            done = subprocess.run(command, cwd=PROJECT, capture_output=False, stderr=subprocess.DEVNULL, check=False)
+            assert done.returncode == 0
+        deadline = time.monotonic() + 60
+        while (root / ".jscgc" / "deliverer").read_text() != str(above.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert len([path for path in spools(root) if path.suffix == ".jsonl"]) == 2
+    finally:
+        above.kill()
+        above.wait()
+    assert tracking.settled(root)
+    assert spools(root) == []
+    for stage in ("one", "two"):
+        (found,) = runs(root, jscgc__stage=stage)
+        assert found.info.status == "FINISHED" and points(root, found) == [(0, 1.0)]
+        assert [file.path for file in client(root).list_artifacts(found.info.run_id)] == [f"{stage}.txt"]
+
+
+def test_what_a_living_stage_leaves_to_the_deliverer_can_be_watched(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = processes.psutil.Process()
+    monkeypatch.setattr(running, "dvc", lambda: me)
+    monkeypatch.setattr(deliverer, "start", lambda root, above: None)
+    with tracking.stage_run("watched", params={}, tags={}, root=root) as run:
+        run.log(0, {"loss": 1.0})
+        assert tracking.replay(root) == 0 and runs(root, jscgc__stage="watched") == []  # not everybody's
+        assert delivery.replay(running.Store(root), live=True) == 0
+        (found,) = runs(root, jscgc__stage="watched")
+        assert found.info.status == "RUNNING" and points(root, found) == [(0, 1.0)]
+        run.log(1, {"loss": 0.5})
+    assert runs(root, jscgc__stage="watched")[0].info.status == "RUNNING"
+    assert tracking.replay(root) == 1
+    (found,) = runs(root, jscgc__stage="watched")
+    assert found.info.status == "FINISHED" and points(root, found) == [(0, 1.0), (1, 0.5)]
+    assert spools(root) == []
 
 
 def test_commit(tmp_path: Path) -> None:

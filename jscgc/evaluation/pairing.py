@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from jscgc.evaluation.statistics import Floats, mean_of_finite
+from jscgc.evaluation.statistics import Floats
 
 
 def matrix(rows: pd.DataFrame) -> pd.DataFrame:
@@ -77,11 +77,6 @@ def array(matrix: pd.DataFrame) -> Floats:
 def trainings(matrix: pd.DataFrame) -> int:
     """How many trainings have a value."""
     return int(np.isfinite(array(matrix)).any((1, 2)).sum())
-
-
-def image_means(matrix: pd.DataFrame) -> pd.Series[float]:
-    """Of each photograph over the trainings' means over draws."""
-    return pd.Series(mean_of_finite(mean_of_finite(array(matrix), 2), 0), index=matrix.index)
 
 
 def _keys(matrix: pd.DataFrame) -> list[tuple[int, int]]:

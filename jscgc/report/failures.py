@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from jscgc.evaluation.judges import ranking
 from jscgc.report import reading
 from jscgc.report.picture_store import Store, cell_of, pictured
 from jscgc.report.pictures import Photo, Shot
@@ -20,8 +21,7 @@ WORST = 5
 
 def ranked_by(table: pd.DataFrame) -> str | None:
     """By what pictures are called worst and best: the first metric of perception that was measured, else of pixels."""
-    measured = table["metric"].unique()
-    return next(iter([*reading.preferred(measured, "perception"), *reading.preferred(measured, "pixels")]), None)
+    return ranking(table["metric"].unique())
 
 
 def extreme_pictures(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jscgc.evaluation.judges import ranking
 from jscgc.report.figures import Figure, Plot, figure_layout
 from jscgc.report.headline import ARROWS
-from jscgc.report.reading import OURS, is_aside, method_label, metric_info, metric_label, order_methods, preferred
+from jscgc.report.reading import OURS, is_aside, method_label, metric_info, metric_label, order_methods
 from jscgc.report.series import series_names, series_styles
 
 
@@ -75,7 +76,7 @@ def _against_quality(
 ) -> list[Plot]:
     here = [r for r in rows if (r["method"], r["steps"]) in names and r["mean"] is not None]
     measured = {r["metric"] for r in here if metric_info(r["metric"])}
-    metric = next(iter([*preferred(measured, "perception"), *preferred(measured, "pixels")]), None)
+    metric = ranking(measured)
     if metric is None:
         return []
     figure = Figure()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
+
+import torch
 
 from jscgc.theory.allocation import allocation
 from jscgc.theory.bounds import bounds
@@ -47,7 +50,8 @@ def run() -> dict[str, Any]:
     """
     rows: list[dict[str, Any]] = []
     figures: dict[str, Any] = {}
-    with ThreadPoolExecutor() as pool:  # two take nearly all of the time, in torch, which holds no lock meanwhile
+    # Two take nearly all of the time, in torch, which holds no lock meanwhile and shares out small work at a loss.
+    with ThreadPoolExecutor(initializer=partial(torch.set_num_threads, 1)) as pool:
         outcomes = list(pool.map(lambda checks: checks(), CHECKS.values()))
     for subject, (results, shown) in zip(CHECKS, outcomes, strict=True):
         rows += [{"subject": subject, **check.row()} for check in results]

@@ -7,8 +7,8 @@ A stage only appends to its spool file, so that a dead, slow or dying server nev
 stages of a `dvc repro` (deliverer.py), a daemon thread of its own for any other. What could not be uploaded stays in the spool,
 and the next stage (or `replay`) uploads it into the right run. Nothing is sent twice: a `.state.json` beside the spool keeps how
 far the upload got, runs are found again by a tag, models by their checksum, and MLflow itself drops a point that it has got. A
-spool is locked by the stage that writes it: an unlocked one belongs to the dead. A run that is taken up again (a trial of a sweep,
-a training ahead of its stage) has an identity of its own, by which each record goes on in the same run.
+spool is locked by the stage that writes it: an unlocked one belongs to the dead. A run that is taken up again (a sweep's trial, a
+training ahead of its stage) has an identity of its own, by which each record goes on in the same run.
 """
 
 from jscgc.tracking.deliverer import settled

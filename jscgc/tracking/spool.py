@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jscgc.files import sha256
+
 EXPERIMENT = "jscgc"
 
 
@@ -74,12 +76,12 @@ def parse(line: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
-def stamp(path: Path) -> list[int] | None:
-    """Number, bytes and latest change of the file(s): enough to notice that another run has rewritten them."""
+def stamp(path: Path) -> list[int | str] | None:
+    """Number, bytes and content of the file(s), by which another run's are noticed; not their times: DVC puts copies in place."""
     if not path.exists():
         return None
-    stats = [p.stat() for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file()]
-    return [len(stats), sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)]
+    sizes = [p.stat().st_size for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file()]
+    return [len(sizes), sum(sizes), sha256(path)]
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

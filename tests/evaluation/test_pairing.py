@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jscgc.evaluation.pairing import aligned, array, image_means, matrix, trainings
+from jscgc.evaluation.pairing import aligned, array, matrix, trainings
 
 
 def rows(values: dict[tuple[int, int, str], float]) -> pd.DataFrame:
@@ -64,8 +64,3 @@ def test_nothing_in_common_is_an_empty_table() -> None:
     for first, second in ((full(1, "ab"), full(1, "cd")), (full(2), full(2).rename(columns={0: 5, 1: 6}, level=0))):
         a, b = aligned(first, second)
         assert array(a - b).size == 0 and trainings(a) == 0
-
-
-def test_a_photographs_mean_weighs_trainings_the_same_whatever_their_draws() -> None:
-    found = image_means(matrix(rows({(0, 0, "a"): 1.0, (0, 1, "a"): 3.0, (1, 0, "a"): 8.0, (1, 0, "b"): 2.0})))
-    assert found.to_dict() == {"a": 5.0, "b": 2.0}

@@ -18,7 +18,7 @@ from jscgc.device import resolve_device
 from jscgc.training import checkpoint
 from jscgc.training.ahead import Ahead
 from jscgc.training.curve import Curve
-from jscgc.training.loop import TrainingDiverged, learning_rate, train
+from jscgc.training.loop import STOP, Stopped, TrainingDiverged, learning_rate, train
 
 PARAMS = TrainParams(
     steps=9,
@@ -106,6 +106,36 @@ def test_a_killed_and_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path,
     assert equal(resumed, expected)
     # Weights, averages and AdamW's moments alike.
     assert newest(tmp_path / "cut").read_bytes() == newest(tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4, 8])
+def test_a_run_that_is_asked_to_stop_writes_a_checkpoint_at_once_and_goes_on_from_there(tmp_path, stop_after):
+    expected, logged = run(tmp_path / "whole"), []
+
+    def log(step, metrics):
+        logged.append(step)
+        if len(logged) == stop_after:
+            STOP.set()
+
+    try:
+        with pytest.raises(Stopped, match=f"stopped after step {stop_after}"):
+            run(tmp_path / "cut", log=log)
+    finally:
+        STOP.clear()
+    assert newest(tmp_path / "cut").name == f"step-{stop_after:08d}.safetensors"
+    start = model(seed=5)
+    start[2].load_state_dict(model()[2].state_dict())
+    assert equal(run(tmp_path / "cut", log=log, net=start), expected)
+    assert logged == list(range(1, 10))
+    assert newest(tmp_path / "cut").read_bytes() == newest(tmp_path / "whole").read_bytes()
+
+
+def test_asked_to_stop_in_its_last_step_a_run_is_simply_over(tmp_path):
+    try:
+        net = run(tmp_path / "a", log=lambda step, metrics: STOP.set() if step == PARAMS.steps else None)
+    finally:
+        STOP.clear()
+    assert equal(net, run(tmp_path / "b"))
 
 
 def test_checkpoints_hold_weights_averages_and_optimiser_and_two_are_kept(tmp_path):
@@ -297,6 +327,14 @@ def test_the_curve_survives_a_kill_without_a_step_twice(tmp_path):
     assert [row["step"] for row in rows] == list(range(1, 10))
     assert scalars(rows) == scalars(whole.rows())
     assert len((tmp_path / "cut" / "curve.jsonl").read_text().splitlines()) == 10  # step 5 was run twice
+
+
+def test_the_curve_tells_the_seconds_of_its_steps_whoever_computed_them(tmp_path):
+    curve = Curve(tmp_path)
+    assert curve.seconds() == 0
+    for step, rate in ((10, 5.0), (20, 2.0), (20, 4.0), (24, 2.0)):  # step 20 was repeated after a kill
+        curve.append(step, {"loss": 1.0, "steps_per_second": rate})
+    assert curve.seconds() == pytest.approx(10 / 5 + 10 / 4 + 4 / 2)
 
 
 def test_a_line_cut_short_spoils_no_other(tmp_path):
