@@ -63,9 +63,10 @@ def offered(result: str, params: Params) -> list[str]:
         return []
     ready, every = set(stages.before(result)), ("vae", *params.trained)
     asked = targets(above.cmdline(), every)
+    # The last stage's first: what comes sooner has its own stage, beside which the last can still be trained.
     return [
         name
-        for name in every
+        for name in reversed(every)
         if name in asked - ready - {result} and learns(name, params) and set(stages.stage(name).needs) <= ready
         if not _done(name, params)
     ]

@@ -67,8 +67,8 @@ def made(result: str, key: str) -> None:
 def test_what_needs_only_what_is_made_by_now_may_run_beside(below, params):
     """diffcom learns nothing; jscgc_fast needs jscgc."""
     assert beside.offered("vae", params) == ["deepjscc"]
-    assert beside.offered("flow", params) == ["mambajscc_psnr", "deepjscc"]
-    assert beside.offered("jscgc", params) == ["mambajscc_feature", "diffjscc", "deepjscc"]
+    assert beside.offered("flow", params) == ["deepjscc", "mambajscc_psnr"]
+    assert beside.offered("jscgc", params) == ["deepjscc", "diffjscc", "mambajscc_feature"]
     assert "jscgc" not in beside.offered("diffjscc", params) or "jscgc" in beside.offered("mambajscc_feature", params)
 
 
