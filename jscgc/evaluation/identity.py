@@ -39,7 +39,7 @@ from jscgc.method import METHODS, network
 from jscgc.metrics import registry
 from jscgc.sources import PACKAGE, closure, entry
 
-_WORKER = ("evaluation/worker.py", "evaluation/memory.py", "evaluation/jobs.py", "systems/load.py")
+_WORKER = ("evaluation/worker.py", "evaluation/memory.py", "evaluation/jobs.py", "memory.py", "systems/load.py")
 """What a job is run by: it can run any method, so that its imports say nothing of one job's."""
 _SCORING = ("jscgc.data.images", "jscgc.metrics.patches", "jscgc.metrics.scoring")
 _LINK = ("jscgc.systems.transmit", "jscgc.systems.cost", "jscgc.channel.channels")

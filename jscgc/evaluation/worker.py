@@ -18,8 +18,9 @@ from torch import Tensor
 from jscgc.data.images import open_photo, reduce, to_photo, to_png, to_tensor
 from jscgc.errors import CannotOperate
 from jscgc.evaluation.jobs import CANNOT_OPERATE, DECODING_FAILED, ORIGINAL, SIZES, Job, JobResult
-from jscgc.evaluation.memory import Encoder, Memory
+from jscgc.evaluation.memory import Encoder
 from jscgc.flow.params import SampleParams
+from jscgc.memory import Memory
 from jscgc.metrics import PairMetric, SetMetric, pair_metric, set_metric
 from jscgc.metrics import info as metric_info
 from jscgc.metrics.patches import patches

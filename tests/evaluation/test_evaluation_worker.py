@@ -15,9 +15,10 @@ from torch import Tensor
 
 from jscgc.evaluation import worker as module
 from jscgc.evaluation.jobs import ORIGINAL, Job, JobResult
-from jscgc.evaluation.memory import Encoder, Memory
+from jscgc.evaluation.memory import Encoder
 from jscgc.evaluation.worker import Setup, Worker
 from jscgc.flow.params import SampleParams
+from jscgc.memory import Memory
 from jscgc.systems.base import Link, Reception
 from jscgc.systems.cost import counted
 from jscgc.systems.latent import LatentSystem

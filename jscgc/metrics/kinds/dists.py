@@ -65,7 +65,7 @@ class DISTS:
             return self._network.stages(prepare(images).to(self._device))
 
         with torch.no_grad():
-            sent = self._memo.get("stages", as_bytes(reference), lambda: stages(reference))
+            sent = self._memo.of("stages", as_bytes(reference), lambda: stages(reference))
             return self._network.distance(sent, stages(received)).clamp(min=0).cpu()
 
 

@@ -65,7 +65,7 @@ class LPIPS:
             return self._features(as_floats(saved.to(self._device)))
 
         with torch.no_grad():
-            return self._distance(self._memo.get("features", sent, lambda: features(sent)), features(got)).cpu()
+            return self._distance(self._memo.of("features", sent, lambda: features(sent)), features(got)).cpu()
 
     def loss(self, reference: Images, received: Images) -> Tensor:
         """As `Trainable.loss`."""

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from jscgc.metrics.base import Metric, MetricInfo
-from jscgc.metrics.images import as_bytes, as_floats, check_pair
-from jscgc.metrics.memo import Memo
+from jscgc.metrics.images import as_saved, check_pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,8 +17,6 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, fine to coarse (Wang et al. 2003; the library's default)."""
 WINDOW = 11
 """Width of the Gaussian window in pixels (sigma 1.5)."""
-C1, C2 = 0.01**2, 0.03**2
-_MEMO_BYTES = 128 * 2**20
 
 INFO = MetricInfo(
     name="ms_ssim",
@@ -44,18 +41,19 @@ class MSSSIM:
 
     def __init__(self, device: str = "cpu") -> None:
         self._device = device
-        self._memo = Memo(_MEMO_BYTES)
 
     def __call__(self, reference: Images, received: Images) -> Scores:
         """MS-SSIM of each pair; [B,3,H,W] in [0,1] twice -> [B]."""
         import torch
+        from pytorch_msssim import ms_ssim
 
         check_pair(reference, received)
-        a, b = (as_bytes(x).to(self._device) for x in (reference, received))
-        exponents = weights(scales(min(a.shape[2:])))
+        a, b = (as_saved(x.to(self._device)) for x in (reference, received))
+        count = scales(min(a.shape[2], a.shape[3]))
         with torch.no_grad():
-            sent = self._memo.get("pyramid", a, lambda: _pyramid(as_floats(a), len(exponents)))
-            return _similarity(sent, _pyramid(as_floats(b), len(exponents)), exponents).cpu()
+            if count == len(WEIGHTS):
+                return torch.as_tensor(ms_ssim(a, b, data_range=1, size_average=False)).cpu()
+            return _few_scales(a, b, [weight / sum(WEIGHTS[:count]) for weight in WEIGHTS[:count]]).cpu()
 
 
 def scales(smaller_side: int) -> int:
@@ -66,51 +64,22 @@ def scales(smaller_side: int) -> int:
     return count
 
 
-def weights(count: int) -> tuple[float, ...]:
-    """Exponents of so many scales."""
-    return WEIGHTS if count == len(WEIGHTS) else tuple(weight / sum(WEIGHTS[:count]) for weight in WEIGHTS[:count])
-
-
-def _pyramid(images: Images, count: int) -> tuple[Tensor, ...]:
-    """Of each scale the images, their local means and local variances, one after the other."""
-    import torch.nn.functional as F
-
-    levels: list[Tensor] = []
-    for scale in range(count):
-        if scale:
-            images = F.avg_pool2d(images, kernel_size=2, padding=[side % 2 for side in images.shape[2:]])
-        mean = _local_mean(images)
-        levels += [images, mean, _local_mean(images * images) - mean.square()]
-    return tuple(levels)
-
-
-def _similarity(first: tuple[Tensor, ...], second: tuple[Tensor, ...], exponents: Sequence[float]) -> Tensor:
-    """The library's `ms_ssim` of two pyramids, with as many scales as `exponents`."""
+def _few_scales(a: Tensor, b: Tensor, exponents: Sequence[float]) -> Tensor:
+    """The library's ms_ssim with as many scales as `exponents`; the library itself refuses sides below 161 pixels."""
     import torch
+    import torch.nn.functional as F
+    from pytorch_msssim.ssim import _fspecial_gauss_1d, _ssim
 
-    values = []
-    for scale in range(len(exponents)):
-        (a, mean_a, variance_a), (b, mean_b, variance_b) = (side[3 * scale :][:3] for side in (first, second))
-        product = mean_a * mean_b
-        similarity = (2 * (_local_mean(a * b) - product) + C2) / (variance_a + variance_b + C2)
-        if scale == len(exponents) - 1:
-            similarity = (2 * product + C1) / (mean_a.square() + mean_b.square() + C1) * similarity
-        values.append(similarity.flatten(2).mean(-1).relu())
-    powers = torch.tensor(exponents, device=values[0].device)
-    return (torch.stack(values) ** powers[:, None, None]).prod(0).mean(1)
-
-
-def _local_mean(images: Images) -> Tensor:
-    """By the Gaussian window where it fits: the library's convolutions, to the bit, in a third of their time."""
-    from pytorch_msssim.ssim import _fspecial_gauss_1d
-
-    taps = _fspecial_gauss_1d(WINDOW, 1.5).flatten().tolist()
-    for dim in (2, 3):
-        shifted = [images.narrow(dim, start, images.shape[dim] - WINDOW + 1) for start in range(WINDOW)]
-        images = shifted[0] * taps[0]
-        for image, tap in zip(shifted[1:], taps[1:], strict=True):
-            images.add_(image, alpha=tap)
-    return images
+    window = _fspecial_gauss_1d(WINDOW, 1.5).repeat(a.shape[1], 1, 1, 1).to(a.device)
+    value = torch.ones(a.shape[:2], device=a.device)
+    for exponent in exponents[:-1]:
+        _, contrast = _ssim(a, b, data_range=1, win=window)
+        value = value * contrast.relu() ** exponent
+        padding = [side % 2 for side in a.shape[2:]]
+        a, b = (F.avg_pool2d(x, kernel_size=2, padding=padding) for x in (a, b))
+    similarity, _ = _ssim(a, b, data_range=1, win=window)
+    final: Tensor = value * similarity.relu() ** exponents[-1]
+    return final.mean(dim=1)
 
 
 METRIC = Metric(INFO, MSSSIM, (("pytorch_msssim", "pytorch-msssim==1.0.0"),), order=20)

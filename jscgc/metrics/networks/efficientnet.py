@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from jaxtyping import Float32
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from jscgc.metrics.images import as_bytes, resize_shorter_side
 from jscgc.metrics.memo import Memo
-from jscgc.metrics.networks.folded import Folded
 from jscgc.metrics.weights import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2, WeightsFile
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ class EfficientNetLite:
 
     def __init__(self, variant: Variant, device: str) -> None:
         self.variant, self.device = variant, device
-        network = load(variant)
-        self._layers = Folded.of(network, device)
-        self._classify = network._fc.to(device)
+        self._network = _folded(load(variant)).to(device=device, memory_format=torch.channels_last)
         self._memo = Memo(_MEMO_BYTES)
 
     def blocks(self, images: Images) -> tuple[Float32[Tensor, "b c h_c w_c"], ...]:
@@ -95,9 +93,10 @@ class EfficientNetLite:
         return self._run(images, self.variant.blocks)[1]
 
     def _recognise(self, images: Tensor) -> tuple[Tensor, ...]:
+        net = self._network
         x, _ = self._run(resize_shorter_side(images, self.variant.side), self.variant.blocks[-1:])
-        pooled = self._layers.head(x).mean(dim=(2, 3))
-        return pooled, self._classify(pooled)
+        pooled = net._swish(net._bn1(net._conv_head(x))).mean(dim=(2, 3))
+        return pooled, net._fc(pooled)
 
     def _means(self, images: Tensor, block: int) -> Tensor:
         parts = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
@@ -105,12 +104,13 @@ class EfficientNetLite:
 
     def _run(self, images: Tensor, wanted: tuple[int, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run up to the last block wanted: its output, and the outputs of all that are wanted."""
+        net = self._network
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             images = resize_shorter_side(images, SMALLEST_SIDE)
         x = ((images * 255 - 127) / 128).contiguous(memory_format=torch.channels_last)
-        x = self._layers.stem(x)
+        x = net._swish(net._bn0(net._conv_stem(x)))
         kept = []
-        for index, block in enumerate(self._layers.blocks[: max(wanted) + 1]):
+        for index, block in enumerate(net._blocks[: max(wanted) + 1]):
             x = block(x)
             if index in wanted:
                 kept.append(x)
@@ -126,7 +126,7 @@ class EfficientNetLite:
             with torch.no_grad():
                 return compute(saved.to(self.device, torch.float32) / 255)
 
-        return self._memo.get(what, saved, result)
+        return self._memo.of(what, saved, result)
 
 
 def load(variant: Variant) -> EfficientNet:
@@ -136,6 +136,19 @@ def load(variant: Variant) -> EfficientNet:
         network = EfficientNet.from_name(variant.name, image_size=None)
     network.load_state_dict(state, strict=True, assign=True)
     return network.requires_grad_(False).eval()
+
+
+def _folded(network: EfficientNet) -> EfficientNet:
+    """The same with every batch normalisation made part of the convolution before it: the same values up to rounding, sooner."""
+    pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
+    for block in network._blocks:
+        pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
+        if hasattr(block, "_expand_conv"):
+            pairs.append((block, "_expand_conv", "_bn0"))
+    for owner, convolution, norm in pairs:
+        setattr(owner, convolution, fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm)))
+        setattr(owner, norm, nn.Identity())
+    return network.requires_grad_(False)
 
 
 @cache

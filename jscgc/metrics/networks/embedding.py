@@ -50,4 +50,4 @@ class Embedder:
             with torch.no_grad():
                 return (self._network(self._preprocess(picture)[None].to(self._device)).float().cpu(),)
 
-        return self._memo.get("embedding", saved, embed)[0]
+        return self._memo.of("embedding", saved, embed)[0]

@@ -38,7 +38,7 @@ class InceptionFeatures:
     def __call__(self, images: Float32[Tensor, "n 3 s s"]) -> Float64[np.ndarray, "n d"]:
         """Features of patches; [N,3,s,s] in [0,1] -> float64 [N,2048]."""
         saved = as_bytes(images)
-        (features,) = self._memo.get("features", saved, lambda: (self._features(saved),))
+        (features,) = self._memo.of("features", saved, lambda: (self._features(saved),))
         return features.numpy().copy()
 
     def _features(self, saved: UInt8[Tensor, "n 3 s s"]) -> Float64[Tensor, "n d"]:
