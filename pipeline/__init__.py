@@ -1,1 +1,5 @@
 """DVC stages. Each reads its section of params.yaml, calls one function of jscgc and writes its declared outputs."""
+
+from jscgc.startup import collect_seldom
+
+collect_seldom()  # a stage is a process

@@ -63,13 +63,14 @@ def offered(result: str, params: Params) -> list[str]:
         return []
     ready, every = set(stages.before(result)), ("vae", *params.trained)
     asked = targets(above.cmdline(), every)
-    # The last stage's first: what comes sooner has its own stage, beside which the last can still be trained.
-    return [
+    found = [
         name
-        for name in reversed(every)
+        for name in every
         if name in asked - ready - {result} and learns(name, params) and set(stages.stage(name).needs) <= ready
         if not _done(name, params)
     ]
+    # What needs least, photographs alone, can still be trained beside the last of the others.
+    return sorted(found, key=lambda name: len(stages.before(name)), reverse=True)
 
 
 def learns(result: str, params: Params) -> bool:

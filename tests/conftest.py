@@ -10,6 +10,10 @@ from typing import TypeVar
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from jscgc.startup import collect_seldom
+
+collect_seldom()  # as in every process of ours
+
 import pytest
 import torch
 from browser import browser  # noqa: F401  (a fixture)

@@ -67,9 +67,9 @@ def made(result: str, key: str) -> None:
 def test_what_needs_only_what_is_made_by_now_may_run_beside(below, params):
     """diffcom learns nothing; jscgc_fast needs jscgc."""
     assert beside.offered("vae", params) == ["deepjscc"]
-    assert beside.offered("flow", params) == ["deepjscc", "mambajscc_psnr"]
-    assert beside.offered("jscgc", params) == ["deepjscc", "diffjscc", "mambajscc_feature"]
-    assert beside.offered("diffjscc", params) == ["deepjscc", "mambajscc_feature", "jscgc"]
+    assert beside.offered("flow", params) == ["mambajscc_psnr", "deepjscc"]
+    assert beside.offered("jscgc", params) == ["diffjscc", "mambajscc_feature", "deepjscc"]
+    assert beside.offered("diffjscc", params) == ["jscgc", "mambajscc_feature", "deepjscc"]
 
 
 def test_what_is_made_tried_or_passed_through_is_not_trained_ahead(below, params):
@@ -137,7 +137,7 @@ def test_two_trainings_share_the_cores_and_one_has_them_all(below, params, tmp_p
     use_threads(2)
     try:
         assert threads_inside(params, tmp_path / "a") == 1
-        names = ["deepjscc", "diffjscc", "mambajscc_feature"]
+        names = ["diffjscc", "mambajscc_feature", "deepjscc"]
         assert Child.started == [["pipeline.ahead", "1", "float32", *names], ["terminated"]]
         assert use_threads() == 2
         Child.started.clear()

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from jscgc.cluster.progress import Bar
 from jscgc.cluster.session import session
 from jscgc.cluster.sharing import Sharing
+from jscgc.startup import collect_seldom
 
 log = logging.getLogger(__name__)
 DEATHS = 3
@@ -208,6 +209,7 @@ class _Actor:
     """A runner inside a Ray actor, made with its first job."""
 
     def __init__(self, make_runner: MakeRunner[Any, Any], sharing: Sharing) -> None:
+        collect_seldom()
         self._make, self._sharing = make_runner, sharing
         self._runner: Runner[Any, Any] | None = None
 
