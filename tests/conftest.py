@@ -10,10 +10,6 @@ from typing import TypeVar
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from jscgc.startup import collect_seldom
-
-collect_seldom()  # as in every process of ours
-
 import pytest
 import torch
 from browser import browser  # noqa: F401  (a fixture)
@@ -29,8 +25,11 @@ from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.pixels import PIXELS
 from jscgc.method import network
 from jscgc.params import Params
+from jscgc.startup import collect_seldom
 from jscgc.systems import store
 from jscgc.systems.store import Architecture
+
+collect_seldom()  # as in every process of ours
 
 # In a script's background Ctrl-C is ignored, and so it would be in all that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
