@@ -70,6 +70,8 @@ class Network:
     """params -> how it was really trained, where that is not what params.yaml says (a network that is passed through)."""
     pixels: bool = False
     """Whether it sends pixels and no VAE's latents."""
+    multiple: int = 16
+    """Images are padded to multiples of this many pixels; a VAE may ask for more."""
     starts_from: tuple[str, ...] = ()
     """Of `needs`, what gives it its start and nothing else: not read where it starts from the one that comes with the package."""
     starts_from_shipped: bool = False

@@ -90,7 +90,7 @@ def _theory() -> dict[str, Any]:
     return {
         "desc": "Every statement of the theory beside what the code measures",
         "cmd": "python -m pipeline.theory",
-        "deps": ["pipeline/theory.py", *_files(stages.theory_sources())],
+        "deps": ["pipeline/theory.py", *_files(stages.theory_sources()), "data/latents"],
         "outs": ["reports/theory.json", "reports/metrics/theory.json"],
     }
 

@@ -1,13 +1,20 @@
-"""Stage theory: every statement of the theory beside what the code measures."""
+"""Stage theory: every statement of the theory beside what the code measures, and what the latents' spectrum predicts."""
 
 import logging
 
-from jscgc.files import write_json
+from safetensors.torch import load_file
+
+from jscgc.channel.accounting import GRID
+from jscgc.files import read_json, write_json
+from jscgc.latent.spectrum import BLOCK, spectrum
 from jscgc.theory import run
-from pipeline.stage import REPORTS, stage
+from pipeline.stage import LATENTS, REPORTS, stage
 
 with stage("theory") as running:
-    checked = run()
+    latents = load_file(LATENTS / "latents.safetensors")["latents"]
+    factor = read_json(LATENTS / "statistics.json")["factor"]
+    side = min(BLOCK // factor, *latents.shape[-2:])
+    checked = run(spectrum([latents], side), max(1, (side * factor // GRID) ** 2))
     write_json(REPORTS / "theory.json", checked)
     rows = checked["rows"]
     wrong = [row["check"] for row in rows if not row["ok"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +31,10 @@ from jscgc.systems import store
 from jscgc.systems.store import Architecture
 
 collect_seldom()  # as in every process of ours
+
+# Not in the user's cache folder: what is measured of codecs' files is measured here.
+FILES = tempfile.TemporaryDirectory(prefix="jscgc-files-")
+os.environ["JSCGC_FILES"] = FILES.name
 
 # In a script's background Ctrl-C is ignored, and so it would be in all that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -110,6 +115,9 @@ def params() -> Params:
                 },
                 "mambajscc_feature": {"distortion": 1.0, "crop": 64, "train": TRAIN},
                 "mambajscc_feature_pixels": {"distortion": 1.0, "crop": 64, "train": TRAIN},
+                "mambajscc_gan": {"distortion": 1.0, "crop": 64, "width": 8, "train": TRAIN},
+                "jscgc_one_step": {},
+                "klt": {"crops": 20, "crop": 32},
                 "diffjscc": {},
                 "diffcom": {"steps": 2, "start": 0.5, "likelihood": 1.0, "reconstruction": 1.0},
             },

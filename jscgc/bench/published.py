@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -169,10 +170,10 @@ def block_error(scheme: Mcs, snr_db: float, trials: int) -> float:
     rng = stream(0, "waterfall", scheme.order, round(1024 * scheme.code_rate), f"{snr_db:.3f}")
     channel, lost = get_channel("awgn"), 0
     for _ in range(trials):
-        file = bytes(torch.randint(256, (block.payload_bits // 8,), generator=rng).tolist())
-        received = equalise(channel(block.encode(file)[None], torch.tensor([snr_db]), rng))
+        message = torch.randint(2, (block.payload_bits,), generator=rng).numpy().astype(np.uint8)
+        received = equalise(channel(block.encode(message)[None], torch.tensor([snr_db]), rng))
         arrived = block.decode(received.estimate[0], received.reliability[0])
-        if arrived is not None and arrived != file:
+        if arrived is not None and not np.array_equal(arrived, message):
             raise ValueError(f"{scheme}: a wrong block passed its checksum at {snr_db:g} dB")
         lost += arrived is None
     return lost / trials

@@ -61,7 +61,7 @@ def canonical(text: str) -> str:
 
 
 def file_name(text: str) -> str:
-    """A channel's text with only letters, digits and `._-` in it; different channels keep different names."""
+    """A channel's or method's text with only letters, digits and `._-` in it; different ones keep different names."""
     for mark, plainly in ((":", "--"), (",", "--"), ("=", "-"), ("+", "plus")):
         text = text.replace(mark, plainly)
     return text

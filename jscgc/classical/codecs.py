@@ -1,6 +1,6 @@
-"""Image codecs that make the best file of at most so many bits: HEVC, AVIF, JPEG 2000 and JPEG.
+"""Image codecs: HEVC, AVIF, JPEG 2000 and JPEG. Which of their files is sent is chosen in fitting.py.
 
-    photo -> encode at a quality -> file -> pack (the container's constant bytes go) -> at most `budget_bits`
+    photo -> encode at a quality -> file -> pack (the container's constant bytes go)
 
 Image size and codec are constants of the session, so bytes that every file of that size has are no content: a packed file
 is a raw deflate stream whose preset dictionary is the head of the same codec's file of a gray image. Deflate streams end by
@@ -9,11 +9,9 @@ themselves: the padding of a transport block may follow.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import warnings
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,15 +21,12 @@ import numpy as np
 from PIL import Image
 
 from jscgc.data.images import Pixels
-from jscgc.errors import CannotOperate
 
 _GRAY = 128
 _DICTIONARY_BYTES = 4096
 """Head of the gray file that is the dictionary: all of the container, none of a large image's data."""
 _YCGCO = 8
 """Matrix coefficients by ITU-T H.273."""
-_KEPT_FILES = 4096
-"""Packed files that are remembered: one photo is sent at many SNRs and rates, and their searches meet."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +41,6 @@ class ImageCodec:
     format: str
     qualities: tuple[float, ...]
     options: Callable[[float], tuple[dict[str, Any], ...]]
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The best file within a budget: packed bytes, and the codec's own measure of quality at which it was made."""
-
-    packed: bytes
-    quality: float
 
 
 def get_codec(name: str) -> ImageCodec:
@@ -111,47 +98,6 @@ def decode(codec: ImageCodec, packed: bytes, height: int, width: int) -> Pixels:
     if photo.shape != (height, width, 3):
         raise ValueError(f"damaged {codec.name} file: an image of shape {list(photo.shape)}, not {[height, width, 3]}")
     return photo
-
-
-def fit(codec: ImageCodec, photo: Pixels, budget_bits: int) -> Fitted:
-    """The file of the best quality that packs into budget_bits, by bisection.
-
-    Args:
-        photo: uint8 [H,W,3].
-
-    Raises:
-        CannotOperate: the smallest file is larger.
-    """
-    height, width = photo.shape[:2]
-    digest = hashlib.sha256(repr(photo.shape).encode() + photo.tobytes()).digest()
-
-    def packed(index: int) -> bytes:
-        quality = codec.qualities[index]
-        key = (codec.name, digest, quality)
-        if key not in _files:
-            _files[key] = pack(codec, encode(codec, photo, quality), height, width)
-            if len(_files) > _KEPT_FILES:
-                _files.popitem(last=False)
-        _files.move_to_end(key)
-        return _files[key]
-
-    smallest = 8 * len(packed(0))
-    if smallest > budget_bits:
-        raise CannotOperate(
-            f"{codec.name}: the smallest file of this {height}x{width} photo has {smallest} bits, the link carries "
-            f"{budget_bits}; raise the CBR or the SNR"
-        )
-    fits, beyond = 0, len(codec.qualities)
-    while beyond - fits > 1:
-        middle = (fits + beyond) // 2
-        if 8 * len(packed(middle)) <= budget_bits:
-            fits = middle
-        else:
-            beyond = middle
-    return Fitted(packed(fits), codec.qualities[fits])
-
-
-_files: OrderedDict[tuple[str, bytes, float], bytes] = OrderedDict()
 
 
 @lru_cache(maxsize=64)

@@ -17,6 +17,7 @@ from einops import rearrange
 from torch import Tensor
 
 from jscgc.channel.accounting import normalise_power
+from jscgc.classical.fitting import Bits
 from jscgc.classical.mcs import Mcs, load_sionna, segments
 from jscgc.seeding import stream
 
@@ -74,25 +75,24 @@ class TransportBlock:
         self._permutation = torch.randperm(symbols, generator=stream(0, "interleaver", symbols))
 
     @torch.no_grad()
-    def encode(self, file: bytes) -> Tensor:
-        """A file of at most payload_bits, padded with zeros -> symbols complex64 [symbols] of unit mean power.
+    def encode(self, message: Bits) -> Tensor:
+        """At most payload_bits zeros and ones [N], padded with zeros -> symbols complex64 [symbols] of unit mean power.
 
         Raises:
-            ValueError: a larger file.
+            ValueError: more.
         """
-        given = np.unpackbits(np.frombuffer(file, np.uint8))
-        if len(given) > self.payload_bits:
-            raise ValueError(f"a file of {len(given)} bits does not fit into {self.payload_bits}")
+        if len(message) > self.payload_bits:
+            raise ValueError(f"a message of {len(message)} bits does not fit into {self.payload_bits}")
         bits = torch.zeros(1, self.payload_bits)
-        bits[0, : len(given)] = torch.from_numpy(given)
+        bits[0, : len(message)] = torch.from_numpy(message)
         sent: Tensor = self._mapper(self._encoder(bits))
         return normalise_power(sent[:, self._repetition])[0, self._permutation]
 
     @torch.no_grad()
-    def decode(self, estimate: Tensor, reliability: Tensor) -> bytes | None:
+    def decode(self, estimate: Tensor, reliability: Tensor) -> Bits | None:
         """MMSE estimates complex [symbols] and reliabilities float [symbols] (see `Received`) -> payload; None: it is lost.
 
-        The payload is the file and its padding.
+        The payload [payload_bits] is the message and its padding.
         """
         bits = self._decode_blocks(self._blocks(self._ratios(estimate, reliability)))
         if bits is None:
@@ -100,7 +100,7 @@ class TransportBlock:
         if self._block_check is not None:
             bits, _ = self._block_check(bits)
         payload, holds = self._tb_check(bits.reshape(1, -1))
-        return np.packbits(payload[0].numpy().astype(np.uint8)).tobytes() if holds.all() else None
+        return payload[0].numpy().astype(np.uint8) if holds.all() else None
 
     def _ratios(self, estimate: Tensor, reliability: Tensor) -> Tensor:
         """Log-likelihood ratios of the coded bits, float [n]; those of a bit's copies add up.

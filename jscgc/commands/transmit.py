@@ -101,7 +101,7 @@ def _save(
 
     tag = f"{stem}_{spec.file_name(request.channel)}_{request.snr_db:g}dB_{request.cbr.replace('/', '-')}"
     received = {name: picture for arrival in arrivals for name, picture in pictures(arrival).items()}
-    files = {name: str(out / f"{tag}_{name}.png") for name in received}
+    files = {name: str(out / f"{tag}_{spec.file_name(name)}.png") for name in received}
     for name, picture in received.items():
         save_png(picture, Path(files[name]))
     rows = [arrival.row for arrival in arrivals]

@@ -1,7 +1,7 @@
 """DeepJSCC's convolutional encoder and decoder (Bourtsoulatze, Kurka & Gunduz 2019, arXiv 1809.01733), for comparison.
 
 Five convolutions of 5x5 with PReLU, down-sampling by stride in the first ones, as published; the last one goes to the
-symbols. It knows no SNR, as the original: one model a condition.
+symbols. It knows no SNR, as the original: one model a condition. Ours: a linear code beside it, as all our codecs have.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 from torch import Tensor, nn
 
+from jscgc.encoder.klt import Reading, Writing, silent
 from jscgc.encoder.symbols import SymbolEncoder
 
 LAYERS = 5
@@ -52,14 +53,18 @@ class CnnEncoder(SymbolEncoder):
     def __init__(self, channels: int, width: int, max_rate: int, down: int) -> None:
         super().__init__(max_rate)
         layers: list[nn.Module] = []
+        given = channels
         for i, stride in enumerate(strides(down)):
             out = width if i < LAYERS - 1 else 2 * max_rate
-            layers += [_started(nn.Conv2d(channels, out, KERNEL, stride, padding=KERNEL // 2)), nn.PReLU(out)]
+            convolution = _started(nn.Conv2d(channels, out, KERNEL, stride, padding=KERNEL // 2))
+            layers += [convolution, nn.PReLU(out)]
             channels = out
         self.net = nn.Sequential(*layers[:-1])
+        silent(convolution)
+        self.linear = Reading(given, max_rate, down)
 
     def planes(self, latents: Tensor, snr_db: Tensor) -> Tensor:
-        symbols: Tensor = self.net(latents)
+        symbols: Tensor = self.net(latents) + self.linear(latents)
         return symbols
 
 
@@ -76,9 +81,11 @@ class CnnDecoder(nn.Module):
             layers += [_started(convolution), nn.PReLU(out)]
             previous = out
         self.net = nn.Sequential(*layers[:-1])
+        silent(convolution)
+        self.linear = Writing(channels, max_rate, down)
         assert math.prod(strides(down)) == down
 
     def forward(self, planes: Tensor, snr_db: Tensor) -> Tensor:
         """Feature planes [B,3 max_rate,h',w'] -> latents [B,C,h,w]; the SNR is not used, as in the original."""
-        latents: Tensor = self.net(planes)
+        latents: Tensor = self.net(planes) + self.linear(planes)
         return latents

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jscgc.channel.accounting import GRID
+from jscgc.encoder.klt import Reading, Writing
 from jscgc.encoder.mamba import VssBlock
 from jscgc.encoder.params import EncoderParams
 from jscgc.encoder.symbols import SymbolEncoder
@@ -80,11 +81,8 @@ class MambaEncoder(SymbolEncoder):
         self.stages = nn.ModuleList(stages)
         symbols = 2 * max_rate * self.spread**2
         self.to_symbols = nn.Sequential(nn.Conv2d(previous, symbols, 3, padding=1), nn.PixelShuffle(self.spread))
-        patch = channels * self.down**2
-        # A linear code of every position's own patch, beside the network: where training starts, see klt.py.
-        self.linear = nn.Sequential(
-            nn.PixelUnshuffle(self.down), nn.Conv2d(patch, symbols, 1, bias=False), nn.PixelShuffle(self.spread)
-        )
+        # Beside the network: where training starts, see klt.py.
+        self.linear = Reading(channels, max_rate, self.down, self.spread)
 
     def planes(self, latents: Tensor, snr_db: Tensor) -> Tensor:
         x = latents
@@ -120,8 +118,7 @@ class MambaDecoder(nn.Module):
                 ups.append(nn.Conv2d(width, following, 1))
         self.stages, self.ups = nn.ModuleList(stages), nn.ModuleList(ups)
         self.to_latents = nn.Conv2d(widths[-1], channels, 3, padding=1)
-        linear = nn.Conv2d(3 * max_rate * spread**2, channels * down**2, 1, bias=False)
-        self.linear = nn.Sequential(nn.PixelUnshuffle(spread), linear, nn.PixelShuffle(down))
+        self.linear = Writing(channels, max_rate, down, spread)
 
     def forward(self, planes: Tensor, snr_db: Tensor) -> Tensor:
         """Feature planes [B,3 max_rate,h',w'] and average SNR [B] -> normalised latents [B,C,h,w]."""

@@ -2,7 +2,7 @@
 
 Four stages of shifted-window attention on pixels, each halving the resolution, and the Channel ModNet that scales the
 features by the SNR. Rates are nested here (any prefix of the symbols is a transmission), where SwinJSCC's Rate ModNet
-chooses channels by a mask of its own, which would have to be sent.
+chooses channels by a mask of its own, which would have to be sent. Ours, too: a linear code beside it, as all our codecs have.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformerBlock
 
+from jscgc.encoder.klt import Reading, Writing, silent
 from jscgc.encoder.params import SwinParams
 from jscgc.encoder.symbols import SymbolEncoder
 
@@ -72,11 +73,13 @@ class SwinEncoder(SymbolEncoder):
         self.stages = nn.Sequential(*stages)
         self.modulate = ChannelModNet(previous)
         self.to_symbols = nn.Linear(previous, 2 * max_rate)
+        silent(self.to_symbols)
+        self.linear = Reading(channels, max_rate, SIZE)
 
     def planes(self, latents: Tensor, snr_db: Tensor) -> Tensor:
         x = self.modulate(self.stages(latents).movedim(1, -1), snr_db)
         symbols: Tensor = self.to_symbols(x)
-        return symbols.movedim(-1, 1)
+        return symbols.movedim(-1, 1) + self.linear(latents)
 
 
 class SwinDecoder(nn.Module):
@@ -90,14 +93,17 @@ class SwinDecoder(nn.Module):
         stages: list[nn.Module] = []
         sizes = zip(widths, [*widths[1:], channels], params.depths[::-1], params.heads[::-1], strict=True)
         for width, following, depth, heads in sizes:
-            up = nn.Sequential(nn.Linear(width, 4 * following), _ChannelsFirst(), nn.PixelShuffle(2))
+            enlarge = nn.Linear(width, 4 * following)
+            up = nn.Sequential(enlarge, _ChannelsFirst(), nn.PixelShuffle(2))
             stages.append(nn.Sequential(_ChannelsLast(), _blocks(width, depth, heads, params.window), up))
+        silent(enlarge)
         self.stages = nn.Sequential(*stages)
+        self.linear = Writing(channels, max_rate, SIZE)
 
     def forward(self, planes: Tensor, snr_db: Tensor) -> Tensor:
         """Feature planes [B,3 max_rate,h',w'] and average SNR [B] -> [B,channels,16 h',16 w']."""
         x = self.modulate(self.from_symbols(planes.movedim(1, -1)), snr_db)
-        output: Tensor = self.stages(x.movedim(-1, 1))
+        output: Tensor = self.stages(x.movedim(-1, 1)) + self.linear(planes)
         return output
 
 

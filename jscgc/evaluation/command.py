@@ -29,6 +29,8 @@ what is new only. Retrained weights, another photo or changed code are other job
 DRAWS = 5
 """Channel draws unless told otherwise: with fewer, the interval says little about the channel."""
 STORE = Path(".jscgc/results")
+ANY_RATE = tuple(range(1, 61))
+"""That a protocol can have."""
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
@@ -43,7 +45,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="photos, searched recursively; several folders are several sets, scored together and each",
     )
-    options.add_methods(sub, "--methods", ["all"])
+    options.add_methods(sub, "--methods", [])
     sub.add_argument(
         "--workers", type=options.natural, default=0, help="Ray workers; 0: as many as there is room for (one per core)"
     )
@@ -60,6 +62,16 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument(
         "--report", type=Path, metavar="DIR", help="make a report in this folder: page, PDF, figures, tables, pictures"
+    )
+    sub.add_argument(
+        "--received",
+        type=Path,
+        metavar="DIR",
+        help="also score pictures that another method received: DIR/received.csv says file, snr_db and k of each; without "
+        "--methods these alone",
+    )
+    sub.add_argument(
+        "--export", type=Path, metavar="DIR", help="write all received pictures there, as --received reads them"
     )
     sub.add_argument(
         "--pictures",
@@ -125,7 +137,8 @@ def run(arguments: argparse.Namespace) -> Evaluation:
     given = sorted(arguments.fixed & vars(arguments).keys())
     a = argparse.Namespace(**(arguments.unless_given | vars(arguments)))
     a.models = a.models if isinstance(a.models, list) else [a.models]
-    a.methods = list(dict.fromkeys(name for models in a.models for name in asked_systems(a.methods, models)))
+    asked = a.methods or ([] if a.received else ["all"])
+    a.methods = list(dict.fromkeys(name for models in a.models if asked for name in asked_systems(asked, models)))
     out = place(a)
     if a.pictures is not None and not a.report:
         raise ValueError("--pictures is for a report; name its folder with --report DIR")
@@ -158,6 +171,8 @@ def run(arguments: argparse.Namespace) -> Evaluation:
             store=a.store,
             fresh=a.fresh,
             further=a.models[1:],
+            received=a.received,
+            export=a.export,
         )
     except KeyboardInterrupt:
         kept = f"finished jobs are in {a.store}, and the same command goes on from there"
@@ -183,13 +198,12 @@ def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]], sets: M
     from pydantic import ValidationError
 
     from jscgc.config import complaints
-    from jscgc.evaluation.params import EvaluateParams
+    from jscgc.evaluation.params import GridParams
     from jscgc.evaluation.protocol import Protocol
     from jscgc.precision import resolve_precision
 
     try:
-        params = EvaluateParams(
-            methods=a.methods,
+        params = GridParams(
             channels=list(dict.fromkeys(a.channel)),
             snr_db=a.snr_db,
             rates=_rates(a.methods, a.models, a.cbr),
@@ -211,7 +225,7 @@ def _rates(methods: Sequence[str], models: Sequence[Path], cbr: Sequence[str]) -
     from jscgc.evaluation.trainings import trainings
     from jscgc.systems.load import load_system
 
-    rates: set[int] = set()
+    rates = set() if methods else {parse_rate(text, ANY_RATE) for text in cbr}
     for name, numbers in trainings(methods, models, warn=False).items():
         for number in numbers:
             system = load_system(name, models[number])

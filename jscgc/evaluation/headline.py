@@ -43,7 +43,7 @@ class Headline:
         """The values by METRIC/METHOD/CHANNEL/RATE/SNR: the points of `Evaluation.curves` at this place."""
         place = f"{file_name(self.channel)}/{self.rate}_{SOURCE_DIMENSIONS}/{self.snr_db:g}dB"
         return {
-            f"{metric}/{method}/{place}": value
+            f"{metric}/{file_name(method)}/{place}": value
             for method, values in self.methods.items()
             for metric, value in values.items()
         }
@@ -52,7 +52,7 @@ class Headline:
         """OUT/PLACE/METHOD.json with the metrics of each method, for `dvc metrics`: whole or not at all."""
         with atomic(out) as temporary:
             for method, values in self.methods.items():
-                write_json(temporary / self._folder / f"{method}.json", dict(values))
+                write_json(temporary / self._folder / f"{file_name(method)}.json", dict(values))
 
     def ranked_by(self, method: str) -> str | None:
         """The metric that ranks models of a method; None if it has none here."""

@@ -33,6 +33,7 @@ from jscgc.channel.spec import KINDS, parse_channel
 from jscgc.config import digest
 from jscgc.evaluation.jobs import ORIGINAL, Job
 from jscgc.evaluation.protocol import Protocol
+from jscgc.evaluation.received import Pictures, Place
 from jscgc.files import read_json, sha256
 from jscgc.flow.params import SampleParams
 from jscgc.method import METHODS, network
@@ -97,8 +98,16 @@ class Identities:
         models: the folder of training 0; `further`: those of trainings 1, 2, ...
     """
 
-    def __init__(self, protocol: Protocol, models: Path, device: str, further: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        protocol: Protocol,
+        models: Path,
+        device: str,
+        further: Sequence[Path] = (),
+        received: Pictures | None = None,
+    ) -> None:
         self._protocol, self._models, self._device = protocol, (models, *further), device
+        self._received = received or {}
         self._images = {image.name: image.sha256 for image in protocol.images}
         self._weights: dict[tuple[str, Path], str] = {}
         self._entries: dict[tuple[str, str, str, Path, tuple[str, ...]], tuple[str, ...]] = {}
@@ -112,14 +121,16 @@ class Identities:
         protocol = self._protocol
         changes = {"steps": job.steps or None, "guidance": job.guidance}
         sample = protocol.sample.model_copy(update={k: v for k, v in changes.items() if v is not None})
-        trained = job.method != ORIGINAL and METHODS[job.method].network is not None
-        samples = job.method != ORIGINAL and METHODS[job.method].samples
+        runs = job.method != ORIGINAL and not job.received
+        trained = runs and METHODS[job.method].network is not None
+        samples = runs and METHODS[job.method].samples
         models = self._models[job.training]
         scored = [metric for metric in protocol.metrics if metric.name not in job.without]
-        run = self._run(job.method, job.channel, sample, models, tuple(metric.name for metric in scored))
+        names = tuple(metric.name for metric in scored)
+        run = self._run(job.method if runs else ORIGINAL, job.channel, sample, models, names)
         reads_other = job.control == "wrong_symbols" or job.information_points > 0
-        names = list(self._images)
-        following = names[(names.index(job.image) + 1) % len(names)]
+        images = list(self._images)
+        following = images[(images.index(job.image) + 1) % len(images)]
         content: dict[str, Any] = {
             "format": FORMAT,
             "method": job.method,
@@ -145,6 +156,9 @@ class Identities:
         }
         if trained and protocol.precision != "float32":  # keys from before there was a choice stay what they are
             content["precision"] = protocol.precision
+        if job.received:
+            given = self._received[Place.of(job)]
+            content["received"] = [sha256(given.file) if given.file else "", given.steps, given.told]
         identity = json.dumps(content, sort_keys=True)
         return JobKey(job.method, identity, hashlib.sha256(identity.encode()).hexdigest())
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CANNOT_OPERATE, DECODING_FAILED = "cannot_operate", "decoding_failed"
 """Of separated systems: no file was small enough (there is then no other row), the channel decoder gave up."""
-SIZES = ("file_bits", "budget_bits")
+SIZES = ("file_bits", "budget_bits", "factor")
 ORIGINAL = "original"
 """The pseudo-method whose "received" photo is the sent one: the reference of FID and KID."""
 
@@ -46,6 +46,8 @@ class Job:
     """Which of several trainings of the method."""
     without: tuple[str, ...] = ()
     """Metrics that are not scored."""
+    received: bool = False
+    """Whether somebody else received it: its picture is given, and only scored."""
 
     @property
     def label(self) -> str:

@@ -51,8 +51,9 @@ def _size(path: Path) -> tuple[int, int]:
 def needed(setup: Setup, jobs: Iterable[Job]) -> Iterator[Path]:
     """Files and folders that jobs read: photographs, models, what these share, the VAE."""
     yield from (path for _, path in setup.photos)
-    runs = {(job.training, job.method) for job in jobs}
+    runs = {(job.training, job.method) for job in jobs if not job.received}
     learned = [(setup.folder(training), name) for training, name in runs if name != ORIGINAL and METHODS[name].network]
+    yield from (given.file for given in setup.received.values() if given.file)
     for models in {models for models, _ in learned}:
         if (models / "vae").is_dir():
             yield models / "vae"
@@ -74,7 +75,7 @@ class MakeWorker:
 
     @classmethod
     def of(cls, setup: Setup, threads: int, jobs: Iterable[Job]) -> MakeWorker:
-        kinds = {(job.method, job.channel, job.training) for job in jobs}
+        kinds = {(ORIGINAL if job.received else job.method, job.channel, job.training) for job in jobs}
         ran = [
             entries(method, channel, setup.metrics or (), setup.folder(training), setup.sample)
             for method, channel, training in kinds
@@ -90,7 +91,10 @@ class MakeWorker:
         """
         photos = tuple((name, here(path)) for name, path in self.setup.photos)
         further = tuple(here(models) for models in self.setup.further)
-        setup = replace(self.setup, models=here(self.setup.models), photos=photos, further=further)
+        received = {
+            place: replace(given, file=given.file and here(given.file)) for place, given in self.setup.received.items()
+        }
+        setup = replace(self.setup, models=here(self.setup.models), photos=photos, further=further, received=received)
         if setup != self.setup:
             self._check()
         return Worker(setup, self.threads)

@@ -19,10 +19,9 @@ def _distinct(channels: list[str]) -> list[str]:
     return channels
 
 
-class EvaluateParams(Section):
-    """The evaluation grid: method x channel x snr_db x rate x image x seed."""
+class GridParams(Section):
+    """What methods are measured at, channel x snr_db x rate x image x seed, and by what."""
 
-    methods: Annotated[list[MethodName], Field(min_length=1)]
     channels: Annotated[list[ChannelName], Field(min_length=1), AfterValidator(_distinct)]
     snr_db: Annotated[list[float], Field(min_length=1)]
     rates: Annotated[list[Rate], Field(min_length=1)]
@@ -42,6 +41,12 @@ class EvaluateParams(Section):
     headline_metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])
     """Of these, what is scored at the headline's condition (first channel, middle SNR, middle rate) and first draw only: metrics
     that take seconds a picture."""
+
+
+class EvaluateParams(GridParams):
+    """The methods, the grid that they are measured at, and on what."""
+
+    methods: Annotated[list[MethodName], Field(min_length=1)]
     workers: Annotated[int, Field(ge=0)] = 0
     """Ray workers, 0 for as many as there is room for: without a GPU one per `cpus_per_worker` cores."""
     cpus_per_worker: Positive = 1

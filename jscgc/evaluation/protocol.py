@@ -16,7 +16,7 @@ from jscgc.channel.accounting import SOURCE_DIMENSIONS
 from jscgc.channel.params import ChannelName
 from jscgc.channel.spec import rank
 from jscgc.config import Positive, Rate, Section, complaints, digest
-from jscgc.evaluation.params import EvaluateParams
+from jscgc.evaluation.params import GridParams
 from jscgc.files import read_json, sha256, write_json
 from jscgc.flow.params import SampleParams
 from jscgc.metrics import available, registry
@@ -109,7 +109,7 @@ class Protocol(Section):
     def of(
         cls,
         photos: Sequence[tuple[str, Path]],
-        params: EvaluateParams,
+        params: GridParams,
         sample: SampleParams,
         *,
         seed: int,

@@ -16,10 +16,11 @@ from jscgc import cluster
 from jscgc.channel.spec import file_name
 from jscgc.evaluation.headline import Headline, by_snr, headline
 from jscgc.evaluation.identity import Identities, JobKey
-from jscgc.evaluation.jobs import CANNOT_OPERATE, Job, JobResult, every_job, spared
+from jscgc.evaluation.jobs import CANNOT_OPERATE, ORIGINAL, Job, JobResult, every_job, spared
 from jscgc.evaluation.nodes import Batches, MakeWorker, needed
 from jscgc.evaluation.params import EvaluateParams
 from jscgc.evaluation.protocol import Protocol
+from jscgc.evaluation.received import read, write
 from jscgc.evaluation.store import ResultStore
 from jscgc.evaluation.table import tabulate, whole, write_csv, write_pictures
 from jscgc.evaluation.trainings import trainings
@@ -64,7 +65,16 @@ class Evaluation:
         means = self._means().reset_index()
         for snr_db, part in means.groupby("snr_db"):
             rates = (part["cbr"] * 768).round().astype(int).astype(str)
-            names = part["metric"] + "/" + part["method"] + "/" + part["channel"].map(file_name) + "/" + rates + "_768"
+            names = (
+                part["metric"]
+                + "/"
+                + part["method"].map(file_name)
+                + "/"
+                + part["channel"].map(file_name)
+                + "/"
+                + rates
+                + "_768"
+            )
             yield round(float(str(snr_db))), dict(zip(names, part["value"], strict=True))
 
     def headline(self) -> Headline:
@@ -132,6 +142,8 @@ def follow(
     store: Path | None = None,
     fresh: bool = False,
     further: Sequence[Path] = (),
+    received: Path | None = None,
+    export: Path | None = None,
 ) -> Evaluation:
     """Measure methods by a protocol: look finished jobs up, run the others, write `out` (and `pictures`).
 
@@ -144,11 +156,17 @@ def follow(
         store: where finished jobs are kept and looked up; None: nowhere.
         fresh: run every job; what the store has is replaced.
         further: folders of models of further trainings: 1, 2, ..., if `models` has training 0.
+        received: folder with pictures that other methods received, see `evaluation.received`, which are scored like ours.
+        export: folder for all received pictures, which `received` reads.
 
     Raises:
-        ValueError: a method is not trained, or a metric of the protocol can't run here.
+        ValueError: a method is not trained, or a metric of the protocol can't run here; pictures that do not fit.
     """
     protocol.check_metrics()
+    given = read(received.absolute(), protocol, photos) if received else {}
+    others = list(dict.fromkeys(place.method for place in given))
+    if both := [name for name in others if name in methods]:
+        raise ValueError(f"{both[0]} is among --methods and in {received}; call it something else there")
     setup = Setup(
         models.absolute(),
         tuple((name, path.absolute()) for name, path in photos),
@@ -159,8 +177,9 @@ def follow(
         tuple(metric.name for metric in protocol.metrics),
         tuple(folder.absolute() for folder in further),
         protocol.precision,
+        given,
     )
-    there = trainings(methods, (models, *further))
+    there = trainings(methods, (models, *further)) | dict.fromkeys(others, (0,))
     jobs = every_job(
         methods,
         protocol.channels,
@@ -177,9 +196,21 @@ def follow(
         there,
         protocol.sample.calibrated.guidance,
     )
+    shown_images = [name for name, _ in photos][: shown if pictures else 0]
+    jobs += [
+        Job(
+            control="none",
+            picture=place.image in shown_images and place.seed == protocol.seeds[0],
+            received=True,
+            **place._asdict(),
+        )
+        for place in given
+    ]
+    if export:
+        jobs = [replace(job, picture=True) if _plain(job) else job for job in jobs]
     jobs = spared(jobs, protocol.headline_metrics, protocol.headline_place)
     run = partial(_run, setup, workers)
-    identities = Identities(protocol, setup.models, setup.device, setup.further)
+    identities = Identities(protocol, setup.models, setup.device, setup.further, given)
 
     def results(jobs: Sequence[Job], fresh: bool) -> tuple[dict[Job, JobResult], int, int]:
         """Of every job; how many are different ones, and were stored."""
@@ -198,14 +229,20 @@ def follow(
     evaluation = Evaluation(table, collected.timing, protocol, count, stored)
     if pictures:
         place = evaluation.headline()
-        images = worst(table, place, judged(methods))
+        images = worst(table, place, judged([*methods, *others]))
         more = [replace(job, picture=True) for job in to_show(jobs, images, place, there)]
         if more:
             log.info("received worst, for their pictures: %s", ", ".join(images))
             done |= results(more, fresh=False)[0]
         write_pictures(done.items(), pictures)
+    if export:
+        write(done.items(), export)
     write_csv(table, out)
     return evaluation
+
+
+def _plain(job: Job) -> bool:
+    return job.method != ORIGINAL and (job.control, job.dial, job.steps) == ("none", (), 0)
 
 
 def _run(setup: Setup, workers: cluster.Workers, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from jscgc.channel.spec import file_name
 from jscgc.evaluation.identity import JobKey
 from jscgc.evaluation.jobs import Job, JobResult
 from jscgc.files import atomic
@@ -107,7 +108,7 @@ class ResultStore:
             path.unlink(missing_ok=True)
 
     def _path(self, key: JobKey) -> Path:
-        return self._folder / key.method / f"{key.key}.parquet"
+        return self._folder / file_name(key.method) / f"{key.key}.parquet"
 
 
 def _schema() -> Any:

@@ -144,13 +144,13 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 def write_pictures(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
     """folder/IMAGE/original.png and folder/IMAGE/METHOD_CHANNEL_SNRdB_RATE.png for every job that kept its picture.
 
-    CHANNEL is `channel.spec.file_name` of the job's.
+    METHOD and CHANNEL are `channel.spec.file_name` of the job's.
     """
     with atomic(folder) as temporary:
         temporary.mkdir()
         for job, result in done:
             if result.png:
                 link = f"{file_name(job.channel)}_{job.snr_db:g}dB_{job.rate}"
-                name = "original" if job.method == ORIGINAL else f"{job.label}_{link}"
+                name = "original" if job.method == ORIGINAL else f"{file_name(job.label)}_{link}"
                 (temporary / job.image).mkdir(exist_ok=True)
                 (temporary / job.image / f"{name}.png").write_bytes(result.png)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from jscgc.data.images import open_photo, reduce, to_photo, to_png, to_tensor
 from jscgc.errors import CannotOperate
 from jscgc.evaluation.jobs import CANNOT_OPERATE, DECODING_FAILED, ORIGINAL, SIZES, Job, JobResult
 from jscgc.evaluation.memory import Encoder
+from jscgc.evaluation.received import Picture, Pictures, Place
 from jscgc.flow.params import SampleParams
 from jscgc.memory import Memory
 from jscgc.metrics import PairMetric, SetMetric, pair_metric, set_metric
@@ -53,6 +54,8 @@ class Setup:
     """Folders of models of further trainings, the first of them training 1."""
     precision: Precision = "float32"
     """That the systems compute in; metrics see photographs of single precision."""
+    received: Pictures = field(default_factory=dict)
+    """What others received, which is only scored."""
 
     def folder(self, training: int) -> Path:
         """The models of a training."""
@@ -146,6 +149,8 @@ class Worker:
         height, width = photo.shape[-2:]
         if job.method == ORIGINAL:
             return JobResult({}, self._features(photo), _png(photo) if job.picture else b"", height=height, width=width)
+        if job.received:
+            return self._score_picture(job, photo, self._setup.received[Place.of(job)])
         system = self.system(job.method, job.training)
         try:
             with self._counting(job, system, photo) as (cost, known):
@@ -162,9 +167,8 @@ class Worker:
         if isinstance(system, SeparatedSystem):
             scores |= {CANNOT_OPERATE: 0.0, DECODING_FAILED: float(reception.failed)}
             scores |= {key: float(value) for key, value in reception.details.items() if key in SIZES}
-        features = self._features(received)
-        if features:
-            scores["patches"] = float(min(map(len, features.values())))
+        features, patched = self._described(received)
+        scores |= patched
         if rate := reception.information:
             scores |= rate.scores()
         return JobResult(
@@ -180,6 +184,21 @@ class Worker:
             receiver_gflops=cost.flops / 1e9,
             warm=known,
         )
+
+    def _described(self, received: Tensor) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """Features of the patches, and how many there are."""
+        features = self._features(received)
+        return features, {"patches": float(min(map(len, features.values())))} if features else {}
+
+    def _score_picture(self, job: Job, photo: Tensor, given: Picture) -> JobResult:
+        height, width = photo.shape[-2:]
+        if given.file is None:
+            return JobResult(dict(given.told), height=height, width=width)
+        received = to_tensor(open_photo(given.file)).to(photo)
+        features, patched = self._described(received)
+        scores = score(self._scorers(job), photo, received) | dict(given.told) | patched
+        png = _png(received) if job.picture else b""
+        return JobResult(scores, features, png, given.steps, height=height, width=width)
 
     def _transmit(self, job: Job, system: System | SeparatedSystem, photo: Tensor) -> Reception:
         points = job.information_points

@@ -18,7 +18,7 @@ WORST = 5
 
 def judged(methods: Sequence[str]) -> str:
     """Whose worst they are: JSCGC's, else the first method's that samples, else the first's."""
-    sampling = (method for method in methods if METHODS[method].group == "generative")
+    sampling = (name for name in methods if name in METHODS and METHODS[name].group == "generative")
     return "jscgc" if "jscgc" in methods else next(sampling, methods[0])
 
 

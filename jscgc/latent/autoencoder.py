@@ -281,15 +281,16 @@ class LatentSpace(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, vae: Autoencoder, statistics: LatentStatistics) -> None:
+    def __init__(self, vae: Autoencoder, statistics: LatentStatistics, multiple: int = GRID) -> None:
+        """multiple: of so many pixels images are padded to, or of `vae.factor`."""
         super().__init__()
         self.vae = vae  # a module too, so that it moves with this one
-        self.multiple = max(GRID, vae.factor)
+        self.multiple = max(multiple, vae.factor)
         self.register_buffer("mean", torch.tensor(statistics.mean)[:, None, None])
         self.register_buffer("std", torch.tensor(statistics.std)[:, None, None])
 
     @classmethod
-    def load(cls, folder: Path, statistics: LatentStatistics) -> LatentSpace:
+    def load(cls, folder: Path, statistics: LatentStatistics, multiple: int = GRID) -> LatentSpace:
         """The VAE in `folder` with the statistics stored beside a trained model.
 
         Raises:
@@ -298,7 +299,7 @@ class LatentSpace(nn.Module):
         vae = load_vae(folder)
         if sha256(folder) != statistics.vae_sha256:
             raise ValueError(f"{folder}: this VAE is not the one that the model was trained on; run `dvc repro`")
-        return cls(vae, statistics).eval().requires_grad_(False)
+        return cls(vae, statistics, multiple).eval().requires_grad_(False)
 
     def encode(self, photos: Tensor) -> Tensor:
         """Photos [B,3,H,W] in [0,1] -> normalised latents; the last row and column are repeated up to a whole grid."""

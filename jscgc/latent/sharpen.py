@@ -60,6 +60,18 @@ class PatchDiscriminator(nn.Module):
         return logits
 
 
+def hinge(discriminator: PatchDiscriminator, photos: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+    """The decoder's adversarial loss and the discriminator's own, 2 where it can tell nothing.
+
+    The discriminator's weights are constants in the former and what is decoded is one in the latter, so that one step over both
+    is a step of each.
+    """
+    constants = {name: p.detach() for name, p in discriminator.named_parameters()}
+    adversarial = -functional_call(discriminator, constants, (decoded,)).mean()
+    judged = F.relu(1 - discriminator(photos)).mean() + F.relu(1 + discriminator(decoded.detach())).mean()
+    return adversarial, judged
+
+
 class Sharpening(nn.Module):
     """Decoder and discriminator, which learn in the same steps, each from its own part of one loss.
 
@@ -85,9 +97,6 @@ class Sharpening(nn.Module):
     ) -> dict[str, Tensor]:
         """The decoder's L1 + L2, hinge loss and distance of features, plus the discriminator's hinge loss.
 
-        The discriminator's weights are constants in the former and what is decoded is one in the latter, so that one step
-        over both is a step of each.
-
         Args:
             photos: float [B,3,H,W] in [0,1], sides multiples of 8.
             rng: of the posterior's sample, on the CPU.
@@ -105,9 +114,7 @@ class Sharpening(nn.Module):
                 mean, logvar = self.vae.posterior(rest)
                 parts.append(mean + torch.exp(logvar / 2) * torch.randn(mean.shape, generator=rng).to(mean))
         decoded = self.vae.decode(torch.cat(parts))
-        constants = {name: p.detach() for name, p in self.discriminator.named_parameters()}
-        adversarial = -functional_call(self.discriminator, constants, (decoded,)).mean()
-        judged = F.relu(1 - self.discriminator(photos)).mean() + F.relu(1 + self.discriminator(decoded.detach())).mean()
+        adversarial, judged = hinge(self.discriminator, photos, decoded)
         l1, mse = F.l1_loss(decoded, photos), F.mse_loss(decoded, photos)
         scalars = {
             "loss": 2 * l1 + 4 * mse + adversarial_weight * adversarial + judged,

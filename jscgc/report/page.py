@@ -19,7 +19,7 @@ from jscgc.report.gallery import gallery
 from jscgc.report.headline import ARROWS, MARK, Headline, headline_table
 from jscgc.report.invented import invented
 from jscgc.report.latency import latency_plots, latency_rows
-from jscgc.report.published import anchors, published_plots
+from jscgc.report.published import anchors, psnr_gaps, published_plots
 from jscgc.report.published import legend as published_legend
 from jscgc.report.series import Style, series_names, series_styles
 from jscgc.report.summary import matrices, summarise
@@ -145,7 +145,7 @@ def _context(
         "curves": curves,
         "information": {"plots": information, "said": theory.information_sentence(rows)},
         "dial": {"condition": dial_condition, "plots": dial, "calibration": theory.calibration_sentence(rows)},
-        "theory": {"rows": checks["rows"], "plots": theory_plots},
+        "theory": {"rows": checks["rows"], "plots": theory_plots, "joint": checks.get("joint", [])},
         "figures": {plot.name: plot.figure for plot in every_plot},
         "semantics": {
             "axes": semantics.semantic_axes(r["metric"] for r in main if r["mean"] is not None),
@@ -155,6 +155,7 @@ def _context(
         "published": {
             "beside": beside,
             "anchors": anchors(reports / "published.csv"),
+            "gaps": psnr_gaps(main),
             "legend": published_legend(main),
         },
         "latency": {"rows": latencies, "plots": latency},

@@ -68,7 +68,7 @@ def find_photos(folder: Path, results: pd.DataFrame) -> list[Photo]:
     """Photographs below `folder` with their original and the received pictures of the conditions in the results."""
     conditions = results[["method", "channel", "snr_db", "cbr"]].drop_duplicates()
     shots = sorted({Shot(m, c, float(s), rate_of(r)) for m, c, s, r in conditions.itertuples(index=False)})
-    names = {s: f"{s.method}_{file_name(s.channel)}_{s.snr_db:g}dB_{s.rate}.png" for s in shots}
+    names = {s: f"{file_name(s.method)}_{file_name(s.channel)}_{s.snr_db:g}dB_{s.rate}.png" for s in shots}
     photos = []
     for original in sorted(folder.glob(f"*/{ORIGINAL}")) if folder.is_dir() else []:
         received = {shot: original.parent / name for shot, name in names.items()}

@@ -16,7 +16,7 @@ from typing import Any
 
 from jscgc.report.figures import Figure, Plot, add_series, figure_layout
 from jscgc.report.headline import ARROWS
-from jscgc.report.reading import is_aside, metric_info, metric_label, order_metrics
+from jscgc.report.reading import is_aside, method_label, metric_info, metric_label, order_metrics, rate_of
 from jscgc.report.series import Style, series_names, series_styles
 
 _PARTNERS = {
@@ -29,6 +29,8 @@ _PARTNERS = {
     "rFID": ("fid_inception", "fid_efficientnet_lite2"),
 }
 """Published metric -> ours that look at the same, the nearest first."""
+PAPER_RATE = 2
+"""Of the paper's curves over SNR, complex symbols per position."""
 _LOWER = ("LPIPS", "DISTS", "DreamSim", "rFID")
 
 
@@ -78,6 +80,30 @@ def published_plots(rows: Sequence[Mapping[str, Any]]) -> list[Beside]:
         published = Plot(f"published-{index}", f"Paper: {metric} {arrow}", _paper_figure(paper, metric))
         plots.append(Beside(metric, published, _our_figure(here, partner, index) if partner and here else None))
     return plots
+
+
+def psnr_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """PSNR over AWGN of the paper's methods that were measured here at its CBR: {label, snr_db, published, ours, gap}, in dB."""
+    ours = {
+        (r["method"], float(r["snr_db"])): float(r["mean"])
+        for r in rows
+        if r["metric"] == "psnr"
+        and r["channel"] == "awgn"
+        and r["mean"] is not None
+        and rate_of(r["cbr"]) == PAPER_RATE
+    }
+    return [
+        {
+            "label": method_label(r["method"]),
+            "snr_db": r["snr_db"],
+            "published": r["value"],
+            "ours": ours[key],
+            "gap": ours[key] - r["value"],
+        }
+        for r in paper_rows()
+        if r["metric"] == "PSNR (dB)" and r["channel"] == "awgn" and r["rate"] == PAPER_RATE
+        if (key := (r["method"], r["snr_db"])) in ours
+    ]
 
 
 def legend(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Style]]:

@@ -62,7 +62,8 @@ def load_system(
     from jscgc.systems.latent import LatentSystem
 
     trained = store.load(models / name)
-    space = store.latent_space(models / "vae", trained.latents)
+    assert method.network is not None
+    space = store.latent_space(models / "vae", trained.latents, method.network.multiple)
     # Convolutions are fast in no other layout, in bfloat16 least of all.
     for part in (space, trained.net):
         part.to(device).to(memory_format=torch.channels_last)

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, Val
 from safetensors.torch import load_file
 from torch import nn
 
+from jscgc.channel.accounting import GRID
 from jscgc.config import Rate, Section, complaints
 from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, check_weights, load_weights, save_weights
@@ -167,16 +168,19 @@ def _fill_shared(
         fill(child, path)
 
 
-def latent_space(vae: Path | None, latents: LatentStatistics) -> LatentSpace:
+def latent_space(vae: Path | None, latents: LatentStatistics, multiple: int = GRID) -> LatentSpace:
     """The space that a model's latents belong to: the VAE's in a folder, or the pixels themselves, which need none.
+
+    Args:
+        multiple: of pixels that the model wants images padded to.
 
     Raises:
         ValueError: the model was trained on another VAE.
     """
     if latents == PIXELS:
-        return LatentSpace(PixelVae(), PIXELS)
+        return LatentSpace(PixelVae(), PIXELS, multiple)
     assert vae is not None
-    return LatentSpace.load(vae, latents)
+    return LatentSpace.load(vae, latents, multiple)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from jscgc.theory.allocation import allocation
 from jscgc.theory.bounds import bounds
 from jscgc.theory.check import Check
 from jscgc.theory.information import information
+from jscgc.theory.joint import prediction
 from jscgc.theory.solvers import loss_values, optimum, orders, posterior
 
 Outcome = tuple[list[Check], dict[str, Any]]
@@ -42,11 +43,15 @@ CHECKS: dict[str, Callable[[], Outcome]] = {
 """Subject -> its checks; results do not depend on the order or on each other."""
 
 
-def run() -> dict[str, Any]:
+def run(spectrum: Sequence[float] = (), positions: int = 1) -> dict[str, Any]:
     """All of them.
 
+    Args:
+        spectrum, positions: of latents, as of `joint.prediction`; none: nothing is predicted.
+
     Returns:
-        {"rows": [{subject, check, expected, measured, tolerance, ok, kind, source}], "figures": {"orders", "allocation"}}
+        {"rows": [{subject, check, expected, measured, tolerance, ok, kind, source}], "figures": {"orders", "allocation"},
+        "joint": what `joint.prediction` returns}
     """
     rows: list[dict[str, Any]] = []
     figures: dict[str, Any] = {}
@@ -56,4 +61,4 @@ def run() -> dict[str, Any]:
     for subject, (results, shown) in zip(CHECKS, outcomes, strict=True):
         rows += [{"subject": subject, **check.row()} for check in results]
         figures |= shown
-    return {"rows": rows, "figures": figures}
+    return {"rows": rows, "figures": figures, "joint": prediction(spectrum, positions) if spectrum else []}

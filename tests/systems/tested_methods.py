@@ -3,9 +3,11 @@
 METHODS = [
     "jscgc",
     "jscgc_fast",
+    "jscgc_one_step",
     "mambajscc_psnr",
     "diffjscc",
     "diffcom",
+    "klt",
     "deepjscc",
     "swinjscc",
     "mambajscc_psnr_pixels",

@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from jscgc import stages
+from jscgc.channel.receiver import Received
 from jscgc.data.params import DataParams
 from jscgc.data.prepared import prepare
 from jscgc.files import SHIPPED, sha256
@@ -18,8 +19,11 @@ from jscgc.latent.autoencoder import load_vae, save_vae
 from jscgc.latent.pixels import PIXELS
 from jscgc.method import METHODS, network
 from jscgc.methods.diffjscc import DiffJsccParams
+from jscgc.methods.mambajscc_perceptual import GanParams
 from jscgc.params import load_params
+from jscgc.seeding import stream
 from jscgc.systems import store
+from jscgc.systems.base import Sampling
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.load import load_system
@@ -440,6 +444,37 @@ def test_perceptual_codecs_go_on_from_those_for_least_squared_error(distance, st
     assert losses[-1]["loss"] == pytest.approx(
         losses[-1]["perceived"] + params.baselines[kind].distortion * losses[-1]["squared"], rel=1e-5
     )
+
+
+def test_the_gan_s_codec_learns_from_a_discriminator_that_learns_and_is_left_behind(params, photos, models, tmp_path):
+    kind, losses = "mambajscc_gan", []
+    inputs = {need: photos if need == "photos" else models / need for need in network(kind).needs}
+    net = make.train(kind, params, inputs, tmp_path, lambda step, metrics: losses.append(metrics))
+    start = store.load(models / "mambajscc_psnr").net
+    assert net.state_dict().keys() == start.state_dict().keys()
+    assert not same(state(net), state(start))
+    own = params.own(kind, GanParams)
+    for metrics in losses:
+        parts = metrics["perceived"] + own.distortion * metrics["squared"] + own.adversarial * metrics["adversarial"]
+        assert metrics["loss"] == pytest.approx(parts + metrics["discriminator"], rel=1e-5)
+    assert losses[-1]["discriminator"] != losses[0]["discriminator"]
+
+
+def test_one_step_is_the_teacher_s_estimate_at_the_start_of_its_sampling(params, models, tmp_path):
+    """x_1 - nu(x_1, 1): Euler's one step, and the same whatever the sampler's generator draws."""
+    inputs = {need: models / need for need in network("jscgc_one_step").needs}
+    net = make.train("jscgc_one_step", params, inputs, tmp_path, ignore)
+    teacher = store.load(models / "jscgc").net
+    assert same(state(net.net), state(teacher))
+    symbols = teacher.symbols(torch.randn(2, 4, 8, 8), torch.full((2,), 5.0), 2)
+    received = Received(symbols, torch.full(symbols.shape, 0.8), torch.full((2,), 5.0))
+    first, again = (
+        net.restore(received, Sampling(params.sample, torch.Generator().manual_seed(seed))).x0 for seed in (0, 1)
+    )
+    noise = torch.randn(first.shape, generator=stream(0, "one step"))
+    field = teacher.receiver.conditional(teacher.condition(received), received)
+    assert torch.equal(first, again)
+    assert torch.allclose(first, noise - field(noise, torch.ones(2)), atol=1e-5)
 
 
 def test_without_lpips_weights_its_codec_says_what_is_missing(params, photos, models, tmp_path, monkeypatch):
