@@ -109,6 +109,7 @@ ALLOWED: dict[str, set[str]] = {
         "evaluation",
         "extras",
         "files",
+        "latent",
         "method",
         "metrics",
         "options",
@@ -249,7 +250,7 @@ ONLY = {
     ("stages", "flow"): {"solver"},
     ("stages", "metrics"): {"registry"},
     ("methods", "training"): {"latents", "loop", "photos", "receiver", "start"},
-    ("theory", "channel"): {"accounting", "channels", "receiver"},
+    ("theory", "channel"): {"accounting", "channels", "power", "receiver"},
 }
 # What of others is one module's affair.
 OWNERS = {

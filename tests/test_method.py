@@ -32,16 +32,20 @@ def test_the_methods_and_their_order() -> None:
     assert METHODS.names == (
         "jscgc",
         "jscgc_fast",
+        "jscgc_one_step",
         "mambajscc_psnr",
         "mambajscc_feature",
         "mambajscc_lpips",
+        "mambajscc_gan",
         "diffjscc",
         "diffcom",
         "mambajscc_psnr_pixels",
         "mambajscc_feature_pixels",
         "mambajscc_lpips_pixels",
+        "mambajscc_gan_pixels",
         "deepjscc",
         "swinjscc",
+        "klt",
         "hevc_capacity",
         "hevc_ldpc",
         "avif_capacity",
@@ -50,12 +54,14 @@ def test_the_methods_and_their_order() -> None:
         "jp2k_ldpc",
         "jpeg_capacity",
         "jpeg_ldpc",
+        "hevc_capacity:tuned=lpips",
+        "hevc_ldpc:tuned=lpips",
     )
     assert PARTS.names == ("flow",) and not set(PARTS.names) & set(METHODS.names)
 
 
 def test_names_and_labels_are_unique() -> None:
-    assert all(re.fullmatch(r"[a-z0-9_]+", method.name) for method in EVERY)
+    assert all(re.fullmatch(r"[a-z0-9_]+(:[a-z]+=[a-z]+)?", method.name) for method in EVERY)
     assert len({method.label for method in EVERY}) == len(EVERY) and all(method.label for method in EVERY)
 
 
@@ -75,7 +81,7 @@ def test_a_method_is_trained_or_made_as_it_is(method: Method) -> None:
     known = {metrics.info(name).network for name in metrics.names()}
     assert set(method.losses) <= known
     if method.system is not None:
-        assert method.system().name == method.name and not method.losses
+        assert method.system().name == method.name and bool(method.losses) == (":tuned=" in method.name)
     with pytest.raises(ValueError, match=f"method {method.name}: give either network .* or system"):
         replace(method, network=None, system=None)
 

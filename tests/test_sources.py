@@ -175,7 +175,7 @@ FOLDERS = {
     "flow/solvers/heun.py": set(),
     "encoder/cnn.py": {"deepjscc"}, "methods/deepjscc.py": {"deepjscc"}, "methods/swinjscc.py": set(),
     "methods/diffcom.py": {"diffcom"}, "systems/diffcom.py": {"diffcom"}, "methods/jscgc_fast.py": {"jscgc_fast"},
-    "latent/sharpen.py": {"vae"},
+    "latent/sharpen.py": {"vae", "mambajscc_feature"},
 }  # fmt: skip
 """What touching a folder or file of the package makes anew, of photos, vae, latents and the networks of params.yaml."""
 EVERYTHING = ("config.py", "seeding.py", "params.py", "files.py")

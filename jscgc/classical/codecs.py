@@ -9,16 +9,18 @@ themselves: the padding of a transport block may follow.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from jscgc.data.images import Pixels
 
@@ -98,6 +100,18 @@ def decode(codec: ImageCodec, packed: bytes, height: int, width: int) -> Pixels:
     if photo.shape != (height, width, 3):
         raise ValueError(f"damaged {codec.name} file: an image of shape {list(photo.shape)}, not {[height, width, 3]}")
     return photo
+
+
+def made_by() -> str:
+    """All that files depend on beside the photo and the quality: a digest of the libraries' versions and of this module."""
+    import pillow_heif
+
+    versions = [
+        repr(pillow_heif.libheif_info()),
+        *(str(features.version(name)) for name in ("avif", "jpg", "jpg_2000")),
+    ]
+    content = "\0".join(versions).encode() + Path(__file__).read_bytes()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 @lru_cache(maxsize=64)

@@ -21,10 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, features
+from PIL import Image
 
-from jscgc.classical import codecs
-from jscgc.classical.codecs import ImageCodec, decode, encode, pack
+from jscgc.classical.codecs import ImageCodec, decode, encode, made_by, pack
 from jscgc.data.images import Pixels
 from jscgc.errors import CannotOperate
 
@@ -280,22 +279,13 @@ class _Measured:
 
 @cache
 def _folder(codec: ImageCodec) -> Path:
-    """Where measurements of a codec's files are kept: JSCGC_FILES, else the user's cache folder.
-
-    One folder for all that the files depend on: libraries, their settings, and the search.
-    """
-    import pillow_heif
+    """Where measurements of a codec's files are kept: JSCGC_FILES, else the user's cache folder; of other versions elsewhere."""
     from platformdirs import user_cache_path
 
     chosen = os.environ.get("JSCGC_FILES")
     root = Path(chosen).expanduser() if chosen else user_cache_path("jscgc") / "files"
-    versions = [
-        repr(pillow_heif.libheif_info()),
-        *(str(features.version(name)) for name in ("avif", "jpg", "jpg_2000")),
-    ]
-    sources = [Path(source).read_bytes() for source in (codecs.__file__, __file__)]
-    made_by = hashlib.sha256(b"\0".join([*(version.encode() for version in versions), *sources])).hexdigest()[:16]
-    return root / f"{codec.name}-{made_by}"
+    enlarged_by = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    return root / f"{codec.name}-{made_by()}-{enlarged_by}"
 
 
 def _resized(picture: Pixels, height: int, width: int) -> Pixels:

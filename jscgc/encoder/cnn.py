@@ -1,7 +1,7 @@
 """DeepJSCC's convolutional encoder and decoder (Bourtsoulatze, Kurka & Gunduz 2019, arXiv 1809.01733), for comparison.
 
 Five convolutions of 5x5 with PReLU, down-sampling by stride in the first ones, as published; the last one goes to the
-symbols. It knows no SNR, as the original: one model a condition. Ours: a linear code beside it, as all our codecs have.
+symbols. It knows no SNR, as the original: one model a condition. Ours: a linear code beside it, see klt.py.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ class CnnEncoder(SymbolEncoder):
         width: channels of the hidden layers (the original: 16, 32, 32, 32).
         max_rate: complex symbols per position.
         down: down-sampling from the input to the grid of symbols.
+        linear: whether a linear code stands beside it.
     """
 
-    def __init__(self, channels: int, width: int, max_rate: int, down: int) -> None:
+    def __init__(self, channels: int, width: int, max_rate: int, down: int, linear: bool = False) -> None:
         super().__init__(max_rate)
         layers: list[nn.Module] = []
         given = channels
@@ -60,18 +61,19 @@ class CnnEncoder(SymbolEncoder):
             layers += [convolution, nn.PReLU(out)]
             channels = out
         self.net = nn.Sequential(*layers[:-1])
-        silent(convolution)
-        self.linear = Reading(given, max_rate, down)
+        self.linear = Reading(given, max_rate, down) if linear else None
+        if linear:
+            silent(convolution)
 
     def planes(self, latents: Tensor, snr_db: Tensor) -> Tensor:
-        symbols: Tensor = self.net(latents) + self.linear(latents)
-        return symbols
+        symbols: Tensor = self.net(latents)
+        return symbols + self.linear(latents) if self.linear else symbols
 
 
 class CnnDecoder(nn.Module):
     """The mirror: feature planes [B,3 max_rate,h',w'] -> [B,channels,h,w], by transposed convolutions."""
 
-    def __init__(self, channels: int, width: int, max_rate: int, down: int) -> None:
+    def __init__(self, channels: int, width: int, max_rate: int, down: int, linear: bool = False) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         previous = 3 * max_rate
@@ -81,11 +83,12 @@ class CnnDecoder(nn.Module):
             layers += [_started(convolution), nn.PReLU(out)]
             previous = out
         self.net = nn.Sequential(*layers[:-1])
-        silent(convolution)
-        self.linear = Writing(channels, max_rate, down)
+        self.linear = Writing(channels, max_rate, down) if linear else None
+        if linear:
+            silent(convolution)
         assert math.prod(strides(down)) == down
 
     def forward(self, planes: Tensor, snr_db: Tensor) -> Tensor:
         """Feature planes [B,3 max_rate,h',w'] -> latents [B,C,h,w]; the SNR is not used, as in the original."""
-        latents: Tensor = self.net(planes) + self.linear(planes)
-        return latents
+        latents: Tensor = self.net(planes)
+        return latents + self.linear(planes) if self.linear else latents

@@ -35,6 +35,8 @@ class SwinParams(Section):
     heads: Annotated[list[Width], Field(min_length=4, max_length=4)] = Field(default=[1, 2, 3, 4])
     window: Annotated[int, Field(ge=2, le=256)] = 4
     """Side of the attention windows, positions."""
+    linear: bool = False
+    """Whether a linear code stands beside the network."""
 
     @model_validator(mode="after")
     def _divisible(self) -> SwinParams:

@@ -2,7 +2,8 @@
 
 Four stages of shifted-window attention on pixels, each halving the resolution, and the Channel ModNet that scales the
 features by the SNR. Rates are nested here (any prefix of the symbols is a transmission), where SwinJSCC's Rate ModNet
-chooses channels by a mask of its own, which would have to be sent. Ours, too: a linear code beside it, as all our codecs have.
+chooses channels by a mask of its own, which would have to be sent. Ours, too: a linear code beside it, see
+klt.py.
 """
 
 from __future__ import annotations
@@ -73,13 +74,15 @@ class SwinEncoder(SymbolEncoder):
         self.stages = nn.Sequential(*stages)
         self.modulate = ChannelModNet(previous)
         self.to_symbols = nn.Linear(previous, 2 * max_rate)
-        silent(self.to_symbols)
-        self.linear = Reading(channels, max_rate, SIZE)
+        self.linear = Reading(channels, max_rate, SIZE) if params.linear else None
+        if params.linear:
+            silent(self.to_symbols)
 
     def planes(self, latents: Tensor, snr_db: Tensor) -> Tensor:
         x = self.modulate(self.stages(latents).movedim(1, -1), snr_db)
         symbols: Tensor = self.to_symbols(x)
-        return symbols.movedim(-1, 1) + self.linear(latents)
+        planes = symbols.movedim(-1, 1)
+        return planes + self.linear(latents) if self.linear else planes
 
 
 class SwinDecoder(nn.Module):
@@ -96,15 +99,16 @@ class SwinDecoder(nn.Module):
             enlarge = nn.Linear(width, 4 * following)
             up = nn.Sequential(enlarge, _ChannelsFirst(), nn.PixelShuffle(2))
             stages.append(nn.Sequential(_ChannelsLast(), _blocks(width, depth, heads, params.window), up))
-        silent(enlarge)
         self.stages = nn.Sequential(*stages)
-        self.linear = Writing(channels, max_rate, SIZE)
+        self.linear = Writing(channels, max_rate, SIZE) if params.linear else None
+        if params.linear:
+            silent(enlarge)
 
     def forward(self, planes: Tensor, snr_db: Tensor) -> Tensor:
         """Feature planes [B,3 max_rate,h',w'] and average SNR [B] -> [B,channels,16 h',16 w']."""
         x = self.modulate(self.from_symbols(planes.movedim(1, -1)), snr_db)
-        output: Tensor = self.stages(x.movedim(-1, 1)) + self.linear(planes)
-        return output
+        output: Tensor = self.stages(x.movedim(-1, 1))
+        return output + self.linear(planes) if self.linear else output
 
 
 class _ChannelsLast(nn.Module):

@@ -19,6 +19,8 @@ class DeepJsccShape(Section):
 
     width: Width = 64
     """Channels of the hidden layers."""
+    linear: bool = False
+    """Whether a linear code stands beside the network."""
 
 
 class DeepJsccTraining(PixelTraining):
@@ -30,6 +32,7 @@ class DeepJsccTraining(PixelTraining):
 class DeepJsccParams(PixelParams, DeepJsccShape):
     """Its network and its training."""
 
+    linear: bool = True
     train: DeepJsccTraining = DeepJsccTraining()
 
 
@@ -39,12 +42,13 @@ def build(shape: DeepJsccShape, latents: LatentStatistics, max_rate: int) -> Cod
     from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
     from jscgc.systems.mambajscc import Codec
 
-    size = (latents.channels, shape.width, max_rate, GRID)
+    size = (latents.channels, shape.width, max_rate, GRID, shape.linear)
     return Codec(CnnEncoder(*size), CnnDecoder(*size))
 
 
 def _describe(params: Params) -> DeepJsccShape:
-    return DeepJsccShape(width=params.own(METHOD.name, DeepJsccParams).width)
+    own = params.own(METHOD.name, DeepJsccParams)
+    return DeepJsccShape(width=own.width, linear=own.linear)
 
 
 METHOD = Method(

@@ -97,7 +97,7 @@ def train(
         decoded = space.decode(codec.over(space.encode(images), params.link, rng), settings.crop, settings.crop)
         perceived, squared = perceive.loss(images, decoded).mean(), torch.mean((decoded - images) ** 2)
         scalars = {"loss": perceived + settings.distortion * squared, "perceived": perceived, "squared": squared}
-        if discriminator is not None:
+        if discriminator is not None and isinstance(settings, GanParams):
             adversarial, judged = hinge(discriminator, images, decoded)
             scalars["loss"] = scalars["loss"] + settings.adversarial * adversarial + judged
             scalars |= {"adversarial": adversarial.detach(), "discriminator": judged.detach()}

@@ -77,16 +77,6 @@ METHODS = (
         for i, (codec, source, *looks) in enumerate(_LOOKS)
         for j, code in enumerate(CODES)
     ),
-    *(
-        _method(
-            90 + 2 * i + j,
-            codec,
-            source,
-            code,
-            Look(looks[j].hue, "longdash" if j else "longdashdot", looks[j].marker),
-            True,
-        )
-        for i, (codec, source, *looks) in enumerate(_LOOKS)
-        for j, code in enumerate(CODES)
-    ),
+    _method(90, "hevc", "HEVC", "capacity", Look("#7d8590", "longdash", "hexagram-open"), tuned=True),
+    _method(91, "hevc", "HEVC", "ldpc", Look("#7d8590", "longdashdot", "hexagram"), tuned=True),
 )

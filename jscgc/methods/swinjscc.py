@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class SwinJsccParams(PixelParams, SwinParams):
     """Its network and its training."""
 
+    linear: bool = True
+
 
 def build(shape: SwinParams, latents: LatentStatistics, max_rate: int) -> Codec:
     """As `Network.build`."""

@@ -22,7 +22,7 @@ _GREY, _CYAN, _ROSE, _BROWN = "#7d8590", "#1a93ad", "#dd4a68", "#a3704a"
 HUES = (_BLUE, _VERMILION, _PURPLE, _GREEN, _OCHRE, _GREY, _CYAN, _ROSE, _BROWN)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SPARE_MARKERS = (
-    "hexagon", "star-diamond", "triangle-right", "square-open", "diamond-open", "hexagon-open", "star-diamond-open",
+    "hexagon", "star-diamond", "square-open", "diamond-open", "hexagon-open", "star-diamond-open",
     "x-open", "cross-open",
 )  # fmt: skip
 
@@ -40,6 +40,8 @@ _GLYPHS = {
     "pentagon": "M0-4.4L4.2-1.4L2.6 3.6H-2.6L-4.2-1.4Z",
     "hexagon": "M0-4.4L3.8-2.2V2.2L0 4.4L-3.8 2.2V-2.2Z",
     "star-diamond": "M0-4.8L1.6-1.6L4.8 0L1.6 1.6L0 4.8L-1.6 1.6L-4.8 0L-1.6-1.6Z",
+    "octagon": "M-1.8-4.2H1.8L4.2-1.8V1.8L1.8 4.2H-1.8L-4.2 1.8V-1.8Z",
+    "hexagram": "M0-4.8L1.4-2.4H4.2L2.8 0L4.2 2.4H1.4L0 4.8L-1.4 2.4H-4.2L-2.8 0L-4.2-2.4H-1.4Z",
     "hourglass": "M-4-4H4L-4 4H4Z",
     "bowtie": "M-4-4V4L4-4V4Z",
 }

@@ -53,16 +53,14 @@ class LinearCode(nn.Module):
 
     generative = False
     own_steps = 0
-    mean: Tensor
-    basis: Tensor
-    variances: Tensor
 
     def __init__(self, max_rate: int) -> None:
         super().__init__()
         count = 2 * max_rate * POSITIONS
-        self.register_buffer("mean", torch.zeros(3, BLOCK, BLOCK))
-        self.register_buffer("basis", torch.randn(count, 3, BLOCK, BLOCK) / 3**0.5 / BLOCK)
-        self.register_buffer("variances", torch.ones(count))
+        self.mean = nn.Parameter(torch.zeros(3, BLOCK, BLOCK), requires_grad=False)
+        self.variances = nn.Parameter(torch.ones(count), requires_grad=False)
+        self.synthesis = nn.ConvTranspose2d(count, 3, BLOCK, BLOCK, bias=False).requires_grad_(False)
+        nn.init.normal_(self.synthesis.weight, std=1 / 3**0.5 / BLOCK)
 
     @torch.no_grad()
     def fit(self, pixels: Iterable[Tensor]) -> None:
@@ -80,16 +78,16 @@ class LinearCode(nn.Module):
         variances, components = _principal(covariance, len(self.variances))
         self.mean.copy_(mean)
         self.variances.copy_(variances.clamp_min(0))
-        self.basis.copy_(components.T.reshape(self.basis.shape))
+        self.synthesis.weight.copy_(components.T.reshape(self.synthesis.weight.shape))
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter."""
         powers = self._powers(snr_db, rate)
-        basis = self.basis[: powers.shape[1]]
+        basis = self.synthesis.weight[: powers.shape[1]]
         with torch.autocast(latents.device.type, enabled=False):
             components = F.conv2d(latents - self._everywhere(latents.shape[-2:]), basis, stride=BLOCK)
         height, width = components.shape[-2:]
-        sent = rearrange(components, "b (s axis) h w -> b (h w) s axis", axis=2) * self._gains(powers)[:, None]
+        sent = rearrange(components, "b (s a) h w -> b (h w) s a", a=2) * self._gains(powers)[:, None]
         symbols = torch.view_as_complex(sent.contiguous())
         told = scale_blocks(height * width, rate)
         symbols[:, told, -1] = 0
@@ -126,13 +124,13 @@ class LinearCode(nn.Module):
         noise = ((1 - reliability) / reliability / 2).clone()
         noise[:, told, -1] = torch.inf
         powers = self._powers(received.snr_db, rate)
-        p = rearrange(powers, "b (s axis) -> b 1 s axis", axis=2)
+        p = rearrange(powers, "b (s a) -> b 1 s a", a=2)
         sent = axes * (p / (p + noise[..., None]).clamp_min(LEAST))
         components = sent * scale[:, None, None, None] * self._gains(powers).reciprocal().nan_to_num(0, 0, 0)[:, None]
-        planes = rearrange(components, "b (h w) s axis -> b (s axis) h w", h=height)
-        basis = self.basis[: planes.shape[1]]
+        planes = rearrange(components, "b (h w) s a -> b (s a) h w", h=height)
+        unsent = len(self.variances) - planes.shape[1]
         with torch.autocast(planes.device.type, enabled=False):
-            decoded: Tensor = F.conv_transpose2d(planes, basis, stride=BLOCK)
+            decoded: Tensor = self.synthesis(F.pad(planes, (0, 0, 0, 0, 0, unsent)))
         return decoded + self._everywhere(decoded.shape[-2:])
 
     def _powers(self, snr_db: Tensor, rate: int) -> Tensor:
@@ -143,7 +141,7 @@ class LinearCode(nn.Module):
     def _gains(self, powers: Tensor) -> Tensor:
         """What components are multiplied by, [B,symbols,2]."""
         variances = self.variances[: powers.shape[1]].clamp_min(LEAST)
-        return rearrange((powers / variances).sqrt(), "b (s axis) -> b s axis", axis=2)
+        return rearrange((powers / variances).sqrt(), "b (s a) -> b s a", a=2)
 
     def _everywhere(self, size: tuple[int, ...] | torch.Size) -> Tensor:
         """The mean of every block of an image."""

@@ -45,7 +45,7 @@ class Codec(nn.Module):
 
     def start(self, latents: Tensor) -> None:
         """Before training: the linear codes start as the Karhunen-Loeve transform of these latents [N,C,h,w], see klt.py."""
-        if hasattr(self.encoder, "linear"):
+        if getattr(self.encoder, "linear", None) is not None:
             start_linear(self.encoder, self.decoder, latents)
 
     def give(self, encoder: SymbolEncoder, decoder: nn.Module) -> None:

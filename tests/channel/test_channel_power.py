@@ -35,7 +35,8 @@ def test_they_are_what_an_optimiser_finds(axes, snr_db, exponent):
         options={"ftol": 1e-12, "maxiter": 1000},
     )
     ours = loss(powers[:axes].numpy(), axes, snr_db, order)
-    assert ours <= found.fun * (1 + 1e-9) and ours == pytest.approx(found.fun, rel=1e-4)
+    # It keeps the sum to a part in 10^8 only.
+    assert ours <= found.fun * (1 + 1e-6) and ours == pytest.approx(found.fun, rel=1e-4)
 
 
 def test_the_law_is_a_power_of_the_variance_where_all_are_sent():

@@ -14,7 +14,7 @@ from jscgc.report import headline_table, summarise
 from jscgc.report.failures import extreme_pictures, failed_pictures, failure_table
 from jscgc.report.picture_store import Store, picture_captions
 from jscgc.report.pictures import embed, find_photos
-from jscgc.report.published import anchors, paper_rows, published_plots
+from jscgc.report.published import anchors, paper_rows, psnr_gaps, published_plots
 from jscgc.report.reading import ADDED, COLUMNS, checked, method_label
 from jscgc.report.scope import scope, subject
 from jscgc.report.semantics import semantic_points, semantic_readings
@@ -378,3 +378,20 @@ def test_extremes_and_failures_are_chosen_by_number(tmp_path: Path, save_picture
     (line,) = found["rows"]
     assert line["cells"][0] == {"lost": 1, "photos": 3, "failed": 0, "sent": 0}
     assert line["cells"][1] == {"lost": 0, "photos": 0, "failed": 2, "sent": 6}
+
+
+def test_the_gap_in_psnr_stands_beside_the_published_figure():
+    rows = [
+        {"metric": "psnr", "channel": "awgn", "method": "mambajscc_psnr", "snr_db": 5.0, "cbr": cbr, "mean": mean}
+        for cbr, mean in ((2 / 768, 20.8), (8 / 768, 22.1))
+    ]
+    (gap,) = psnr_gaps(
+        [*rows, {**rows[0], "method": "deepjscc"}, {**rows[0], "snr_db": 7.0}, {**rows[0], "mean": None}]
+    )
+    assert gap == {
+        "label": "MambaJSCC (PSNR)",
+        "snr_db": 5.0,
+        "published": 23.0,
+        "ours": 20.8,
+        "gap": pytest.approx(-2.2),
+    }

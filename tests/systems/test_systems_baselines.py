@@ -22,7 +22,7 @@ from jscgc.systems.mambajscc import Codec
 from jscgc.systems.store import Architecture, load
 
 SNR_DB = 6.0
-PIXEL = [method.name for method in METHODS if method.network and method.network.needs == ("photos",)]
+PIXEL = [method.name for method in METHODS if (own := method.network) and own.needs == ("photos",) and own.trained_by]
 
 
 def latents(batch: int = 2) -> Tensor:
@@ -74,10 +74,10 @@ def test_a_codec_on_pixels_learns(kind, params: Params):
     assert not [name for name, p in codec.named_parameters() if p.grad is None]
 
 
-def test_swin_hears_the_snr_on_both_sides(params: Params):
+def test_swin_hears_the_snr_on_both_sides(params: Params, filled):
     torch.manual_seed(0)
     sizes = params.baselines["swinjscc"]
-    encoder, decoder = SwinEncoder(3, sizes, 4), SwinDecoder(3, sizes, 4)
+    encoder, decoder = filled(SwinEncoder(3, sizes, 4)), filled(SwinDecoder(3, sizes, 4))
     x, planes = torch.rand(2, 3, 32, 48), torch.rand(2, 12, 2, 3)
     low, high = torch.zeros(2), torch.full((2,), 10.0)
     assert encoder.planes(x, low).shape == (2, 8, 2, 3) and decoder(planes, low).shape == (2, 3, 32, 48)
@@ -85,10 +85,10 @@ def test_swin_hears_the_snr_on_both_sides(params: Params):
     assert not torch.allclose(decoder(planes, low), decoder(planes, high), atol=1e-5)
 
 
-def test_swin_sees_beyond_a_window(params: Params):
+def test_swin_sees_beyond_a_window(params: Params, filled):
     # Depth 2 in the last stage: a window and a shifted one, so that neighbours across a window's edge are heard.
     torch.manual_seed(0)
-    encoder = SwinEncoder(3, params.baselines["swinjscc"], 2)
+    encoder = filled(SwinEncoder(3, params.baselines["swinjscc"], 2))
     x = torch.rand(1, 3, 64, 64, requires_grad=True)
     encoder.planes(x, torch.zeros(1))[0, :, 1, 1].sum().backward()
     reached = x.grad[0].abs().sum(0)

@@ -66,7 +66,8 @@ def old(kind: str) -> Any:
 
 def test_every_shipped_model_is_among_them() -> None:
     assert {path.stem for path in FORMAT1.glob("*.json")} == GOLDEN.keys() == TRAINED.keys()
-    assert {path.parent.name for path in SHIPPED.glob("*/weights.safetensors")} - {"vae"} < GOLDEN.keys()
+    shipped = {path.parent.name for path in SHIPPED.glob("*/weights.safetensors")}
+    assert shipped - {"vae", "jscgc_one_step", "klt"} < GOLDEN.keys()  # these are younger than the format
 
 
 @pytest.mark.parametrize("kind", sorted(GOLDEN))

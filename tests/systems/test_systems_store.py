@@ -169,15 +169,16 @@ def test_a_system_with_another_vae_is_refused(copy, params):
 
 
 def test_an_unknown_method_suggests_the_nearest(models):
-    with pytest.raises(ValueError, match=r"unknown method 'mambajscc': did you mean mambajscc_psnr\? available: jscgc"):
+    with pytest.raises(ValueError, match=r"unknown method 'mambajscc': did you mean mambajscc_gan\? available: jscgc"):
         load_system("mambajscc", models)
     with pytest.raises(ValueError, match="unknown method 'flow'"):  # a part, not a system
         load_system("flow", models)
 
 
 def test_trained_systems_are_those_that_lie_there(copy):
-    latent = ["jscgc", "jscgc_fast", "mambajscc_psnr", "mambajscc_feature", "diffjscc", "diffcom"]
-    pixels = ["mambajscc_psnr_pixels", "mambajscc_feature_pixels", "deepjscc", "swinjscc"]
+    latent = ["jscgc", "jscgc_fast", "jscgc_one_step", "mambajscc_psnr", "mambajscc_feature", "mambajscc_gan"]
+    latent += ["diffjscc", "diffcom"]
+    pixels = ["mambajscc_psnr_pixels", "mambajscc_feature_pixels", "deepjscc", "swinjscc", "klt"]
     assert trained_systems(copy) == latent + pixels
     shutil.rmtree(copy / "mambajscc_psnr")
     assert trained_systems(copy) == [name for name in latent + pixels if name != "mambajscc_psnr"]
