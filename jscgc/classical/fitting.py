@@ -48,6 +48,8 @@ BACK = 2
 """Steps of quality below the last that fits, among which the least error is. Measured: 1."""
 CLOSE_DB = 1.0
 """A factor whose file near the budget is worse than another's by more than this is not looked at more closely."""
+TUNED_DB = 3.0
+"""The same where another distance chooses among the factors."""
 
 Distance = Callable[[Pixels, Pixels], float]
 """(photo, as received) -> how far apart, both uint8 [H,W,3]."""
@@ -87,10 +89,8 @@ def fit(codec: ImageCodec, photo: Pixels, budget_bits: int, tuning: Tuning | Non
     Raises:
         CannotOperate: no file fits, however much the photo is reduced.
     """
-    ladders = _ladders(codec, photo.shape, photo.tobytes())
     room = budget_bits - FACTOR_BITS
-    if tuning is None:
-        ladders = _promising(ladders, room)
+    ladders = _promising(_ladders(codec, photo.shape, photo.tobytes()), room, TUNED_DB if tuning else CLOSE_DB)
     found = [(ladder, index) for ladder in ladders if (index := ladder.best(room)) is not None]
     if not found:
         smallest = min(ladder.bits(0) for ladder in _ladders(codec, photo.shape, photo.tobytes())) + FACTOR_BITS
@@ -207,16 +207,17 @@ class _Ladder:
         return self._measured.get((self.factor, index, what), measure)
 
 
-def _promising(ladders: Sequence[_Ladder], room: int) -> list[_Ladder]:
-    """Without those whose best file another's surely beats in squared error."""
+def _promising(ladders: Sequence[_Ladder], room: int, within_db: float) -> list[_Ladder]:
+    """Without those whose files are worse than another's by more than so many decibels."""
     near: dict[_Ladder, float] = {}
+    worst = 10 ** (within_db / 10)
     for ladder in ladders:
-        if ladder.least_error() >= min(near.values(), default=math.inf):
+        if ladder.least_error() > worst * min(near.values(), default=math.inf):
             continue
         index = ladder.crossing(room)
         # One whose first file does not fit may have a smaller one: it is looked at.
         near[ladder] = math.inf if index is None else ladder.error(index)
-    limit = min(near.values(), default=math.inf) * 10 ** (CLOSE_DB / 10)
+    limit = worst * min(near.values(), default=math.inf)
     return [ladder for ladder, error in near.items() if error <= limit or error == math.inf]
 
 

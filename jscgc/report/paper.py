@@ -75,6 +75,8 @@ _MARKERS: dict[str, Any] = {
     "pentagon": "p",
     "hexagon": "h",
     "star-diamond": (4, 1, 0),
+    "octagon": "8",
+    "hexagram": (6, 1, 0),
     "hourglass": [(-1, -1), (1, -1), (-1, 1), (1, 1), (-1, -1)],
     "bowtie": [(-1, -1), (-1, 1), (1, -1), (1, 1), (-1, -1)],
 }

@@ -65,11 +65,6 @@ def state(thing: Any, path: str = "", seen: set[int] | None = None) -> Iterator[
 def transmitter(system: LatentSystem) -> nn.Module:
     """The network from latents to symbols."""
     parts = {"diffjscc": "codec", "diffcom": "codec", "jscgc_fast": "net", "jscgc_one_step": "net"}
-        "diffjscc": lambda c: c.codec,
-        "diffcom": lambda c: c.codec,
-        "jscgc_fast": lambda c: c.net,
-        "jscgc_one_step": lambda c: c.net,
-    }
     inside = parts.get(system.name)
     return (getattr(system.codec, inside) if inside else system.codec).encoder
 
