@@ -74,9 +74,9 @@ def costs(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]
 
 
 def _reconstructing() -> list[str]:
-    """Codecs for least squared error: their costs stand beside the system's."""
+    """Codecs that are trained for least squared error: their costs stand beside the system's."""
     codecs = (method for method in METHODS if method.group in ("latent_codec", "pixel_codec") and not method.losses)
-    return [method.name for method in codecs if method.network]
+    return [method.name for method in codecs if method.network and method.network.trained_by]
 
 
 def _codec(name: str, params: Params, vae: Autoencoder, height: int, width: int) -> dict[str, Any]:

@@ -190,7 +190,9 @@ def test_a_plugin_that_is_not_there_is_one_line(name, said, tmp_path, capsys, mo
 
 
 def test_all_are_those_that_are_trained_there(tmp_path):
-    assert set(asked_systems(["all"], SHIPPED)) == {"jscgc", "mambajscc_psnr", "diffjscc", "diffcom"}
+    assert set(asked_systems(["all"], SHIPPED)) == {
+        *("jscgc", "jscgc_one_step", "mambajscc_psnr", "diffjscc", "diffcom", "klt")
+    }
     assert asked_systems(["hevc_ldpc", "jscgc", "all", "hevc_ldpc"], SHIPPED)[:2] == ["hevc_ldpc", "jscgc"]
     with pytest.raises(ValueError, match="no trained models here"):
         asked_systems(["all"], tmp_path)

@@ -167,16 +167,13 @@ class _Ladder:
         return self._kept(-1, "error", lambda: _error(self._photo, _resized(self._picture, *self._photo.shape[:2])))
 
     def crossing(self, room: int) -> int | None:
-        """A file that fits and is followed by one that does not, or is the last; None: the first does not fit."""
+        """A file that fits and is followed by one that does not, or is the last; None: the first does not fit.
+
+        Which of several it is does not depend on what was measured before.
+        """
         fits, beyond = 0, len(self._codec.qualities)
         if self.bits(fits) > room:
             return None
-        for index in self._measured.indices(self.factor, "bits"):
-            if self.bits(index) <= room:
-                fits = max(fits, index)
-        for index in self._measured.indices(self.factor, "bits"):
-            if index > fits:
-                beyond = min(beyond, index)
         while beyond - fits > 1:
             middle = (fits + beyond) // 2
             if self.bits(middle) <= room:
@@ -259,10 +256,6 @@ class _Measured:
             self._values[key] = measure()
             self._append(key)
         return self._values[key]
-
-    def indices(self, factor: float, what: str) -> list[int]:
-        """Numbers of the qualities of which that is known."""
-        return sorted(index for f, index, w in self._values if (f, w) == (factor, what) and index >= 0)
 
     def _append(self, key: Key) -> None:
         line = json.dumps([*key, self._values[key]]).encode()

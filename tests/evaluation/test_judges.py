@@ -59,7 +59,9 @@ def test_what_is_seen_through_the_vaes_decoder_has_its_losses(method: Method) ->
         assert method.loss_networks == set(method.losses)
     if method.group in ("generative", "latent_codec"):
         assert method.loss_networks >= DECODER_LOSSES
-    if method.group == "separation" or method.name in ("deepjscc", "swinjscc", "mambajscc_psnr_pixels"):
+    if method.group == "separation":
+        assert method.loss_networks == ({"vgg16"} if ":tuned=lpips" in method.name else set())
+    if method.name in ("deepjscc", "swinjscc", "klt", "mambajscc_psnr_pixels"):
         assert method.loss_networks == frozenset()
 
 
@@ -84,7 +86,8 @@ def test_of_our_methods_every_judge_may_judge() -> None:
     assert found.judges == tuple(name for name in names() if info(name).judge) and set(HEADLINE) <= set(found.judges)
     by_lite0 = tuple(name for name in OURS if METHODS[name].loss_networks >= DECODER_LOSSES)
     assert all(found.used[name] == by_lite0 for name in LITE0)
-    assert found.used["lpips_vgg"] == found.used["dists"] == ("mambajscc_lpips", "mambajscc_lpips_pixels")
+    by_vgg16 = tuple(name for name in OURS if "_lpips" in name or "_gan" in name or ":tuned=lpips" in name)
+    assert found.used["lpips_vgg"] == found.used["dists"] == by_vgg16 and len(by_vgg16) == 6
     assert set(found.used) == {*LITE0, "lpips_vgg", "dists"}
 
 

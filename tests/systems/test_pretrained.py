@@ -104,7 +104,7 @@ def test_sampling_starts_from_an_estimate_nearly_as_good_as_a_codec_s(snr_db):
 
 def test_all_that_ships_is_within_its_limit_and_half_precision():
     files = [path for path in SHIPPED.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) <= 40e6
+    assert sum(path.stat().st_size for path in files) <= 45e6
     assert {path.suffix for path in files} == {".json", ".safetensors", ".md"}
     for model in ("vae", *trained_systems(SHIPPED)):
         weights = store.load_file(SHIPPED / model / "weights.safetensors")
