@@ -46,7 +46,7 @@ SLIP = 1.3
 """Nor than the smallest quality's by more than this factor. Measured: 1.25."""
 BACK = 2
 """Steps of quality below the last that fits, among which the least error is. Measured: 1."""
-CLOSE_DB = 1.0
+CLOSE_DB = 1.5
 """A factor whose file near the budget is worse than another's by more than this is not looked at more closely."""
 TUNED_DB = 3.0
 """The same where another distance chooses among the factors."""
@@ -90,7 +90,9 @@ def fit(codec: ImageCodec, photo: Pixels, budget_bits: int, tuning: Tuning | Non
         CannotOperate: no file fits, however much the photo is reduced.
     """
     room = budget_bits - FACTOR_BITS
-    ladders = _promising(_ladders(codec, photo.shape, photo.tobytes()), room, TUNED_DB if tuning else CLOSE_DB)
+    ladders = _ladders(codec, photo.shape, photo.tobytes())
+    if photo.shape[0] * photo.shape[1] > ALL_TRIED or tuning:
+        ladders = _promising(ladders, room, TUNED_DB if tuning else CLOSE_DB)
     found = [(ladder, index) for ladder in ladders if (index := ladder.best(room)) is not None]
     if not found:
         smallest = min(ladder.bits(0) for ladder in _ladders(codec, photo.shape, photo.tobytes())) + FACTOR_BITS
