@@ -20,6 +20,8 @@ TRAINED = (
     "flow",
     "jscgc",
     "jscgc_fast",
+    "jscgc_one_step",
+    "klt",
     "mambajscc_psnr",
     "mambajscc_feature",
     "diffjscc",

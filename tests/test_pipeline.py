@@ -31,6 +31,8 @@ STAGES = [
     "train_diffjscc",
     "train_diffcom",
     "train_mambajscc_feature",
+    "train_jscgc_one_step",
+    "train_klt",
     "train_deepjscc",
     "train_jscgc",
     "train_jscgc_fast",
@@ -38,9 +40,11 @@ STAGES = [
     "theory",
     "report",
 ]
-OTHERS = ("diffcom", "deepjscc", "mambajscc_feature")
-ALONE = {"theory", "train_deepjscc"}
+OTHERS = ("diffcom", "deepjscc", "klt", "jscgc_one_step", "mambajscc_feature")
+ALONE = {"train_deepjscc", "train_klt"}
 """Stages that depend on no VAE."""
+UNTRAINED = {*ALONE, "theory"}
+"""And those that depend on no training but the VAE's."""
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
 
@@ -109,15 +113,15 @@ def test_again_runs_nothing_in_seconds(clone: Path) -> None:
             "jscgc",
             "condition_dropout",
             0.2,
-            ["train_diffjscc", "train_jscgc", "train_jscgc_fast", "evaluate", "report"],
+            ["train_diffjscc", "train_jscgc", "train_jscgc_fast", "train_jscgc_one_step", "evaluate", "report"],
         ),
-        ("codec", "learning_rate", 5e-3, [s for s in STAGES[4:] if s not in ALONE]),
+        ("codec", "learning_rate", 5e-3, [s for s in STAGES[4:] if s not in UNTRAINED]),
         ("evaluate", "patch", 128, ["evaluate", "report"]),
         (
             "objective",
             "time_law",
             "logit_normal",
-            ["pretrain_flow", *(s for s in STAGES[5:] if s not in {*ALONE, "train_mambajscc_feature"})],
+            ["pretrain_flow", *(s for s in STAGES[5:] if s not in {*UNTRAINED, "train_mambajscc_feature"})],
         ),
         ("vae", "kl_weight", 0.01, [s for s in STAGES[1:] if s not in ALONE]),
         ("baselines", "deepjscc", {"width": 8}, ["train_deepjscc", "evaluate", "report"]),

@@ -58,7 +58,7 @@ def png(width: int, height: int) -> bytes:
 def test_before_anything_is_sent(page, models):
     assert page.multiselect(key="methods").value == ["jscgc", "diffjscc", "mambajscc_psnr"]
     offered = page.multiselect(key="methods").options
-    assert len(offered) == len(trained_systems(models)) + 8
+    assert len(offered) == len(trained_systems(models)) + 10
     assert page.select_slider(key="cbr").options == ["2/768", "4/768"]
     assert said(page).count("press Send") == 3 and not page.button(key="send").disabled
 
@@ -70,7 +70,7 @@ def test_send_change_and_send_again(page):
     page.button(key="send").click().run()
     text = said(page)
     assert "chelsea.png" in text and "SNR 5 dB" in text and "Changed since" not in text
-    assert "cannot operate hevc: the smallest file" in text and "of the samples’ mean" in text
+    assert "cannot operate" not in text and "of the samples’ mean" in text
     assert [sub.value for sub in page.subheader] == [
         "What was made up",
         "Received symbols",
@@ -85,7 +85,7 @@ def test_send_change_and_send_again(page):
     assert "Changed since: SNR 5 → -5 dB. Press Send." in said(page)
     assert picture(page, "received by JSCGC") == first
     page.button(key="send").click().run()
-    assert "Changed since" not in said(page)
+    assert "Changed since" not in said(page) and "cannot operate hevc: the smallest file" in said(page)
     assert picture(page, "received by JSCGC") != first
 
 
