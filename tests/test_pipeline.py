@@ -196,7 +196,7 @@ def test_results_contract(clone: Path) -> None:
     assert set(grid["snr_db"]) == {0.0, 10.0}
     assert set(grid["channel"]) == {"awgn", "rayleigh_fast"}
     conditions = grid.groupby(["method", "channel", "snr_db", "cbr", "seed"])
-    assert len(conditions) == 9 * 2 * 2 * 2
+    assert len(conditions) == 11 * 2 * 2 * 2
     photos = {"chelsea", "coffee", "rocket"}
     for (method, *_), part in conditions:
         stuck = set(part[(part["metric"] == "cannot_operate") & (part["value"] == 1)]["image"])
@@ -287,7 +287,11 @@ def test_dvc_shows_few_metrics_and_all_curves(clone: Path) -> None:
     shown = python("-m", "dvc", "metrics", "show", "--json", cwd=clone, **quiet)
     assert shown.returncode == 0, shown.stderr
     (files,) = (revision["data"] for revision in json.loads(shown.stdout).values())
-    assert {Path(path).stem for path in files} == {"jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", *OTHERS}
+    separation = {"hevc_capacity", "hevc_ldpc"}
+    assert {Path(path).stem for path in files} == {
+        *("jscgc", "jscgc_fast", "mambajscc_psnr", "diffjscc", *OTHERS),
+        *separation,
+    }
     assert all(set(f["data"]) == {*HEADLINE, "feature_distance_efficientnet_lite0"} for f in files.values())
     table = pd.read_csv(clone / "reports/results.csv")
     here = table[(table["method"] == "jscgc") & (table["channel"] == "awgn") & (table["snr_db"] == 10)]
