@@ -34,7 +34,7 @@ def test_its_metrics_are_those_of_the_committed_run(clone):
     files = {path.as_posix(): content["data"] for path, content in ((Path(p), c) for p, c in shown.items())}
     place = "reports/headline/awgn_5dB_8_768"
     assert {
-        f"{place}/{method}.json" for method in ("jscgc", "diffjscc", "diffcom", "mambajscc_psnr", "deepjscc")
+        f"{place}/{method}.json" for method in ("jscgc", "diffjscc", "diffcom", "mambajscc_psnr", "klt")
     } <= files.keys()
     for path, values in files.items():
         assert values == json.loads((clone / path).read_text())

@@ -52,7 +52,7 @@ def message(path: Path) -> str:
 
 def test_the_committed_parameters_load():
     params = load_params(COMMITTED)
-    assert {"jscgc", "mambajscc_psnr", "diffjscc", "deepjscc", "hevc_ldpc"} < set(params.evaluate.methods)
+    assert {"jscgc", "mambajscc_psnr", "diffjscc", "klt", "hevc_ldpc"} < set(params.evaluate.methods)
     assert set(params.evaluate.rates) <= set(params.link.rates)
     assert {2, 8} <= set(params.link.rates)
 
@@ -75,7 +75,7 @@ def test_a_missing_key_is_named(tmp_path, key):
     assert f"{key}: Field required" in message(changed(tmp_path, key, DELETE))
 
 
-@pytest.mark.parametrize("key", ["baselines.deepjsc", "baselines.deepjscc.widht", "baselines.deepjscc.train.stepz"])
+@pytest.mark.parametrize("key", ["baselines.deepjsc", "baselines.klt.crobs", "baselines.mambajscc_feature.train.stepz"])
 def test_an_unknown_competitor_or_key_of_one_is_named(tmp_path, key):
     assert f"{key}: Extra inputs are not permitted" in message(changed(tmp_path, key, 1))
 
@@ -144,8 +144,8 @@ def test_a_wrong_type_is_named(tmp_path, key, value):
         ("evaluate.methods", []),
         ("evaluate.patch", 100),
         ("data.source", "imagenet"),
-        ("baselines.deepjscc.crop", 100),
-        ("baselines.deepjscc.width", 0),
+        ("baselines.mambajscc_feature.crop", 100),
+        ("baselines.klt.crops", 0),
         ("baselines.diffcom.start", 1.5),
     ],
 )
@@ -375,10 +375,9 @@ def test_any_multiple_of_the_workers_will_do(tmp_path):
         content["codec"],
         content["jscgc"]["train"],
         content["few_step"]["train"],
-        content["baselines"]["mambajscc_feature"]["train"],
     ):
         train["parts"] = 8
-    content["baselines"]["deepjscc"]["train"]["parts"] = 4
+    content["baselines"]["mambajscc_feature"]["train"]["parts"] = 4
     path = tmp_path / "params.yaml"
     with path.open("w") as file:
         YAML(typ="safe", pure=True).dump(content, file)

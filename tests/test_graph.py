@@ -74,7 +74,7 @@ def test_every_parameter_that_dvc_sees_is_in_params_yaml(content):
 def test_what_is_trained_follows_from_params_yaml(params):
     fewer = params.model_copy(update={"baselines": {"diffjscc": params.baselines["diffjscc"]}})
     names = graph.graph(fewer)["stages"].keys()
-    assert "train_diffjscc" in names and "train_deepjscc" not in names
+    assert "train_diffjscc" in names and "train_klt" not in names
     # Over another channel: that channel's file is read, and no other's.
     faded = params.model_copy(update={"link": params.link.model_copy(update={"channels": ["tdl_a"]})})
     deps = graph.graph(faded)["stages"]["train_jscgc"]["deps"]
@@ -89,9 +89,9 @@ def test_a_method_without_a_stage_is_named_at_once(params, tmp_path, monkeypatch
         graph.check(params)
     graph.write(params)
     graph.check(params)
-    text = graph.FILE.read_text().replace("\n  train_deepjscc:", "\n  train_other:")
+    text = graph.FILE.read_text().replace("\n  train_klt:", "\n  train_other:")
     graph.FILE.write_text(text)
-    with pytest.raises(ValueError, match="trains deepjscc, and dvc.yaml has no stage"):
+    with pytest.raises(ValueError, match="trains klt, and dvc.yaml has no stage"):
         graph.check(params)
 
 

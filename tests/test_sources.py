@@ -173,7 +173,7 @@ FOLDERS = {
     "metrics/kinds/feature_distance.py": {"vae", "mambajscc_feature"},
     "channel/kinds/multipath.py": set(), "channel/multipath.py": set(), "generator/kinds/sana.py": set(),
     "flow/solvers/heun.py": set(),
-    "encoder/cnn.py": {"deepjscc"}, "methods/deepjscc.py": {"deepjscc"}, "methods/swinjscc.py": set(),
+    "encoder/cnn.py": set(), "methods/deepjscc.py": set(), "methods/klt.py": {"klt"}, "methods/swinjscc.py": set(),
     "methods/diffcom.py": {"diffcom"}, "systems/diffcom.py": {"diffcom"}, "methods/jscgc_fast.py": {"jscgc_fast"},
     "latent/sharpen.py": {"vae", "mambajscc_feature"},
 }  # fmt: skip
@@ -193,7 +193,7 @@ def test_touching_a_folder_makes_anew_what_it_can_affect(nano, place):
     assert touched == FOLDERS[place]
 
 
-@pytest.mark.parametrize("result", ["photos", "vae", "latents", "flow", "jscgc", "deepjscc", "diffcom"])
+@pytest.mark.parametrize("result", ["photos", "vae", "latents", "flow", "jscgc", "klt", "diffcom"])
 def test_every_stage_depends_on_what_all_run_and_on_the_defaults_of_its_sections(nano, result):
     reached = {path.relative_to(PACKAGE).as_posix() for path in stages.stage(result).sources(nano)}
     assert {name for name in EVERYTHING if name != "seeding.py" or result not in ("diffcom",)} <= reached
