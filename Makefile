@@ -28,7 +28,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 install: $(STAMP)  ## The environment in .venv, and nothing else
 
-reproduce: $(STAMP)  ## Environment, then dvc repro; prints the results (PROFILE=smoke for a tiny run of 3 minutes)
+reproduce: $(STAMP)  ## Environment, then dvc repro; prints the results (PROFILE=smoke for a tiny run of 2 to 3 minutes)
 	@$(if $(PROFILE),python -m pipeline.profile $(PROFILE))
 	@python -m pipeline.reproduce
 
