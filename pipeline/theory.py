@@ -4,17 +4,15 @@ import logging
 
 from safetensors.torch import load_file
 
-from jscgc.channel.accounting import GRID
 from jscgc.files import read_json, write_json
-from jscgc.latent.spectrum import BLOCK, spectrum
+from jscgc.latent.spectrum import spectrum
 from jscgc.theory import run
 from pipeline.stage import LATENTS, REPORTS, stage
 
 with stage("theory") as running:
     latents = load_file(LATENTS / "latents.safetensors")["latents"]
-    factor = read_json(LATENTS / "statistics.json")["factor"]
-    side = min(BLOCK // factor, *latents.shape[-2:])
-    checked = run(spectrum([latents], side), max(1, (side * factor // GRID) ** 2))
+    found = spectrum([latents], read_json(LATENTS / "statistics.json")["factor"])
+    checked = run(found.variances, found.positions)
     write_json(REPORTS / "theory.json", checked)
     rows = checked["rows"]
     wrong = [row["check"] for row in rows if not row["ok"]]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jscgc import options
 from jscgc.parser import add_json, emit
+
+if TYPE_CHECKING:
+    from jscgc.latent.spectrum import Spectrum
 
 PRIOR = "flow"
 """Whose description has the statistics of the latents."""
@@ -30,17 +34,16 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def _spectrum(a: argparse.Namespace) -> tuple[list[float], int]:
-    """Of the latents of photos, and positions of the symbol grid in a block."""
-    from jscgc.channel.accounting import GRID
+def _spectrum(a: argparse.Namespace) -> Spectrum:
+    """Of the latents of photos."""
     from jscgc.data.builtin import builtin_photos
     from jscgc.data.images import find_photos, open_photo, to_tensor
-    from jscgc.latent.spectrum import BLOCK, of_photos
+    from jscgc.latent.spectrum import of_photos
     from jscgc.systems import store
 
     files = find_photos([a.images]) if a.images else [p.path for p in builtin_photos() if p.split == "train"]
     space = store.latent_space(a.models / "vae", store.describe(a.models / PRIOR).latents)
-    return of_photos(space, (to_tensor(open_photo(file)) for file in files)), (BLOCK // GRID) ** 2
+    return of_photos(space, (to_tensor(open_photo(file)) for file in files))
 
 
 def run(a: argparse.Namespace) -> None:
@@ -51,7 +54,8 @@ def run(a: argparse.Namespace) -> None:
     """
     from jscgc import theory
 
-    document = theory.run(*_spectrum(a))
+    found = _spectrum(a)
+    document = theory.run(found.variances, found.positions)
     missed = [row["check"] for row in document["rows"] if not row["ok"]]
     if a.json:
         emit(document)

@@ -31,9 +31,8 @@ from jscgc import sources
 from jscgc.channel import spec
 from jscgc.channel.spec import KINDS, parse_channel
 from jscgc.config import digest
-from jscgc.evaluation.jobs import ORIGINAL, Job
+from jscgc.evaluation.jobs import ORIGINAL, Job, Pictures, Place
 from jscgc.evaluation.protocol import Protocol
-from jscgc.evaluation.received import Pictures, Place
 from jscgc.files import read_json, sha256
 from jscgc.flow.params import SampleParams
 from jscgc.method import METHODS, network

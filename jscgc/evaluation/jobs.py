@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
 
@@ -50,11 +51,43 @@ class Job:
     """Whether somebody else received it: its picture is given, and only scored."""
 
     @property
+    def plain(self) -> bool:
+        """Whether it is a method's own transmission: no original, and none of the asides."""
+        return self.method != ORIGINAL and (self.control, self.dial, self.steps) == ("none", (), 0)
+
+    @property
     def label(self) -> str:
         """The method as results name it."""
         if self.steps:
             return f"{self.method}_reference"
         return self.method if self.control == "none" else f"{self.method}_{self.control}"
+
+
+class Place(NamedTuple):
+    """Where a picture that somebody else received stands in the grid."""
+
+    method: str
+    channel: str
+    snr_db: float
+    rate: int
+    image: str
+    seed: int
+
+    @classmethod
+    def of(cls, job: Job) -> Place:
+        return cls(job.method, job.channel, job.snr_db, job.rate, job.image, job.seed)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Of somebody else's receiver. file: None where nothing could be sent. told: what is said of it, by names of results."""
+
+    file: Path | None
+    steps: int
+    told: tuple[tuple[str, float], ...]
+
+
+Pictures = Mapping[Place, Picture]
 
 
 @dataclass(frozen=True)

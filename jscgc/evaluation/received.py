@@ -20,15 +20,13 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from jscgc.channel.accounting import GRID, SOURCE_DIMENSIONS, bandwidth, parse_rate
 from jscgc.channel.channels import get_channel
 from jscgc.channel.spec import canonical, file_name
 from jscgc.data.images import open_photo, reduce
-from jscgc.evaluation.jobs import CANNOT_OPERATE, DECODING_FAILED, ORIGINAL, SIZES, Job, JobResult
+from jscgc.evaluation.jobs import CANNOT_OPERATE, DECODING_FAILED, SIZES, Job, JobResult, Picture, Place
 from jscgc.evaluation.protocol import Protocol
 from jscgc.files import atomic
 
@@ -37,33 +35,6 @@ TOLD = ("nfe", CANNOT_OPERATE, DECODING_FAILED, *SIZES)
 """Columns that are taken over into the results, with `cbr_exact` from k."""
 _NEEDED, _MORE = ("file", "snr_db", "k"), ("image", "method", "channel", "cbr", "seed", "steps")
 _NAME = re.compile(r"[\w.:=+-]{1,80}", re.ASCII)
-
-
-class Place(NamedTuple):
-    """Where a picture stands in the grid."""
-
-    method: str
-    channel: str
-    snr_db: float
-    rate: int
-    image: str
-    seed: int
-
-    @classmethod
-    def of(cls, job: Job) -> Place:
-        return cls(job.method, job.channel, job.snr_db, job.rate, job.image, job.seed)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """file: None where nothing could be sent. told: what its row says of it, by names of results."""
-
-    file: Path | None
-    steps: int
-    told: tuple[tuple[str, float], ...]
-
-
-Pictures = Mapping[Place, Picture]
 
 
 def read(folder: Path, protocol: Protocol, photos: Sequence[tuple[str, Path]]) -> dict[Place, Picture]:
@@ -107,7 +78,7 @@ def write(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
         temporary.mkdir()
         rows = []
         for job, result in done:
-            if job.method == ORIGINAL or (job.control, job.dial, job.steps) != ("none", (), 0):
+            if not job.plain:
                 continue
             place = Place.of(job)
             told = {name: f"{result.scores[name]:.17g}" for name in TOLD if name in result.scores}

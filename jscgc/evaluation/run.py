@@ -16,7 +16,7 @@ from jscgc import cluster
 from jscgc.channel.spec import file_name
 from jscgc.evaluation.headline import Headline, by_snr, headline
 from jscgc.evaluation.identity import Identities, JobKey
-from jscgc.evaluation.jobs import CANNOT_OPERATE, ORIGINAL, Job, JobResult, every_job, spared
+from jscgc.evaluation.jobs import CANNOT_OPERATE, Job, JobResult, every_job, spared
 from jscgc.evaluation.nodes import Batches, MakeWorker, needed
 from jscgc.evaluation.params import EvaluateParams
 from jscgc.evaluation.protocol import Protocol
@@ -207,7 +207,7 @@ def follow(
         for place in given
     ]
     if export:
-        jobs = [replace(job, picture=True) if _plain(job) else job for job in jobs]
+        jobs = [replace(job, picture=True) if job.plain else job for job in jobs]
     jobs = spared(jobs, protocol.headline_metrics, protocol.headline_place)
     run = partial(_run, setup, workers)
     identities = Identities(protocol, setup.models, setup.device, setup.further, given)
@@ -239,10 +239,6 @@ def follow(
         write(done.items(), export)
     write_csv(table, out)
     return evaluation
-
-
-def _plain(job: Job) -> bool:
-    return job.method != ORIGINAL and (job.control, job.dial, job.steps) == ("none", (), 0)
 
 
 def _run(setup: Setup, workers: cluster.Workers, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:

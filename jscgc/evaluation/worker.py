@@ -17,9 +17,18 @@ from torch import Tensor
 
 from jscgc.data.images import open_photo, reduce, to_photo, to_png, to_tensor
 from jscgc.errors import CannotOperate
-from jscgc.evaluation.jobs import CANNOT_OPERATE, DECODING_FAILED, ORIGINAL, SIZES, Job, JobResult
+from jscgc.evaluation.jobs import (
+    CANNOT_OPERATE,
+    DECODING_FAILED,
+    ORIGINAL,
+    SIZES,
+    Job,
+    JobResult,
+    Picture,
+    Pictures,
+    Place,
+)
 from jscgc.evaluation.memory import Encoder
-from jscgc.evaluation.received import Picture, Pictures, Place
 from jscgc.flow.params import SampleParams
 from jscgc.memory import Memory
 from jscgc.metrics import PairMetric, SetMetric, pair_metric, set_metric

@@ -47,8 +47,7 @@ def to_show(
             return False
         if job.method == ORIGINAL:
             return True
-        plain = (job.control, job.dial, job.steps) == ("none", (), 0)
         here = (job.channel, job.snr_db, job.rate) == (place.channel, place.snr_db, place.rate)
-        return plain and here and job.seed == first and job.training == trainings[job.method][0]
+        return job.plain and here and job.seed == first and job.training == trainings[job.method][0]
 
     return [job for job in jobs if wanted(job)]

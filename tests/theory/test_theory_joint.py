@@ -54,8 +54,10 @@ def test_the_spectrum_is_that_of_the_blocks_covariance():
     rng = torch.Generator().manual_seed(0)
     deviations = torch.tensor([3.0, 1.0])[:, None, None]
     parts = [deviations * torch.randn(4, 2, 32, 34, generator=rng) for _ in range(4)]
-    found = spectrum([*parts, torch.ones(1, 2, 1, 1)], 2)
-    assert len(found) == 8 and found == sorted(found, reverse=True)
+    whole = spectrum([*parts, torch.ones(1, 2, 1, 1)], 32)  # two positions of 32 pixels a side
+    found = whole.variances
+    assert whole.positions == 16 and len(found) == 8 and found == sorted(found, reverse=True)
     assert np.mean(found[:4]) == pytest.approx(9, rel=0.05) and np.mean(found[4:]) == pytest.approx(1, rel=0.05)
-    with pytest.raises(ValueError, match="no latents of at least 4x4"):
-        spectrum([torch.ones(1, 2, 3, 3)], 4)
+    assert len(spectrum([torch.ones(1, 2, 3, 5)], 8).variances) == 2 * 3 * 3
+    with pytest.raises(ValueError, match="no latents"):
+        spectrum([], 8)
