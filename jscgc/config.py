@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,11 +73,15 @@ _MOST_BITS = 1024
 """Of an integer: what no float holds is no parameter, and Python refuses to print much longer ones."""
 
 
-def complaints(error: ValidationError) -> str:
-    """What pydantic found wrong, in one line: places, reasons and values."""
+def complaints(error: ValidationError, line: Callable[[Sequence[str | int]], str] = lambda place: "") -> str:
+    """What pydantic found wrong, in one line: places, reasons and values.
+
+    Args:
+        line: what to add to a place, such as its line in a file.
+    """
 
     def text(entry: Any) -> str:
-        where = ".".join(map(str, entry["loc"])) or "top level"
+        where = (".".join(map(str, entry["loc"])) or "top level") + line(entry["loc"])
         reason = " ".join(entry["msg"].removeprefix("Value error, ").split())
         got = "" if isinstance(entry["input"], dict) else f" (got {entry['input']!r:.60})"
         return f"{where:.200}: {reason:.400}{got}"
@@ -134,6 +139,21 @@ def read_yaml(path: Path, advice: str = "") -> Any:
         raise ParamsError(f"{path}: not valid YAML: nested too deeply") from None
     except (YAMLError, ValueError) as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def line_of(path: Path, place: Sequence[str | int]) -> int | None:
+    """The line, from 1, on which a file of parameters states a place, keys and positions of lists; None: it does not."""
+    from ruamel.yaml import YAML
+
+    content: Any = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
+    line = None
+    for key in place:
+        try:
+            line = content.lc.item(key)[0] if isinstance(key, int) else content.lc.key(key)[0]
+            content = content[key]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            return None
+    return None if line is None else line + 1
 
 
 def overlay(base: Any, changes: Any, where: str = "") -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Sequence
+from functools import partial, reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, cr
 
 from jscgc.channel.params import LinkParams
 from jscgc.cluster.params import DistributedParams
-from jscgc.config import ParamsError, Section, complaints, overlay, read_yaml
+from jscgc.config import ParamsError, Section, complaints, line_of, overlay, read_yaml
 from jscgc.data.params import DataParams
 from jscgc.encoder.params import EncoderParams
 from jscgc.evaluation.params import EvaluateParams
@@ -22,6 +23,7 @@ from jscgc.method import METHODS, Network, own_sections, trainable
 from jscgc.precision import PrecisionSetting, resolve_precision
 from jscgc.registry import add_plugin, plugins
 from jscgc.systems.params import CodecParams, FewStepParams, JscgcParams
+from jscgc.tracking.params import TrackingParams
 
 S = TypeVar("S", bound=Section)
 Init = Literal["shipped", "scratch", "finetune", "widen"]
@@ -73,6 +75,7 @@ class Params(Section):
     """Methods that are trained if they have a key here, with their own settings; `{}`: their defaults (`jscgc.methods`)."""
     evaluate: EvaluateParams
     distributed: DistributedParams = DistributedParams()
+    tracking: TrackingParams = TrackingParams()
 
     def settled(self) -> Params:
         """The same with the precision decided. Whoever starts the work asks once, so that its record, its keys and its workers,
@@ -196,6 +199,14 @@ def load_params(path: Path = Path("params.yaml"), profile: Path | None = None) -
         METHODS.names  # noqa: B018 (a name that is taken is one line, not one for each field that asks)
         return Params.model_validate(content)
     except ValidationError as error:
-        raise ParamsError(f"{path}: {complaints(error)}") from None
+        raise ParamsError(f"{profile or path}: {complaints(error, partial(_line, [profile, path]))}") from None
     except ValueError as error:
         raise ParamsError(f"{path}: plugins: {error}") from None
+
+
+def _line(files: Sequence[Path | None], place: Sequence[str | int]) -> str:
+    """Where it was stated: in the first of the files that has it."""
+    for path in files:
+        if path is not None and (line := line_of(path, place)):
+            return f" (line {line})" if path == next(filter(None, files)) else f" (line {line} of {path})"
+    return ""

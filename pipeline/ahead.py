@@ -10,19 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from jscgc import stages, tracking
+from jscgc import stages
 from jscgc.device import use_threads
 from jscgc.params import Params, load_params
 from pipeline import runs
 from pipeline.beside import TRIED
-from pipeline.stage import quiet, tags
+from pipeline.stage import mine, quiet, recorded
 
 log_ = logging.getLogger(__name__)
 
 
-def train(name: str, threads: int, params: Params, known: Mapping[str, str]) -> None:
-    """Train a network, into the folder of checkpoints that its stage will look into, unless somebody has; `known` are its run's
-    tags.
+def train(name: str, threads: int, params: Params, stated: Params) -> None:
+    """Train a network, into the folder of checkpoints that its stage will look into, unless somebody has; `stated` are the
+    parameters before anything was decided.
 
     Raises:
         Stopped: by SIGTERM, after a checkpoint.
@@ -36,9 +36,8 @@ def train(name: str, threads: int, params: Params, known: Mapping[str, str]) -> 
     if (folder / TRIED).exists() or runs.threads_of(folder, threads) != threads or loop.STOP.is_set():
         return  # one that began with all cores has them to itself, in its stage
     curve = Curve(folder)
-    record = runs.record_of(stage) or runs.new_record(folder)
-    settings = params.model_dump(mode="json")
-    with tracking.stage_run(stage, params=settings, tags=dict(known), root=runs.ROOT, identity=record) as run:
+    with recorded(stage, params, stated) as run:
+        mine(folder, run, curve)
 
         def log(step: int, metrics: Mapping[str, float]) -> None:
             curve.append(step, metrics)
@@ -56,11 +55,10 @@ def main(threads: int, precision: Literal["float32", "bfloat16"], names: list[st
     quiet("ahead")
     stated = load_params()
     params = stated.model_copy(update={"precision": precision})  # the stage has decided, for all
-    known = tags(stated)
     use_threads(threads)
     for name in names:
         try:
-            train(name, threads, params, known)
+            train(name, threads, params, stated)
         except (ValueError, OSError, RuntimeError) as error:
             log_.warning("%s: %s", name, error)
             note(name, params, str(error))

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from jscgc import stages, tracking
+from jscgc import project, stages, tracking
 from jscgc.device import resolve_device, use_threads
 from jscgc.method import network
 from jscgc.params import Params
@@ -114,7 +114,7 @@ def _start(names: Sequence[str], threads: int, params: Params) -> subprocess.Pop
     said = f"{', '.join(names)}: trained ahead meanwhile, {threads} thread(s) each; {SWITCH}=0 switches it off"
     logging.getLogger(__name__).info(said)
     command = [sys.executable, "-m", "pipeline.ahead", str(threads), params.precision, *names]
-    with (runs.ROOT / ".jscgc" / "ahead.log").open("wb") as log:  # two progress bars would write over each other
+    with (project.home(runs.ROOT) / "ahead.log").open("wb") as log:  # two progress bars would write over each other
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 

@@ -2,14 +2,18 @@
 
 import os
 import sys
+from pathlib import Path
+
+from jscgc.project import home
+from jscgc.tracking.store import settle
 
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 if __name__ == "__main__":
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///.jscgc/mlflow.db")
     port = os.environ.get("PORT", "5000")
-    if uri.startswith("sqlite:///.jscgc") and not os.path.exists(".jscgc/mlflow.db"):
+    if "MLFLOW_TRACKING_URI" not in os.environ and not (home() / "mlflow.db").exists():
         sys.exit("no runs yet: `make reproduce` makes some")
+    uri = settle(Path())
     print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     command = ["mlflow", "ui", "--host", "127.0.0.1", "--port", port, "--workers", "1", "--backend-store-uri", uri]
     os.execvp("mlflow", command)

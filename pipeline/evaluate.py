@@ -1,12 +1,11 @@
 """Stage evaluate: the grid of methods x channels x SNRs x rates x test photographs x seeds, on Ray."""
 
-from pathlib import Path
-
 from jscgc.data.prepared import split_files
 from jscgc.evaluation.run import evaluate
 from jscgc.evaluation.table import write_csv
 from jscgc.files import write_json
 from jscgc.precision import resolve_precision
+from jscgc.project import main_checkout
 from pipeline.stage import MODELS, PHOTOS, REPORTS, stage
 
 with stage("evaluate", networks=True) as running:
@@ -21,7 +20,7 @@ with stage("evaluate", networks=True) as running:
         out=REPORTS / "results.csv",
         pictures=REPORTS / "pictures",
         controls=True,
-        store=Path(p.evaluate.store) if p.evaluate.store else None,
+        store=main_checkout() / p.evaluate.store if p.evaluate.store else None,
         precision=resolve_precision(p.precision, p.device),
     )
     evaluation.protocol.write(REPORTS / "protocol.json")
@@ -34,6 +33,9 @@ with stage("evaluate", networks=True) as running:
     running.run.headline(headline.scalars())
     running.evaluated(headline, evaluation.protocol.hash)
     running.metrics |= {"jobs": evaluation.jobs, "jobs_stored": evaluation.stored}
+    table = evaluation.by_snr()
+    running.run.table("results_by_snr.json", list(table.columns), table.values.tolist())
+    running.run.tag("step", "SNR in hundredths of a dB; 0 for scalars of no curve")
     running.run.artifact(REPORTS / "results.csv")
     running.run.artifact(REPORTS / "protocol.json")
     running.run.artifact(REPORTS / "pictures")

@@ -14,6 +14,7 @@ from typing import Any
 
 from jscgc import stages
 from jscgc.evaluation.judges import HEADLINE
+from jscgc.evaluation.params import EvaluateParams
 from jscgc.files import atomic
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
@@ -27,6 +28,8 @@ HEAD = """\
 """
 PLOTTED = ("psnr", *(name for name in HEADLINE if name != "psnr"))
 """`dvc plots` of results by SNR."""
+EVALUATED = tuple(key for key in EvaluateParams.model_fields if key not in ("workers", "gpus_per_worker", "store"))
+"""Keys of section `evaluate` on which results depend: not where, beside what and out of which store they are computed."""
 
 
 def graph(params: Params) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def _evaluate() -> dict[str, Any]:
         "desc": "Every method over channels, SNRs, rates and test photographs, on Ray",
         "cmd": "python -m pipeline.evaluate",
         "deps": ["pipeline/evaluate.py", *_files(stages.evaluation_sources()), "data/photos", "data/models"],
-        "params": ["seed", "device", "precision", "sample", "evaluate"],
+        "params": ["seed", "device", "precision", "sample", *(f"evaluate.{key}" for key in EVALUATED)],
         "outs": [f"reports/{name}" for name in outs],
         # In git, so that a clone has something to compare with.
         "metrics": [{"reports/headline": {"cache": False}}],
@@ -96,7 +99,7 @@ def _theory() -> dict[str, Any]:
 
 
 def _report() -> dict[str, Any]:
-    read = ("results.csv", "pictures", "timing.json", "theory.json", "published.csv", "curves", "metrics/evaluate.json")
+    read = ("results.csv", "pictures", "timing.json", "theory.json", "published.csv", "curves")
     outs = ("index.html", "grid.png", "paired.csv", "bd_rate.csv", "figures", "tables", "report.pdf", "summary.json")
     sources = [*_files(stages.report_sources()), "jscgc/report/data", "jscgc/report/templates"]
     return {

@@ -1,22 +1,35 @@
 """Select a profile: `python -m pipeline.profile smoke` lays an overlay over params.yaml, `nano` takes it off again.
 A file, such as a sweep's, is laid over params.yaml as it is: `python -m pipeline.profile .jscgc/sweeps/jscgc/best.yaml`.
 
-The params.yaml of before is kept in .jscgc/, so that one's own changes to it come back with `nano`.
+The params.yaml of before is kept in .jscgc/, so that one's own changes to it come back with `nano`; where it is gone, as
+in a clone of a committed smoke, nano is the profile's own file.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
 from jscgc.config import ParamsError, overlay, read_yaml
 from jscgc.files import atomic
-from jscgc.params import load_params
+from jscgc.params import Params, load_params
+from jscgc.project import home
 from pipeline import graph
 
 PARAMS = Path("params.yaml")
-KEPT = Path(".jscgc/params.nano.yaml")
 PROFILES = Path("pipeline/profiles")
+NANO = PROFILES / "nano.yaml"
+"""Whole, and equal to params.yaml as it is committed; the other profiles say what differs from it."""
+
+
+def committed(name: str) -> Params:
+    """A profile as it is committed, without one's own changes.
+
+    Raises:
+        ParamsError: it has no file.
+    """
+    return load_params(NANO, None if name == "nano" else PROFILES / f"{name}.yaml")
 
 
 def select(name: str) -> None:
@@ -28,37 +41,49 @@ def select(name: str) -> None:
     if name.endswith(".yaml"):
         _lay(Path(name), load_params(PARAMS).profile)
         return
-    known = ["nano", *sorted(path.stem for path in PROFILES.glob("*.yaml"))]
+    known = ["nano", *sorted(path.stem for path in PROFILES.glob("*.yaml") if path != NANO)]
     if name not in known:
         raise ParamsError(f"unknown profile {name!r}; available: {', '.join(known)}, or a file *.yaml")
     current = load_params(PARAMS).profile
     if current == name:
         return
     if current != "nano":
-        if not KEPT.exists():
-            raise ParamsError(f"{KEPT} is gone, which held params.yaml of before; run: git checkout params.yaml")
-        KEPT.replace(PARAMS)
+        kept = _kept()
+        with atomic(PARAMS) as temporary:
+            temporary.write_bytes((kept if kept.exists() else NANO).read_bytes())
+        kept.unlink(missing_ok=True)
     if name != "nano":
         _lay(PROFILES / f"{name}.yaml", "nano")
 
 
+def _kept() -> Path:
+    return home() / "params.nano.yaml"
+
+
 def _lay(file: Path, current: str) -> None:
     """Lay a file over params.yaml, which is a profile's now; what it was as nano's is kept."""
-    yaml = YAML()  # keeps comments and order
-    content, changes = yaml.load(PARAMS.read_text(encoding="utf-8")), read_yaml(file)
+    changes = read_yaml(file)
     if not isinstance(changes, dict) or changes.get("profile") in (None, "nano"):
         raise ParamsError(f"{file}: not a profile: expected sections of params.yaml, and profile: NAME")
-    overlay(content, changes)
+    load_params(PARAMS, file)
+    yaml = YAML()  # keeps comments and order, and writes as DVC does
+    yaml.default_flow_style = False
+    content = yaml.load(PARAMS.read_text(encoding="utf-8"))
+    overlay(content, _plain(changes))
     with atomic(PARAMS) as temporary:
         with temporary.open("w", encoding="utf-8") as stream:
             yaml.dump(content, stream)
-        try:
-            load_params(temporary)
-        except ParamsError as error:
-            raise ParamsError(str(error).replace(str(temporary), str(file))) from None
+        load_params(temporary)
         if current == "nano":
-            with atomic(KEPT) as kept:
+            with atomic(_kept()) as kept:
                 kept.write_bytes(PARAMS.read_bytes())
+
+
+def _plain(value: Any) -> Any:
+    """Without the style of the file that it is from."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

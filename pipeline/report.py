@@ -5,6 +5,7 @@ from pathlib import Path
 from jscgc import tracking
 from jscgc.files import read_json
 from jscgc.report.build import build_report
+from jscgc.report.headline import description
 from pipeline.stage import PHOTOS, REPORTS, ROOT, stage
 
 with stage("report") as running:
@@ -22,5 +23,6 @@ with stage("report") as running:
         profile=running.params.profile,
         notes=[few],
     )
+    running.run.describe(description(read_json(REPORTS / "summary.json")))
     for name in written:
         running.run.artifact(REPORTS / name)

@@ -34,6 +34,9 @@ def main() -> int:
     if status:
         print("dvc repro failed; the line above says why. Run the command again to go on from there.", file=sys.stderr)
         return status
+    if not Path("reports/summary.json").exists():
+        print("There is no report yet: run the command without names of stages, or with `report`.", file=sys.stderr)
+        return 0
     from jscgc.report import print_headline
 
     print_headline(read_json(Path("reports/summary.json")))

@@ -1,4 +1,4 @@
-"""Folders of checkpoints, .jscgc/runs/STAGE-KEY, and what lies in them for the process that goes on there.
+"""What a stage leaves for the process that goes on with it: folders of checkpoints, .jscgc/runs/STAGE-KEY, and open records.
 
 It is the stage itself, after an interruption, or after another stage has trained ahead of it (`pipeline.beside`).
 """
@@ -6,14 +6,18 @@ It is the stage itself, after an interruption, or after another stage has traine
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
-from jscgc import stages, tracking
-from jscgc.files import atomic, read_json, write_json
+from jscgc import project, stages, tracking
+from jscgc.config import digest
+from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.params import Params
+from jscgc.sources import PACKAGE
 
 ROOT = Path()
 DATA = Path("data")
@@ -23,7 +27,7 @@ PR_SET_PDEATHSIG = 1
 
 def folder_of(stage: str, key: str) -> Path:
     """Where a stage's checkpoints lie."""
-    return ROOT / ".jscgc" / "runs" / f"{stage}-{key}"
+    return project.home(ROOT) / "runs" / f"{stage}-{key}"
 
 
 def inputs_of(result: str) -> dict[str, Path]:
@@ -56,21 +60,50 @@ def threads_of(folder: Path, wanted: int) -> int:
     return int(path.read_text())
 
 
-def new_record(folder: Path) -> str:
-    """The identity of the run of MLflow in which a training ahead is recorded, and then its stage in the same reproduction."""
-    identity = uuid.uuid4().hex
-    write_json(folder / "record.json", {"identity": identity, "reproduction": tracking.reproduction()})
-    return identity
+@dataclass(frozen=True)
+class Record:
+    """Under what a stage is recorded in MLflow.
+
+    identity: of its run; reproduction: of the run above it, None outside of dvc.
+    """
+
+    identity: str
+    reproduction: str | None
 
 
-def record_of(stage: str) -> str:
-    """The identity of the run in which this reproduction has trained ahead of a stage; "" if it has not."""
-    if (reproduction := tracking.reproduction()) is not None:
-        for path in (ROOT / ".jscgc" / "runs").glob(f"{stage}-*/record.json"):
-            record = read_json(path)
-            if record["reproduction"] == reproduction:
-                return str(record["identity"])
-    return ""
+def open_record(stage: str, params: Params) -> Record:
+    """The record of a stage: of these parameters, this code and this experiment of DVC's the one that was interrupted, or that
+    was begun by a training ahead of it; else a new one. It is open until `close_record`.
+
+    A reproduction that goes on after an interruption, by another dvc, goes on in its own run, too.
+    """
+    folder = _open_records(params)
+    reproduction, path = _reproduction(folder), folder / f"{stage}.json"
+    identity = read_json(path)["identity"] if path.exists() else uuid.uuid4().hex
+    write_json(path, {"identity": identity})
+    return Record(identity, reproduction)
+
+
+def close_record(stage: str, params: Params) -> None:
+    """The stage is finished: what comes next of it is another run."""
+    (_open_records(params) / f"{stage}.json").unlink(missing_ok=True)
+
+
+def _open_records(params: Params) -> Path:
+    named = [os.environ.get(name, "") for name in ("JSCGC_REPRODUCTION", "DVC_EXP_NAME")]
+    return project.home(ROOT) / "open" / digest(params, [sha256(path) for path in sorted(PACKAGE.rglob("*.py"))], named)
+
+
+def _reproduction(folder: Path) -> str | None:
+    by, path = tracking.reproduction(), folder / "reproduction"
+    if by is None or "JSCGC_REPRODUCTION" in os.environ:
+        return by
+    noted = read_json(path) if path.exists() else {"by": "", "reproduction": by}
+    interrupted = any(folder.glob("*.json"))
+    if noted["by"] != by:
+        noted = {"by": by, "reproduction": noted["reproduction"] if interrupted else by}
+        write_json(path, noted)
+    return str(noted["reproduction"])
 
 
 def end_with_parent() -> None:

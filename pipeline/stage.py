@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import resource
@@ -9,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from jscgc import stages, tracking
 from jscgc.cluster.train import train_on_workers
-from jscgc.config import digest
+from jscgc.config import ParamsError, digest
 from jscgc.files import read_json, write_json
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
+from jscgc.tracking.spool import flat
 from jscgc.training.curve import Curve
-from pipeline import beside, graph, runs
+from pipeline import beside, graph, profile, runs
+from pipeline.checkpoints import Checkpoints
 from pipeline.runs import DATA as DATA
 from pipeline.runs import REPORTS as REPORTS
 from pipeline.runs import ROOT as ROOT
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 Train = Callable[..., Any]
 PHOTOS, LATENTS, MODELS = (DATA / name for name in ("photos", "latents", "models"))
+MOST_NAMED = 3
+"""Changes in a run's name."""
 
 
 @dataclass
@@ -69,10 +74,13 @@ class Stage:
         folder = runs.folder_of(self.name, key)
         folder.mkdir(parents=True, exist_ok=True)
         curve = Curve(folder)
+        mine(folder, self.run, curve)
+        saved = Checkpoints(folder, self.params.tracking.checkpoints, self.run)
 
         def log(step: int, metrics: Mapping[str, float]) -> None:
             curve.append(step, metrics)
             self.run.log(step, metrics)
+            saved.look()
 
         def train(recipe: Callable[..., Any], *arguments: Any) -> Any:
             settings = self.params.distributed
@@ -88,6 +96,7 @@ class Stage:
 
         with beside.sharing(result, self.params, folder) if result else nullcontext():
             yield train
+        saved.look()
         rows = curve.rows()
         last = {key: value for key, value in (rows[-1] if rows else {}).items() if key != "step"}
         self.metrics |= last
@@ -134,13 +143,11 @@ def stage(name: str, *, networks: bool = False) -> Iterator[Stage]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.perf_counter()
     try:
-        params = load_params()
-        params.check()
-        graph.check(params, name)
-        known = tags(params)  # of the file: the same for all stages of a reproduction
-        params = params.settled() if networks else params
-        settings, record = params.model_dump(mode="json"), runs.record_of(name)
-        with tracking.stage_run(name, params=settings, tags=known, root=ROOT, identity=record) as run:
+        stated = load_params()
+        stated.check()
+        graph.check(stated, name)
+        params = stated.settled() if networks else stated
+        with recorded(name, params, stated) as run:
             running = Stage(name, params, run)
             yield running
             running.metrics |= {"precision": params.precision} if networks else {}
@@ -151,6 +158,7 @@ def stage(name: str, *, networks: bool = False) -> Iterator[Stage]:
             path = runs.metrics_of(name)
             write_json(path, running.metrics)
             run.artifact(path)
+        runs.close_record(name, stated)
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; `dvc repro` goes on from the last checkpoint")
     except (ValueError, OSError, RuntimeError) as error:
@@ -166,10 +174,81 @@ def quiet(name: str) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def tags(params: Params) -> dict[str, str]:
-    """Of a stage's run."""
-    known = {"commit": tracking.commit(ROOT), "profile": params.profile, "params_hash": digest(params)}
-    manifest = PHOTOS / "manifest.json"
-    if manifest.exists():
-        known["dataset_hash"] = str(read_json(manifest)["dataset_sha256"])
-    return known
+@contextmanager
+def recorded(name: str, params: Params, stated: Params) -> Iterator[tracking.StageRun]:
+    """A stage's run of MLflow, begun or taken up again.
+
+    Args:
+        params: that it computes with. stated: those of params.yaml, the same for all stages of a reproduction.
+    """
+    record, changed = runs.open_record(name, stated), changes(stated)
+    known = {"commit": tracking.commit(ROOT), "profile": stated.profile, "params_hash": digest(stated)}
+    manifest = read_json(PHOTOS / "manifest.json") if (PHOTOS / "manifest.json").exists() else None
+    if manifest:
+        known["dataset_hash"] = str(manifest["dataset_sha256"])
+    if changed:
+        known["changed"] = ", ".join(changed)[:2000]
+    with tracking.stage_run(
+        name,
+        params=params.model_dump(mode="json"),
+        tags=known,
+        root=ROOT,
+        identity=record.identity,
+        reproduction=record.reproduction,
+        name=_run_name(stated, changed),
+        datasets=datasets(manifest, ("test",) if name == "evaluate" else ("train", "validation")) if manifest else (),
+    ) as run:
+        yield run
+
+
+def _run_name(params: Params, changed: Sequence[str]) -> str:
+    """DVC's name of the experiment; else the profile, what differs from it and the time."""
+    if name := os.environ.get("DVC_EXP_NAME"):
+        return name
+    few = [*changed[:MOST_NAMED], f"{len(changed) - MOST_NAMED} more"] if len(changed) > MOST_NAMED else changed
+    return " ".join([params.profile, *few, time.strftime("%Y%m%d-%H%M%S")])
+
+
+def changes(params: Params) -> list[str]:
+    """`key=value` of what differs from the profile as it is committed; nothing for a profile that has no file."""
+    try:
+        content = profile.committed(params.profile)
+    except ParamsError:
+        return []
+    mine, theirs = (flat(one.model_dump(mode="json")) for one in (params, content))
+    every = sorted(mine.keys() | theirs.keys())
+    return [f"{key}={mine.get(key, 'none')}" for key in every if mine.get(key) != theirs.get(key)]
+
+
+def datasets(manifest: Mapping[str, Any], splits: Sequence[str]) -> list[dict[str, str]]:
+    """The photographs of each split, as MLflow's datasets: what they are, their checksum and licences."""
+    result = []
+    for split in splits:
+        photos = [photo for photo in manifest["photos"] if photo["split"] == split]
+        if photos:
+            what = {
+                "photographs": len(photos),
+                "licences": sorted({photo["licence"] for photo in photos}),
+                "origins": sorted({photo["origin"].rpartition("/")[0] or photo["origin"] for photo in photos})[:20],
+            }
+            result.append(
+                {
+                    "name": f"photographs-{split}",
+                    "digest": digest([photo["png_sha256"] for photo in photos]),
+                    "source": str(manifest["source"]),
+                    "profile": json.dumps(what),
+                    "context": split,
+                }
+            )
+    return result
+
+
+def mine(folder: Path, run: tracking.StageRun, curve: Curve) -> None:
+    """Have a run hold the whole curve of the checkpoints in a folder, from which another run may have gone on to here."""
+    path = folder / "run"
+    before = path.read_text() if path.exists() else ""
+    if before and before != run.identity:
+        run.tag("resumed_from", before)
+        for row in curve.rows():
+            run.log(int(row["step"]), {key: value for key, value in row.items() if key != "step"})
+    path.write_text(run.identity)

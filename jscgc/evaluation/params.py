@@ -19,11 +19,23 @@ def _distinct(channels: list[str]) -> list[str]:
     return channels
 
 
+def snr_step(snr_db: float) -> int:
+    """The step of MLflow that stands for an SNR: hundredths of a dB."""
+    return round(100 * snr_db)
+
+
+def _apart(snrs_db: list[float]) -> list[float]:
+    steps = [snr_step(snr_db) for snr_db in snrs_db]
+    if twice := [snr_db for snr_db, step in zip(snrs_db, steps, strict=True) if steps.count(step) > 1]:
+        raise ValueError(f"{' and '.join(f'{snr_db:g}' for snr_db in twice)} dB are nearer than a hundredth of a dB")
+    return snrs_db
+
+
 class GridParams(Section):
     """What methods are measured at, channel x snr_db x rate x image x seed, and by what."""
 
     channels: Annotated[list[ChannelName], Field(min_length=1), AfterValidator(_distinct)]
-    snr_db: Annotated[list[float], Field(min_length=1)]
+    snr_db: Annotated[list[float], Field(min_length=1), AfterValidator(_apart)]
     rates: Annotated[list[Rate], Field(min_length=1)]
     seeds: Positive
     """Independent channel (and sampler) draws per condition."""

@@ -18,7 +18,7 @@ from jscgc.evaluation.headline import Headline, by_snr, headline
 from jscgc.evaluation.identity import Identities, JobKey
 from jscgc.evaluation.jobs import CANNOT_OPERATE, Job, JobResult, every_job, spared
 from jscgc.evaluation.nodes import Batches, MakeWorker, needed
-from jscgc.evaluation.params import EvaluateParams
+from jscgc.evaluation.params import EvaluateParams, snr_step
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.received import read, write
 from jscgc.evaluation.store import ResultStore
@@ -61,7 +61,8 @@ class Evaluation:
         return self.table[self.table["method"] == method]
 
     def curves(self) -> Iterator[tuple[int, dict[str, float]]]:
-        """Means over SNR as (SNR in dB, scalars): one curve per metric, method, channel and rate."""
+        """Means over SNR as (step, scalars): one curve per metric, method, channel and rate. A step is a hundredth of a dB, since
+        MLflow's are whole numbers."""
         means = self._means().reset_index()
         for snr_db, part in means.groupby("snr_db"):
             rates = (part["cbr"] * 768).round().astype(int).astype(str)
@@ -75,7 +76,7 @@ class Evaluation:
                 + rates
                 + "_768"
             )
-            yield round(float(str(snr_db))), dict(zip(names, part["value"], strict=True))
+            yield snr_step(float(str(snr_db))), dict(zip(names, part["value"], strict=True))
 
     def headline(self) -> Headline:
         """The few numbers of the middle condition."""

@@ -186,6 +186,22 @@ def receiver_costs(timing: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [costs[method] for method in order_methods(costs)]
 
 
+def description(summary: Mapping[str, Any]) -> str:
+    """The headline as the description of a run of MLflow: Markdown, a row for each method, and the grid of received photographs,
+    `{artifacts}grid.png`."""
+    headline = headline_table(summary)
+    if headline is None:
+        return "No quality metric in these results."
+    heads = ["method", *(f"{short_label(row.metric)} {row.arrow}" for row in headline.rows)]
+    lines = [heads, ["---"] * len(heads)]
+    for place, method in enumerate(headline.methods):
+        cells = [row.cells[place] for row in headline.rows]
+        texts = [f"**{cell.text}**" if cell.best else cell.text for cell in cells]
+        lines.append([method_label(method), *texts])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{headline.condition}; mean [95% interval]\n\n{table}\n\n![Received photographs]({{artifacts}}grid.png)\n"
+
+
 def print_headline(summary: Mapping[str, Any], console: Console | None = None) -> None:
     """Print the headline table; the best mean of each metric in bold."""
     console = console or Console()

@@ -16,12 +16,13 @@ from jscgc.tracking.processes import commit, dvc, reproduction
 from jscgc.tracking.registry import Score
 from jscgc.tracking.run import StageRun, replay, resumable_run, stage_run
 from jscgc.tracking.spool import EXPERIMENT
-from jscgc.tracking.store import ui_hint
+from jscgc.tracking.store import client, ui_hint
 
 __all__ = [
     "EXPERIMENT",
     "Score",
     "StageRun",
+    "client",
     "commit",
     "dvc",
     "replay",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from jscgc.project import home, main_checkout
 from jscgc.tracking import delivery
 from jscgc.tracking.spool import locked, reason, say, spool_folder
 from jscgc.tracking.store import Store, failures
@@ -35,12 +36,15 @@ def start(root: Path, above: psutil.Process) -> None:
         if not free and path.read_text() == str(above.pid):
             return
     command = [sys.executable, "-m", "jscgc.tracking", str(root), str(above.pid)]
-    subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    # In the checkout: a copy for an experiment is removed while this still delivers.
+    subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True, cwd=main_checkout(root)
+    )
 
 
 def settled(root: Path) -> bool:
     """Whether all that can be delivered has been; waits, at most FINISH_S, for the process that delivers."""
-    path, deadline = _lock(root.resolve()), time.monotonic() + FINISH_S
+    path, deadline = _lock(root), time.monotonic() + FINISH_S
     while path.exists():
         with locked(path, wait=False) as free:
             if free:
@@ -93,4 +97,4 @@ def _over(pid: int, seconds: float) -> bool:
 
 
 def _lock(root: Path) -> Path:
-    return root / ".jscgc" / "deliverer"
+    return home(root) / "deliverer"

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
 from pathlib import Path
 from typing import IO, Any
 
 from jscgc.files import read_json, write_json
 from jscgc.tracking.registry import RegistryAway, register
-from jscgc.tracking.spool import EXPERIMENT, alone, clean, locked, parse, reason, records_of, say, spool_folder, stamp
+from jscgc.tracking.spool import (
+    EXPERIMENT,
+    alone,
+    clean,
+    kept_files,
+    locked,
+    parse,
+    reason,
+    records_of,
+    say,
+    spool_folder,
+    stamp,
+)
 from jscgc.tracking.store import Store
 
 REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
@@ -66,7 +80,7 @@ def deliver(store: Store, spool: Path, *, live: bool) -> None:
     with spool.open("rb") as stream:
         header = parse(stream.readline())
         if header is None:  # its stage died in the very first line
-            spool.unlink()
+            _remove(spool)
             return
         if header.get("again"):
             _deliver_before(store, spool)
@@ -86,8 +100,14 @@ def deliver(store: Store, spool: Path, *, live: bool) -> None:
             state["finished"] = True
             write_json(state_file, state)
         register(store, end.get("models", []), state["run"])
-        spool.unlink()
-        state_file.unlink()
+        _remove(spool)
+
+
+def _remove(spool: Path) -> None:
+    """A record that is delivered, with all that was kept for it; the record last, so that a kill leaves no orphans."""
+    shutil.rmtree(kept_files(spool), ignore_errors=True)
+    spool.unlink()
+    spool.with_suffix(".state.json").unlink(missing_ok=True)
 
 
 def _deliver_before(store: Store, spool: Path) -> None:
@@ -105,10 +125,12 @@ def _create(store: Store, header: dict[str, Any], *, live: bool) -> tuple[str | 
     parent = _parent(store, header, live=live) if header["reproduction"] else None
     with locked(store.lock):  # a child may have created its parent's run before the parent's own record is delivered
         above = _run_of(store, header["under"], header) if header.get("under") else parent
-        tags = {**header["tags"], **header["owner"], "jscgc.stage": header["stage"]}
+        tags = {**header["tags"], **header["owner"], **header["source"], "jscgc.stage": header["stage"]}
         tags |= {"mlflow.parentRunId": above} if above else {}
         run_id = _run_of(store, header["id"], header, tags, live=live)
     _send_params(store, run_id, header["params"])
+    for run in filter(None, (parent, run_id)):
+        _send_datasets(store, run, header.get("datasets", []))
     return parent, run_id
 
 
@@ -140,7 +162,8 @@ def _parent(store: Store, header: dict[str, Any], *, live: bool) -> str:
     from mlflow.entities import RunTag
 
     tags, key = header["tags"], header["reproduction"]
-    new = {name: tags[name] for name in PARENT_TAGS if name in tags}
+    new = {name: tags[name] for name in PARENT_TAGS if name in tags} | header["source"]
+    new["mlflow.source.name"] = new.pop("jscgc.command", new["mlflow.source.name"])
     with locked(store.lock):
         if runs := store.find(f"tags.`jscgc.reproduction` = '{key}'"):
             parent: str = runs[0].info.run_id
@@ -153,9 +176,9 @@ def _parent(store: Store, header: dict[str, Any], *, live: bool) -> str:
             if live:
                 store.client.update_run(parent, "RUNNING")
         else:
-            when = time.strftime("%Y%m%d-%H%M%S", time.localtime(header["start_ms"] / 1000))
             every = {**new, **header["owner"], "jscgc.reproduction": key}
-            name = f"{tags.get('profile', EXPERIMENT)}-{when}"
+            when = time.strftime("%Y%m%d-%H%M%S", time.localtime(header["start_ms"] / 1000))
+            name = header.get("name") or f"{tags.get('profile', EXPERIMENT)}-{when}"
             parent = store.client.create_run(store.experiment, header["start_ms"], every, name).info.run_id
             has_params = False
         if not has_params:
@@ -180,6 +203,32 @@ def _send_params(store: Store, run_id: str, params: dict[str, str]) -> None:
         send(500)  # the limit of old servers
 
 
+def _send_datasets(store: Store, run_id: str, datasets: list[dict[str, str]]) -> None:
+    """MLflow's datasets of a run; none twice. A server that knows none goes without."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.exceptions import MlflowException
+
+    inputs = [
+        DatasetInput(
+            Dataset(
+                name=one["name"],
+                digest=one["digest"],
+                source_type="code",
+                source=json.dumps({"tags": {"origin": one["source"]}}),
+                profile=one["profile"],
+            ),
+            [InputTag("mlflow.data.context", one["context"])],
+        )
+        for one in datasets
+    ]
+    try:
+        if inputs:
+            store.client.log_inputs(run_id, inputs)
+    except MlflowException as error:
+        if error.error_code not in ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"):
+            raise
+
+
 def _send_metrics(store: Store, stream: IO[bytes], state: dict[str, Any], state_file: Path) -> dict[str, Any] | None:
     """Send all complete lines in batches of at most 1000 points; return the line of the end, if it is there."""
     from mlflow.entities import Metric
@@ -201,6 +250,12 @@ def _send_metrics(store: Store, stream: IO[bytes], state: dict[str, Any], state_
         if points and len(points) + len(values) > 1000:
             send()
         points += [Metric(name, value, entry["time_ms"], entry["step"]) for name, value in values.items()]
+        if "upload" in entry:
+            path, folder, expected = entry["upload"]
+            if _upload(store, state["run"], Path(path), folder, expected):  # else it was removed before it was sent
+                shutil.rmtree(Path(path).parent, ignore_errors=True)
+        if "remove" in entry:
+            store.remove(state["run"], entry["remove"])
         offset = offset + len(line) if end is None else offset  # the end is read again if finishing fails
     if points:
         send()
@@ -211,13 +266,18 @@ def _send_artifacts(store: Store, stage: str, end: dict[str, Any], state: dict[s
     for position, (name, folder, expected) in enumerate(end["artifacts"]):
         if position < state["files"]:
             continue
-        path = Path(name)
-        if expected is None or stamp(path) != expected:  # a later run's file must not pass for this one's
-            say(f"{path} is missing or has changed since stage {stage} ended; it is not uploaded")
-        else:
-            store.upload(state["run"], path, "/".join(filter(None, (folder, path.name if path.is_dir() else ""))))
+        if not _upload(store, state["run"], Path(name), folder, expected):
+            say(f"{name} is missing or has changed since stage {stage} ended; it is not uploaded")
         state["files"] = position + 1
         write_json(state_file, state)
+
+
+def _upload(store: Store, run_id: str, path: Path, folder: str, expected: list[int | str] | None) -> bool:
+    """Whether it was as recorded, and is uploaded: a later run's file must not pass for this one's."""
+    if expected is None or stamp(path) != expected:
+        return False
+    store.upload(run_id, path, "/".join(filter(None, (folder, path.name if path.is_dir() else ""))))
+    return True
 
 
 def _finish(store: Store, header: dict[str, Any], end: dict[str, Any], state: dict[str, Any]) -> None:
@@ -226,7 +286,15 @@ def _finish(store: Store, header: dict[str, Any], end: dict[str, Any], state: di
 
     client, run_id, parent, status = store.client, state["run"], state["parent"], end["end"]
     for name, value in (end.get("tags") or {}).items():
+        if name == "resumed_from" and (others := store.find(f"tags.`jscgc.id` = '{value}'")):
+            value = others[0].info.run_id
         client.set_tag(run_id, name, value)
+    if tables := end.get("tables"):
+        client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps([{"path": n, "type": "table"} for n in tables]))
+    if description := end.get("description"):
+        text = description.replace("{artifacts}", f"get-artifact?run_uuid={run_id}&path=")
+        for run in filter(None, (run_id, parent)):
+            client.set_tag(run, "mlflow.note.content", text)
     if end["error"]:
         client.set_tag(run_id, "jscgc.error", end["error"][:500])
     for twin in store.find(f"tags.`jscgc.id` = '{header['id']}'"):  # a slow server may have obeyed a retried request

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import shlex
 import socket
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -28,6 +32,38 @@ def commit(root: Path) -> str:
         return head + ("-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", ".", *results) else "")
     except (OSError, ValueError, subprocess.SubprocessError):
         return "unknown"
+
+
+def source_tags(root: Path, above: psutil.Process | None) -> dict[str, str]:
+    """MLflow's standard tags of who ran what, and the name of DVC's experiment.
+
+    Args:
+        above: the dvc process that runs it, if one does.
+    """
+    known = {"mlflow.user": _user(), "mlflow.source.type": "LOCAL", "mlflow.source.name": _command(sys.orig_argv)}
+    if above is not None:
+        with suppress(psutil.Error):
+            known["jscgc.command"] = _command(above.cmdline())
+    if (head := commit(root)) != "unknown":
+        known["mlflow.source.git.commit"] = head.removesuffix("-dirty")
+    if name := os.environ.get("DVC_EXP_NAME"):
+        known["dvc.experiment"] = name
+    return known
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a number without a name, as in containers
+        return str(os.getuid())
+
+
+def _command(words: Sequence[str]) -> str:
+    """As it would be typed: programs by their names."""
+    words = [Path(word).name if word.startswith("/") and i < 2 else word for i, word in enumerate(words)]
+    if words[:1] and words[0].startswith("python") and words[1:2] in (["dvc"], ["jscgc"]):
+        words = words[1:]
+    return shlex.join(words)[:500]
 
 
 def reproduction() -> str | None:

@@ -6,21 +6,27 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from jscgc.files import sha256
+from jscgc.project import home
 
 EXPERIMENT = "jscgc"
+LINKED_BYTES = 1 << 20
+"""Files above are linked into the spool."""
+LONGEST = 600
+"""Characters of an error: MLflow's longest with a remedy, of an older database schema, has 330 and a path."""
 
 
 def spool_folder(root: Path) -> Path:
     """Where stages leave their records."""
-    return root / ".jscgc" / "spool"
+    return home(root) / "spool"
 
 
 def records_of(folder: Path, stem: str) -> dict[int, Path]:
@@ -41,6 +47,11 @@ def new_record(root: Path, stem: str) -> Path:
     """
     folder = spool_folder(root)
     return folder / f"{stem}-{max([now_ms(), *(when + 1 for when in records_of(folder, stem))])}.jsonl"
+
+
+def kept_files(record: Path) -> Path:
+    """Where a record's artifacts wait beside it."""
+    return record.with_suffix(".files")
 
 
 @contextmanager
@@ -107,13 +118,36 @@ def redact(text: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """An error in one line, short."""
-    return redact(" ".join(str(error).split()) or type(error).__name__)[:160]
+    """An error in one line; a long one is cut between two words, and says so."""
+    text = redact(" ".join(str(error).split()) or type(error).__name__)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rsplit(' ', 1)[0]} ..."
 
 
 def say(message: str) -> None:
     """One line on stderr."""
     print(f"tracking: {message}", file=sys.stderr, flush=True)
+
+
+def keep(path: Path, place: Path) -> Path:
+    """A copy of a file or folder, of the same name, in folder `place`, so that it is there when the original is not any more.
+
+    What is large is linked, which takes no time: nothing of ours writes into a file that is there.
+
+    Raises:
+        OSError: it is not there, or there is no room.
+    """
+
+    def one(source: str, target: str) -> str:
+        if os.stat(source).st_size > LINKED_BYTES:
+            with suppress(OSError):
+                os.link(source, target)
+                return target
+        return str(shutil.copyfile(source, target))
+
+    place.mkdir(parents=True, exist_ok=True)
+    if not path.is_dir():
+        return Path(one(str(path), str(place / path.name)))
+    return Path(shutil.copytree(path, place / path.name, copy_function=one))
 
 
 def now_ms() -> int:

@@ -7,6 +7,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+RATE = "steps_per_second"
+"""The scalar that no two trainings have in common."""
+
 
 class Curve:
     """Appends to `folder`/curve.jsonl."""
@@ -40,17 +43,18 @@ class Curve:
         """What the steps up to the last row took, in whatever processes they were computed; what was repeated counts once."""
         total, before = 0.0, 0.0
         for row in self.rows():
-            if rate := row.get("steps_per_second"):
+            if rate := row.get(RATE):
                 total += (row["step"] - before) / rate
             before = row["step"]
         return total
 
     def write_csv(self, path: Path) -> None:
-        """The rows as CSV: step, then every scalar; of what was passed through untrained the heading alone."""
+        """The rows as CSV: step, then every scalar but times, so that the same training gives the same file; of what was passed
+        through untrained the heading alone."""
         from jscgc.files import atomic
 
         rows = self.rows()
-        columns = list(dict.fromkeys(["step", *(key for row in rows for key in row)]))
+        columns = [key for key in dict.fromkeys(["step", *(key for row in rows for key in row)]) if key != RATE]
         with atomic(path) as temporary:
             lines = [",".join(columns)] + [",".join(repr(row.get(column, "")) for column in columns) for row in rows]
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
