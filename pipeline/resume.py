@@ -58,14 +58,14 @@ def advice(place: Path, params: Params) -> str:
     if missing:
         return f"next: dvc repro {name} (makes {', '.join(missing)} first)"
     if runs.key_of(result, params) != key:
-        return f"{name} would not go on from it: parameters, code or inputs here differ from those of the run; check out its commit"
+        return f"{name} would not go on from it: parameters, code or inputs differ from the run's; check out its commit"
     return f"next: dvc repro {name}"
 
 
 def main() -> None:
     """Of the environment: RUN, STEP."""
     run, step = os.environ.get("RUN", ""), os.environ.get("STEP", "")
-    if not run or not step.isdigit() and step:
+    if not run or (not step.isdigit() and step):
         raise ValueError("say which: make resume RUN=<id of the stage's run in MLflow> [STEP=<step of a checkpoint>]")
     place = fetch(run, int(step) if step else None)
     print(f"{place}\n{advice(place, load_params().settled())}")
