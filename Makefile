@@ -41,6 +41,9 @@ test: $(STAMP)  ## Lint, types, tests
 	mypy
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+plots: $(STAMP)  ## dvc plots show, on a page that needs no network (DIFF=HEAD~1: beside another commit's)
+	@python -m pipeline.plots
+
 experiments: $(STAMP)  ## dvc exp show in short (METHOD=jscgc, METRICS=..., ALL=1)
 	@python -m pipeline.experiments
 
@@ -64,4 +67,4 @@ lock: $(STAMP)  ## Pin what .venv holds now in requirements.lock
 clean:  ## Remove what stages made (not .venv, MLflow's runs and finished evaluation jobs)
 	rm -rf data/photos data/latents data/models reports/results.csv reports/by_snr.csv reports/protocol.json reports/pictures reports/timing.json reports/theory.json reports/curves reports/metrics reports/index.html reports/grid.png reports/paired.csv reports/bd_rate.csv reports/figures reports/tables reports/report.pdf reports/summary.json dvc_plots .jscgc/runs
 
-.PHONY: help install reproduce profile test experiments resume dashboard ship audit lock clean
+.PHONY: help install reproduce profile test plots experiments resume dashboard ship audit lock clean
