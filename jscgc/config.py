@@ -77,11 +77,11 @@ def complaints(error: ValidationError, line: Callable[[Sequence[str | int]], str
     """What pydantic found wrong, in one line: places, reasons and values.
 
     Args:
-        line: what to add to a place, such as its line in a file.
+        line: what to say before a place, such as its line in a file.
     """
 
     def text(entry: Any) -> str:
-        where = (".".join(map(str, entry["loc"])) or "top level") + line(entry["loc"])
+        where = line(entry["loc"]) + (".".join(map(str, entry["loc"])) or "top level")
         reason = " ".join(entry["msg"].removeprefix("Value error, ").split())
         got = "" if isinstance(entry["input"], dict) else f" (got {entry['input']!r:.60})"
         return f"{where:.200}: {reason:.400}{got}"

@@ -208,5 +208,5 @@ def _line(files: Sequence[Path | None], place: Sequence[str | int]) -> str:
     """Where it was stated: in the first of the files that has it."""
     for path in files:
         if path is not None and (line := line_of(path, place)):
-            return f" (line {line})" if path == next(filter(None, files)) else f" (line {line} of {path})"
+            return f"line {line}: " if path == next(filter(None, files)) else f"line {line} of {path}: "
     return ""

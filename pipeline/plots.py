@@ -43,9 +43,8 @@ def template() -> str:
 def main() -> int:
     """The status of dvc."""
     page = home() / "plots.html"
-    if not page.exists():
-        with atomic(page) as temporary:
-            temporary.write_text(template(), encoding="utf-8")
+    with atomic(page) as temporary:
+        temporary.write_text(template(), encoding="utf-8")
     revision = os.environ.get("DIFF", "")
     command = ["diff", revision] if revision else ["show"]
     return subprocess.run([sys.executable, "-m", "dvc", "plots", *command, "--html-template", str(page)]).returncode

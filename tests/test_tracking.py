@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
+import json
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,7 @@ import pytest
 from jscgc import files, tracking
 from jscgc.tracking import deliverer, delivery, processes
 from jscgc.tracking import run as running
-from jscgc.tracking.spool import clean
+from jscgc.tracking.spool import LINKED_BYTES, clean
 
 PROJECT = Path(__file__).parents[1]
 TAGS = {"commit": "abc", "profile": "smoke"}
@@ -157,7 +162,7 @@ def test_a_dead_server_costs_seconds_and_loses_nothing(
         (root / "b.txt").write_text("b")
     assert time.monotonic() - start < 15
     assert capfd.readouterr().err.count("tracking: ") == 1
-    assert len(spools(root)) == 1
+    assert len([path for path in spools(root) if path.suffix == ".jsonl"]) == 1
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert tracking.replay(root) == 1
     assert tracking.replay(root) == 0
@@ -258,29 +263,140 @@ def test_nan_stays_at_home(root: Path) -> None:
     assert found.data.metrics == {"psnr": 1.0}
 
 
-def test_an_artifact_that_another_run_rewrote_is_not_passed_off(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("later", ["rewritten", "touched", "removed"])
+def test_what_a_stage_made_arrives_whatever_became_of_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], later: str
+) -> None:
+    """Another run rewrites it, DVC puts a copy in its place, or removes the copy of the project that it was made in."""
+    model, stage = root / "made" / "model", f"gone-{later}"
+    model.mkdir(parents=True, exist_ok=True)
+    (model / "model.json").write_text("{}")
+    (model / "weights.safetensors").write_bytes(b"w" * (LINKED_BYTES + 1))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD_SERVER)
-    with tracking.stage_run("stale", params={}, tags={}, root=root) as run:
+    with tracking.stage_run(stage, params={}, tags={}, root=root) as run:
         run.artifact(root / "b.txt")
         run.artifact(root / "never_written")
-    (root / "b.txt").write_text("of another run")
+        run.artifact(model, "models")
+    before = (root / "b.txt").read_bytes()
+    if later == "rewritten":
+        with files.atomic(root / "b.txt") as temporary:
+            temporary.write_text("of another run")
+    elif later == "touched":
+        os.utime(root / "b.txt", (1, 1))
+    else:
+        shutil.rmtree(model.parent)
+        (root / "b.txt").unlink()
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    capfd.readouterr()
     assert tracking.replay(root) == 1
-    (found,) = runs(root, jscgc__stage="stale")
-    assert client(root).list_artifacts(found.info.run_id) == []
+    (found,) = runs(root, jscgc__stage=stage)
+    there = root / ".jscgc" / "mlartifacts" / found.info.run_id / "artifacts"
+    assert (there / "b.txt").read_bytes() == before
+    assert sorted(path.name for path in (there / "models/model").iterdir()) == ["model.json", "weights.safetensors"]
+    assert "never_written is missing" in capfd.readouterr().err and spools(root) == []
+    (root / "b.txt").write_bytes(before)
 
 
-def test_an_artifact_is_known_by_its_content_whatever_dvc_puts_in_its_place(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_running_stage_uploads_and_removes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As checkpoints of a training: what was removed before it was sent is never sent."""
+    monkeypatch.setattr(running, "UPLOAD_EVERY_S", 1e9)  # nothing is sent before we say so
+    with tracking.stage_run("keeping", params={}, tags={}, root=root) as run:
+        for step in (1, 2, 3):
+            (root / f"step-{step}").mkdir()
+            (root / f"step-{step}" / "weights").write_text(str(step))
+            run.upload(root / f"step-{step}", "checkpoints/stage-key")
+            shutil.rmtree(root / f"step-{step}")
+            if step == 2:
+                run.remove("checkpoints/stage-key/step-1")
+                assert run._upload()
+                (found,) = runs(root, jscgc__stage="keeping")
+                names = [file.path for file in client(root).list_artifacts(found.info.run_id, "checkpoints/stage-key")]
+                assert found.info.status == "RUNNING" and names == ["checkpoints/stage-key/step-2"]
+        run.remove("checkpoints/stage-key/step-2")
+    names = [file.path for file in client(root).list_artifacts(found.info.run_id, "checkpoints/stage-key")]
+    assert names == ["checkpoints/stage-key/step-3"] and spools(root) == []
+
+
+def test_a_run_says_who_what_and_of_which_photographs(
+    root: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD_SERVER)
-    with tracking.stage_run("cached", params={}, tags={}, root=root) as run:
-        run.artifact(root / "b.txt")
-    os.utime(root / "b.txt", (1, 1))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("DVC_EXP_NAME", "murky-tole")
+    monkeypatch.setattr(processes, "commit", lambda root: "abc-dirty")
+    photos = {"name": "photographs-train", "digest": "d1", "source": "builtin", "profile": '{"photographs": 7}'}
+    with tracking.stage_run(
+        "told", params={}, tags=TAGS, root=root, name="murky-tole", datasets=[photos | {"context": "train"}]
+    ) as run:
+        run.describe("![grid]({artifacts}grid.png)")
+        run.table("results.json", ["snr_db", "psnr"], [[0.0, 20.5], [5.0, float("nan")]])
+        run.tag("step", "hundredths of a dB")
+    (found,) = runs(root, jscgc__stage="told")
+    (parent,) = runs(root, jscgc__reproduction=clean(request.node.name))
+    assert parent.info.run_name == "murky-tole"
+    for one in (found, parent):
+        tags = one.data.tags
+        assert tags["mlflow.source.git.commit"] == "abc" and tags["dvc.experiment"] == "murky-tole"
+        assert tags["mlflow.user"] == getpass.getuser() and "pytest" in tags["mlflow.source.name"]
+        assert tags["mlflow.note.content"] == f"![grid](get-artifact?run_uuid={found.info.run_id}&path=grid.png)"
+        (dataset,) = one.inputs.dataset_inputs
+        assert (dataset.dataset.name, dataset.dataset.digest) == ("photographs-train", "d1")
+        assert json.loads(dataset.dataset.profile) == {"photographs": 7} and dataset.tags[0].value == "train"
+    assert found.data.tags["step"] == "hundredths of a dB"
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", f"sqlite:///{root / '.jscgc' / 'mlflow.db'}"
+    )  # it asks the global one, too
+    table = client(root).load_table(found.info.experiment_id, "results.json", run_ids=[found.info.run_id])
+    assert table["snr_db"].tolist() == [0.0, 5.0] and table["psnr"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("first", ["plain", "my%20project"])
+def test_a_project_may_have_any_name_and_be_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """Databases of MLflow hold absolute paths, and its URIs are decoded once more than they were encoded."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("JSCGC_REPRODUCTION")
+    before, after = tmp_path / first, tmp_path / "re#named? 100%41"
+    before.mkdir()
+    (before / "a.txt").write_text("a")
+    if first == "plain":  # as somebody who names the same database by what the docs say
+        monkeypatch.chdir(before)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///.jscgc/mlflow.db")
+    with tracking.stage_run("one", params={}, tags={}, root=before) as run:
+        run.artifact(before / "a.txt")
+    assert not any(before.rglob("mlruns")) and len(list(before.glob(".jscgc/mlartifacts/*/artifacts/a.txt"))) == 1
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    before.rename(after)
+    with tracking.stage_run("two", params={}, tags={}, root=after) as run:
+        run.artifact(after / "a.txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", after.name]
+    c = tracking.client(after)
+    every = c.search_runs([c.get_experiment_by_name("jscgc").experiment_id])
+    assert {one.data.tags["jscgc.stage"] for one in every} == {"one", "two"} and spools(after) == []
+    for one in every:
+        assert Path(c.download_artifacts(one.info.run_id, "a.txt")).read_text() == "a"
+
+
+def test_how_to_mend_an_older_database_is_said_whole(root: Path) -> None:
+    database = root / ".jscgc" / "mlflow.db"
+    with tracking.stage_run("current", params={}, tags={}, root=root):
+        pass
+    with closing(sqlite3.connect(database)) as connection, connection:
+        ((version,),) = connection.execute("SELECT version_num FROM alembic_version")
+        connection.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    try:
+        code = (
+            "import sys; from pathlib import Path; from jscgc import tracking\n"
+            "with tracking.stage_run('older', params={}, tags={}, root=Path(sys.argv[1])): pass"
+        )
+        said = subprocess.run(
+            [sys.executable, "-c", code, root], cwd=PROJECT, capture_output=True, text=True, check=True
+        ).stderr
+        assert "mlflow db upgrade" in said and " ..." not in said and said.count("tracking: ") == 1
+    finally:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     assert tracking.replay(root) == 1
-    (found,) = runs(root, jscgc__stage="cached")
-    assert [file.path for file in client(root).list_artifacts(found.info.run_id)] == ["b.txt"]
 
 
 def test_a_run_is_taken_up_again_and_its_last_word_is_the_last(
@@ -316,6 +432,7 @@ from jscgc.tracking import run
 root = Path(sys.argv[2])
 class Above:
     pid = int(sys.argv[1])
+    cmdline = staticmethod(lambda: ["/usr/bin/python3", "/usr/bin/dvc", "repro"])
 run.dvc = lambda: Above
 with tracking.stage_run(sys.argv[3], params={}, tags={}, root=root) as logged:
     logged.log(0, {"loss": 1.0})

@@ -27,7 +27,7 @@ from jscgc.tracking.store import Store
 
 REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
 """Errors that lie in what was sent (or in a run that somebody deleted); any other is the store's."""
-PARENT_TAGS = ("commit", "profile", "params_hash", "dataset_hash")
+PARENT_TAGS = ("commit", "profile", "params_hash", "dataset_hash", "changed")
 
 
 def replay(store: Store, *, live: bool = False) -> int:

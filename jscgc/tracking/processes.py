@@ -43,7 +43,8 @@ def source_tags(root: Path, above: psutil.Process | None) -> dict[str, str]:
     known = {"mlflow.user": _user(), "mlflow.source.type": "LOCAL", "mlflow.source.name": _command(sys.orig_argv)}
     if above is not None:
         with suppress(psutil.Error):
-            known["jscgc.command"] = _command(above.cmdline())
+            typed = _command(above.cmdline())
+            known["jscgc.command"] = "dvc exp run" if " exec-run " in typed else typed  # what a queue's worker starts
     if (head := commit(root)) != "unknown":
         known["mlflow.source.git.commit"] = head.removesuffix("-dirty")
     if name := os.environ.get("DVC_EXP_NAME"):
