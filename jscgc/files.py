@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "pretrained"
 """The trained models that come with the package."""
+NOT_TEXT = "the name is not UTF-8, and shown with escapes"
+"""Of a file or folder whose `plain` name differs from its own."""
+MOST_BYTES = 200
+"""Of a component of a path that `component` makes: file systems take 255, and endings are added."""
 
 
 @contextmanager
@@ -32,6 +37,20 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         _remove(temporary)
+
+
+def plain(path: Path | str) -> str:
+    """A path as text that can be written anywhere: bytes that are not UTF-8 as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def component(name: str) -> str:
+    """A name as one component of a path: itself where it is one; else what is safe of it, and part of its checksum."""
+    safe = re.sub(r"[/\\\0]+", "_", name)
+    if safe == name and len(name.encode()) <= MOST_BYTES and name not in ("", ".", ".."):
+        return name
+    short = safe.encode()[: MOST_BYTES - 13].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def _remove(path: Path) -> None:

@@ -13,9 +13,9 @@ from PIL import Image
 
 from jscgc.config import ParamsError
 from jscgc.data import images
+from jscgc.data.folders import find_photos
 from jscgc.data.images import (
     PhotoError,
-    find_photos,
     open_photo,
     read_photo,
     reduce,
