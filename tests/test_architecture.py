@@ -268,7 +268,7 @@ OWNERS = {
     "peft": {"generator/lora.py"},
     "mamba_ssm": {"encoder/kernels.py"},
     "sionna": {"channel/multipath.py", "classical/ldpc.py", "classical/mcs.py"},
-    "pillow_heif": {"classical/codecs.py"},
+    "pillow_heif": {"classical/codecs.py", "data/images.py"},
     "pyarrow": {"evaluation/store.py"},
     "ruamel": {"config.py"},
     "streamlit": {

@@ -64,11 +64,10 @@ def is_cut(image: ImageFile.ImageFile) -> bool:
 
 def low_bytes(image: ImageFile.ImageFile) -> Image.Image:
     """The other bytes, in the mode that the high ones have; of such a file, opened anew."""
-    if image.mode == "LA":  # Pillow can't take its low bytes; as four samples of 8 bits it can take all.
-        image._mode = "RGBA"
+    if _raw(image.tile[0]) == "LA;16B":  # Pillow can't take its low bytes; as four samples of 8 bits it can take all.
         image.tile = [_told(tile, lambda _: "RGBA") for tile in image.tile]
         _, low, _, alpha = image.split()
-        return Image.merge("LA", (low, alpha))
+        return Image.merge("RGBA", (low, low, low, alpha))
     image.tile = [_told(tile, lambda raw: raw[:-1] + _FIRST[raw[-1]]) for tile in image.tile]
     image.load()
     return image

@@ -189,7 +189,9 @@ def upright(image: Image.Image) -> Pixels:
 
 def _upright(image: Image.Image, found: profiles.Found, low: Image.Image | None = None) -> Opened:
     eight = depth.eight_bits(image, low)
-    layer = eight.convert("RGBA") if eight.has_transparency_data else eight
+    layer = eight
+    if eight.has_transparency_data:
+        layer = eight.convert("LA" if eight.mode in ("L", "LA") else "RGBA")
     shown, colour = to_srgb(layer, found)
     if shown.has_transparency_data:
         shown = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown.convert("RGBA"))

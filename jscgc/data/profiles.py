@@ -121,9 +121,9 @@ def _png(chromaticity: Sequence[float] | None, exponent: float | None) -> Found:
     if np.allclose(primaries, _BT709, atol=0.002):
         primaries = _BT709
     # 1/2.2 is what writers of sRGB say where they can't say sRGB.
-    gamma = None if not exponent or abs(exponent - 1 / 2.2) < 0.001 else 1 / exponent
-    if primaries == _BT709 and gamma is None:
+    if primaries == _BT709 and (not exponent or abs(exponent - 1 / 2.2) < 0.001):
         return Found()
+    gamma = 1 / exponent if exponent else None
     if not (len(primaries) == 8 and all(0 <= xy <= 1 for xy in primaries) and 0.2 <= (gamma or 1) <= 10):
         return Found(why="its cHRM and gAMA make no sense")
     name = " and ".join(("cHRM",) * (primaries != _BT709) + ("gAMA",) * (gamma is not None))

@@ -70,12 +70,12 @@ def find_photos(folder: Path, results: pd.DataFrame) -> list[Photo]:
     shots = sorted({Shot(m, c, float(s), rate_of(r)) for m, c, s, r in conditions.itertuples(index=False)})
     names = {s: f"{file_name(s.method)}_{file_name(s.channel)}_{s.snr_db:g}dB_{s.rate}.png" for s in shots}
     photos = []
-    for image in sorted({str(image) for image in results["image"]}):
-        original = folder / component(image) / ORIGINAL
-        received = {shot: original.with_name(name) for shot, name in names.items()}
+    images = {component(str(image)): str(image) for image in set(results.get("image", ()))}
+    for original in sorted(folder.glob(f"*/{ORIGINAL}")) if folder.is_dir() else []:
+        received = {shot: original.parent / name for shot, name in names.items()}
         received = {shot: path for shot, path in received.items() if path.is_file()}
-        if received and original.is_file():
-            photos.append(Photo(image, original, received))
+        if received:
+            photos.append(Photo(images.get(original.parent.name, original.parent.name), original, received))
     return photos
 
 
