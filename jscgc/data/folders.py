@@ -38,10 +38,11 @@ def find_photos(folders: Sequence[str | Path]) -> list[Path]:
         inside = [path for path in images if plain(path) == str(path)]
         others = [path for path in every if path.suffix.lower() not in extensions()]
         unnamed = [path for path in images if plain(path) != str(path)]
-        for left, why in ((others, "whose extension is no photograph's"), (unnamed, f"({NOT_TEXT}; rename them)")):
+        for left, why in ((others, "extension is no photograph's"), (unnamed, f"name has to be changed ({NOT_TEXT})")):
             if left:
+                files = f"{len(left)} file{'s' * (len(left) > 1)}"
                 names = listed([plain(path.relative_to(folder)) for path in left])
-                log.warning("%s: left out %d files %s: %s", folder, len(left), why, names)
+                log.warning("%s: left out %s whose %s: %s", folder, files, why, names)
         if not inside:
             raise ParamsError(f"{folder}: no photographs in this folder")
         for path in sorted(inside):

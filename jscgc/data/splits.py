@@ -85,7 +85,7 @@ def collect(params: DataParams, seed: int) -> Collection:
     if result.skipped:
         log.warning("%d unreadable files were skipped", len(result.skipped))
     if result.colours:
-        log.warning("colours of %d photographs: %s", len(result.colours), listed(result.colours))
+        log.warning("colours of %d of the photographs: %s", len(result.colours), listed(result.colours))
     result.photos = [photo for split in SPLITS for photo in sorted(taken[split], key=lambda photo: photo.name)]
     return result
 

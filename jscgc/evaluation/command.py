@@ -285,5 +285,5 @@ def _readable(folder: Path) -> list[tuple[str, Path]]:
     if not photos:
         raise ValueError(f"{folder}: no readable photograph here")
     if colours:
-        logging.warning("%s: colours of %d photos: %s", folder, len(colours), listed(colours))
+        logging.warning("%s: colours of %d of the photos: %s", folder, len(colours), listed(colours))
     return photos

@@ -13,7 +13,7 @@ from PIL import Image
 
 from jscgc.config import ParamsError
 from jscgc.data.folders import find_photos
-from jscgc.data.images import open_photo
+from jscgc.data.images import open_photo, photo_size
 
 PICTURE = np.full((16, 16, 3), 128, np.uint8)
 
@@ -59,10 +59,10 @@ def test_heic_is_upright(tmp_path: Path) -> None:
     halves[:, :48] = 255
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture = Image.fromarray(halves)
-    picture.info["exif"] = exif.tobytes()
-    pillow_heif.from_pillow(picture).save(tmp_path / "a.heic", quality=100)
+    pillow_heif.register_heif_opener()  # which also lets Pillow write it, as phones do: turned by a property of the file
+    Image.fromarray(halves).save(tmp_path / "a.heic", quality=100, exif=exif.tobytes())
     photo = open_photo(tmp_path / "a.heic").astype(int)
+    assert photo_size(tmp_path / "a.heic") == (64, 96)
     assert photo.shape == (96, 64, 3)
     assert photo[:44].min() > 240 and photo[52:].max() < 15
 
@@ -90,7 +90,7 @@ def test_names_that_are_not_utf_8_are_left_out_and_named(tmp_path: Path, caplog:
     assert find_photos([tmp_path]) == [tmp_path / "grün.png"]
     (record,) = caplog.records
     said = record.getMessage()
-    assert said.startswith(f"{tmp_path}: left out 2 files (the name is not UTF-8")
+    assert said.startswith(f"{tmp_path}: left out 2 files whose name has to be changed (the name is not UTF-8")
     assert said.endswith(r"d\xe9cor/a.png, gr\xfcn.png")
     with pytest.raises(ParamsError, match=r"d\\xe9cor: the name is not UTF-8") as error:
         find_photos([tmp_path / os.fsdecode(b"d\xe9cor")])
