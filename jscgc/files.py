@@ -125,7 +125,7 @@ def sha256(path: Path) -> str:
     total = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
         if path.is_dir():
-            total.update(file.relative_to(path).as_posix().encode() + b"\0")
+            total.update(os.fsencode(file.relative_to(path).as_posix()) + b"\0")
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 total.update(block)

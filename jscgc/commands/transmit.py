@@ -32,7 +32,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What `transmit` can be told."""
     add_json(sub)
     options.add_models(sub)
-    sub.add_argument("photo", type=Path, help="jpg, png, webp, ...; any size")
+    sub.add_argument("photo", type=Path, help="jpg, png, heic, webp, ...; any size")
     sub.add_argument("--snr-db", type=options.snr_db, default=5.0, help="average signal-to-noise ratio in decibels")
     sub.add_argument("--channel", type=options.channel, default="awgn", help=options.channel_help())
     sub.add_argument("--cbr", default="8/768", help="channel uses per source dimension, such as 2/768")

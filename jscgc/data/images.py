@@ -184,7 +184,10 @@ def upright(image: Image.Image) -> Pixels:
     Raises:
         ValueError: it has no single reading as that.
     """
-    return _upright(image, profiles.found(image)).pixels
+    found = profiles.found(image)
+    if isinstance(image, ImageFile.ImageFile) and image.tile:  # opened, and not yet loaded
+        depth.check(image)
+    return _upright(image, found).pixels
 
 
 def _upright(image: Image.Image, found: profiles.Found, low: Image.Image | None = None) -> Opened:

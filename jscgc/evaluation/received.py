@@ -154,7 +154,7 @@ def _entry(
     file = folder / given["file"]
     shown = open_photo(file).shape[:2]
     if shown != (height, width):
-        raise ValueError(f"{file.name} has {shown[1]}x{shown[0]} pixels, {image} {width}x{height}")
+        raise ValueError(f"{given['file']} has {shown[1]}x{shown[0]} pixels, {image} {width}x{height}")
     told["cbr_exact"] = k / (3 * height * width)
     return place, Picture(file, steps, tuple(sorted(told.items())))
 

@@ -24,6 +24,7 @@ from jscgc.data.images import (
     to_photo,
     to_png,
     to_tensor,
+    upright,
 )
 
 # Four coloured quarters, 16x12: an upright reference whose every turn and flip differs.
@@ -214,13 +215,14 @@ def test_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert open_photo(tmp_path / "b.png").shape == (10, 10, 3)
 
 
-def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1 << 20)))
-    (tmp_path / "bomb.png").write_bytes(bomb + chunk(b"IEND", b""))
+    bomb = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(bytes(1 << 20)))
+    (tmp_path / "bomb.png").write_bytes(bomb + _chunk(b"IEND", b""))
     with pytest.raises(PhotoError, match="200 megapixels"):
         open_photo(tmp_path / "bomb.png")
 
@@ -319,6 +321,20 @@ def test_bad_content_is_refused_in_one_line_with_its_name(content: bytes, why: s
     with pytest.raises(PhotoError, match=f"^upload.png: .*{why}") as error:
         read_photo(content, "upload.png")
     assert "\n" not in str(error.value)
+
+
+def test_a_pillow_image_is_read_as_its_file_is_opened_or_loaded() -> None:
+    photo = QUARTERS // 2 + 20
+    content = to_png(photo)
+    stream = io.BytesIO(content[:33] + _chunk(b"cICP", bytes([12, 13, 0, 1])) + content[33:])
+    expected = read_photo(stream.getvalue(), "a.png")
+    assert (expected != photo).any()
+    np.testing.assert_array_equal(upright(Image.open(stream)), expected)
+    loaded = Image.open(io.BytesIO(content))
+    loaded.load()
+    assert loaded.fp is not None
+    loaded.fp.close()
+    np.testing.assert_array_equal(upright(loaded), photo)
 
 
 def test_a_bomb_is_refused_from_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
