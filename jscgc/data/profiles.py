@@ -60,7 +60,7 @@ def found(image: Image.Image) -> Found:
         ValueError: light beyond white (HDR), which 8 bits do not hold without a decision how to reduce it.
     """
     stream = getattr(image, "fp", None)
-    if stream is None or stream.closed:
+    if stream is None:
         return _of(image, None)
     place = stream.tell()
     try:
