@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "pretrained"
 """The trained models that come with the package."""
+NOT_TEXT = "the name is not UTF-8, and shown with escapes"
+"""Of a file or folder whose `plain` name differs from its own."""
+MOST_BYTES = 200
+"""Of a component of a path that `component` makes: file systems take 255, and endings are added."""
 
 
 @contextmanager
@@ -32,6 +37,20 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         _remove(temporary)
+
+
+def plain(path: Path | str) -> str:
+    """A path as text that can be written anywhere: bytes that are not UTF-8 as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def component(name: str) -> str:
+    """A name as one component of a path: itself where it is one; else what is safe of it, and part of its checksum."""
+    safe = re.sub(r"[/\\\0]+", "_", name)
+    if safe == name and len(name.encode()) <= MOST_BYTES and name not in ("", ".", ".."):
+        return name
+    short = safe.encode()[: MOST_BYTES - 13].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def _remove(path: Path) -> None:
@@ -106,7 +125,7 @@ def sha256(path: Path) -> str:
     total = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
         if path.is_dir():
-            total.update(file.relative_to(path).as_posix().encode() + b"\0")
+            total.update(os.fsencode(file.relative_to(path).as_posix()) + b"\0")
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 total.update(block)

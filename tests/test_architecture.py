@@ -270,7 +270,7 @@ OWNERS = {
     "peft": {"generator/lora.py"},
     "mamba_ssm": {"encoder/kernels.py"},
     "sionna": {"channel/multipath.py", "classical/ldpc.py", "classical/mcs.py"},
-    "pillow_heif": {"classical/codecs.py"},
+    "pillow_heif": {"classical/codecs.py", "data/images.py"},
     "pyarrow": {"evaluation/store.py"},
     "ruamel": {"config.py"},
     "streamlit": {
@@ -524,3 +524,12 @@ def test_the_report_runs_without_torch_and_orchestrators():
 )
 def test_importing_one_part_loads_no_more_than_it_needs(module, forbidden):
     assert loaded(f"import {module}", *forbidden) == []
+
+
+def test_one_module_opens_pictures():
+    """One reader, one limit of pixels; the codecs decode what they wrote."""
+    opens = re.compile(r"\b(Image\.open|imread|imdecode|read_heif|open_heif)\(")
+    found = {
+        str(path.relative_to(ROOT / "jscgc")) for path in SOURCES if opens.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"data/images.py", "classical/codecs.py"}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -437,3 +439,44 @@ def test_models_are_those_named_or_trained_or_shipped(tmp_path, monkeypatch):
         assert models_folder() == expected
     monkeypatch.setenv("JSCGC_MODELS", "elsewhere")
     assert models_folder() == Path("elsewhere")
+
+
+def test_a_photograph_of_more_colours_is_converted_and_that_is_said(picture, models, capsys):
+    codes = struct.pack(">I", 4) + b"cICP" + bytes([12, 13, 0, 1])
+    content = picture.read_bytes()
+    send = transmit(picture, models, "--cbr", "4/768", "--device", "cpu")
+    assert main([*send, "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["colour"] == {"profile": "", "converted": False, "why": ""}
+    picture.write_bytes(content[:33] + codes + struct.pack(">I", zlib.crc32(codes[4:])) + content[33:])
+    out = ["--out", str(picture.parent / "other")]
+    assert main([*send, *out, "--json"]) == 0
+    wide = json.loads(capsys.readouterr().out)
+    assert wide["colour"] == {"profile": "Display P3", "converted": True, "why": ""}
+    assert wide["results"][0]["metrics"] != plain["results"][0]["metrics"]
+    assert main([*send, "--out", str(picture.parent / "third")]) == 0
+    assert "colours: converted from Display P3 to sRGB" in capsys.readouterr().out
+
+
+def test_a_photograph_whose_name_is_not_text_is_one_line(picture, models, capsys):
+    strange = picture.with_name(os.fsdecode(b"gr\xfcn.png"))
+    try:
+        picture.rename(strange)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    assert main(transmit(strange, models)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert r"gr\xfcn.png: the name is not UTF-8, and shown with escapes; rename it" in line
+
+
+def test_paths_that_are_not_text_can_be_printed(picture, models):
+    """By a process of its own, whose output is a pipe."""
+    out = picture.parent / os.fsdecode(b"gr\xfcn")
+    try:
+        out.mkdir()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    command = [sys.executable, "-m", "jscgc.cli", *transmit(picture, models, "--cbr", "4/768", "--out", str(out))]
+    done = subprocess.run(command, capture_output=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert b"gr\\udcfcn" in done.stdout.replace(b"\n", b"")

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.files import atomic, component, read_json, sha256, write_json
 
 
 def names(folder) -> list[str]:
@@ -113,3 +113,37 @@ def test_the_checksum_of_a_folder_is_of_names_and_contents(tmp_path):
         folder(a="2", b__c="1"),
     }
     assert len(others) == 5 and base not in others
+
+
+def test_a_name_is_one_component_of_a_path():
+    plain = ["a.png", "IMG [final].png", "grün.png", "a b", "..."]
+    assert [component(name) for name in plain] == plain
+    odd = [
+        "a/b.png",
+        "a_b.png/",
+        "a//b.png",
+        "a\\b.png",
+        "../a.png",
+        "..",
+        ".",
+        "",
+        "/",
+        "x" * 300,
+        "x" * 299 + "y",
+        "ü" * 150,
+    ]
+    made = [component(name) for name in odd]
+    assert len({*made, *plain}) == len(odd) + len(plain)
+    for name in made:
+        assert "/" not in name and name not in (".", "..") and 0 < len(name.encode()) <= 200
+        assert component(name) == name
+
+
+def test_the_checksum_of_a_folder_knows_names_that_are_not_text(tmp_path):
+    try:
+        (tmp_path / os.fsdecode(b"gr\xfcn")).write_text("x")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    one = sha256(tmp_path)
+    (tmp_path / os.fsdecode(b"gr\xfcn")).rename(tmp_path / "b")
+    assert sha256(tmp_path) != one

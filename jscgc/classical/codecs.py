@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
-from jscgc.data.images import Pixels
+from jscgc.data.images import Pixels, limited
 
 _GRAY = 128
 _DICTIONARY_BYTES = 4096
@@ -92,8 +91,7 @@ def decode(codec: ImageCodec, packed: bytes, height: int, width: int) -> Pixels:
     """
     file = unpack(codec, packed, height, width)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with limited():
             photo = _read(codec, file)
     except Exception as error:  # Decoders raise whatever they like on damaged data.
         raise ValueError(f"damaged {codec.name} file: {error}") from None

@@ -50,7 +50,7 @@ class Sharing:
         for path in sorted(set(paths)):
             for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
                 content = file.read_bytes()
-                total.update(f"{file}\0{len(content)}\0".encode() + hashlib.sha256(content).digest())
+                total.update(os.fsencode(file) + f"\0{len(content)}\0".encode() + hashlib.sha256(content).digest())
                 files.append((str(file), ray.put(content)))
         return cls(node, total.hexdigest(), tuple(files))
 

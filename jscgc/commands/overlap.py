@@ -65,7 +65,8 @@ def _said(pair: Pair) -> str:
 
 def _fingerprints(folders: Sequence[Path]) -> list[tuple[str, Fingerprint]]:
     """Path and fingerprint of each photograph that can be read; the others are named in a warning."""
-    from jscgc.data.images import PhotoError, find_photos
+    from jscgc.data.folders import find_photos
+    from jscgc.data.images import PhotoError
     from jscgc.data.overlap import read_fingerprint
     from jscgc.data.progress import progress
 

@@ -37,7 +37,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 def _spectrum(a: argparse.Namespace) -> Spectrum:
     """Of the latents of photos."""
     from jscgc.data.builtin import builtin_photos
-    from jscgc.data.images import find_photos, open_photo, to_tensor
+    from jscgc.data.folders import find_photos
+    from jscgc.data.images import open_photo, to_tensor
     from jscgc.latent.spectrum import of_photos
     from jscgc.systems import store
 

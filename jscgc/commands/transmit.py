@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What `transmit` can be told."""
     add_json(sub)
     options.add_models(sub)
-    sub.add_argument("photo", type=Path, help="jpg, png, webp, ...; any size")
+    sub.add_argument("photo", type=Path, help="jpg, png, heic, webp, ...; any size")
     sub.add_argument("--snr-db", type=options.snr_db, default=5.0, help="average signal-to-noise ratio in decibels")
     sub.add_argument("--channel", type=options.channel, default="awgn", help=options.channel_help())
     sub.add_argument("--cbr", default="8/768", help="channel uses per source dimension, such as 2/768")
@@ -54,14 +55,15 @@ def run(a: argparse.Namespace) -> None:
         ValueError: no such photo, model, channel or CBR; nothing that was asked for can operate.
         OSError: pictures can't be written.
     """
-    from jscgc.data.images import open_photo, reduce, to_tensor
+    from jscgc.data.images import open_in_full, reduce, to_tensor
     from jscgc.device import resolve_device
     from jscgc.errors import CannotOperate
     from jscgc.method import METHODS
     from jscgc.systems.load import asked_systems, load_system
     from jscgc.transmission import Request, conditions, scorers, send
 
-    photo = to_tensor(reduce(open_photo(a.photo), a.max_side))
+    opened = open_in_full(a.photo)
+    photo = to_tensor(reduce(opened.pixels, a.max_side))
     device = resolve_device(a.device)
     names = asked_systems(a.method, a.models)
     metrics = scorers()
@@ -81,13 +83,15 @@ def run(a: argparse.Namespace) -> None:
             cannot[name] = str(error)
     if not arrivals:
         raise ValueError("; ".join(cannot.values()))
-    common = conditions(str(a.photo), photo, request) | {"models": str(a.models)}
+    common = conditions(str(a.photo), photo, request) | {"colour": asdict(opened.colour), "models": str(a.models)}
     files = _save(a.out, a.photo.stem, photo, arrivals, request, common)
     rows = [arrival.row for arrival in arrivals]
     document = {**common, "results": rows, "cannot_operate": cannot, "files": files}
     if a.json:
         emit(document)
     else:
+        if opened.colour.said:
+            print(f"colours: {opened.colour}")
         _print(document)
 
 

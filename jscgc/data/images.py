@@ -1,4 +1,6 @@
-"""Photographs from files and back: anything Pillow reads becomes 8-bit RGB of shape [H, W, 3].
+"""Photographs from files and back: anything Pillow reads, and HEIC, becomes 8-bit sRGB of shape [H, W, 3].
+
+The one reader, with one limit of pixels: nothing else in the package opens a file as an image.
 
 An unreadable file is a `PhotoError` of one line that names the file and the reason, whatever Pillow raised.
 """
@@ -6,22 +8,25 @@ An unreadable file is a `PhotoError` of one line that names the file and the rea
 from __future__ import annotations
 
 import io
-import os
 import stat
 import struct
+import threading
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from jscgc.config import ParamsError
-from jscgc.files import atomic
+from jscgc.data import depth, profiles
+from jscgc.data.colour import Colour, to_srgb
+from jscgc.files import NOT_TEXT, atomic, plain
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +34,12 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 """An 8-bit RGB photograph, [H, W, 3]."""
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 200_000_000
 """Larger images are refused before they are decoded (decompression bombs)."""
+
+_NO_PHOTOGRAPHS = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+"""What Pillow only recognises, or has another program draw."""
+_DECODING = threading.RLock()
 
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
@@ -44,6 +52,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what makes the picture upright."""
+_SIDEWAYS = (5, 6, 7, 8)
 
 _BROKEN = (
     OSError,
@@ -66,11 +75,19 @@ class PhotoError(ValueError):
     """A file is not a readable photograph; the message is one line naming the file and the reason."""
 
 
-def open_photo(path: Path, least: int = 0) -> Pixels:
-    """Read a photograph as upright 8-bit RGB.
+@dataclass(frozen=True)
+class Opened:
+    """pixels: uint8 [H, W, 3], writable, in sRGB. colour: what the file's own were."""
 
-    EXIF orientation is applied; grey, palette, CMYK and 16-bit images are converted; transparency is composited
-    over white; of an animation or a multi-page file the first frame is taken.
+    pixels: Pixels
+    colour: Colour
+
+
+def open_photo(path: Path, least: int = 0) -> Pixels:
+    """Read a photograph as upright 8-bit sRGB.
+
+    EXIF orientation is applied; colours are converted as the file says what they are, grey, palette, CMYK and deeper images
+    too; transparency is composited over white; of an animation or a multi-page file the first frame is taken.
 
     Args:
         path: the file.
@@ -81,14 +98,16 @@ def open_photo(path: Path, least: int = 0) -> Pixels:
         uint8 array [H, W, 3], writable.
 
     Raises:
-        PhotoError: missing, empty, truncated, damaged, not an image, or of more than `MAX_PIXELS` pixels.
+        PhotoError: missing, empty, truncated, damaged, not an image, of more than `MAX_PIXELS` pixels, or of samples or
+            colours that have no single reading as that.
     """
-    with _in_one_line(str(path)):
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise PhotoError(f"{path}: unreadable image (not a file)")
-        if status.st_size == 0:
-            raise PhotoError(f"{path}: empty file")
+    return open_in_full(path, least).pixels
+
+
+def open_in_full(path: Path, least: int = 0) -> Opened:
+    """As `open_photo`, with what its colours were."""
+    with _in_one_line(plain(path)):
+        _check_file(path)
         return _decode(path, least)
 
 
@@ -97,25 +116,90 @@ def read_photo(content: bytes, name: str) -> Pixels:
     with _in_one_line(name):
         if not content:
             raise PhotoError(f"{name}: empty file")
-        return _decode(io.BytesIO(content))
+        return _decode(io.BytesIO(content)).pixels
 
 
-def _decode(source: Path | io.BytesIO, least: int = 0) -> Pixels:
-    with _strict_pillow(), Image.open(source) as image:
+def photo_size(path: Path) -> tuple[int, int]:
+    """Width and height of the upright photograph, from the head of its file.
+
+    Raises:
+        PhotoError: as `open_photo`, as far as the head shows it.
+    """
+    with _in_one_line(plain(path)):
+        _check_file(path)
+        with limited(), _opened(path) as image:
+            width, height = image.size
+            return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
+
+
+def _check_file(path: Path) -> None:
+    if plain(path) != str(path):
+        raise PhotoError(f"{plain(path)}: {NOT_TEXT}; rename it")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise PhotoError(f"{path}: unreadable image (not a file)")
+    if status.st_size == 0:
+        raise PhotoError(f"{path}: empty file")
+
+
+def _decode(source: Path | io.BytesIO, least: int = 0) -> Opened:
+    with limited(), _opened(source) as image:
         if least:
             image.draft(None, (least, least))
+        found = profiles.found(image)
+        depth.check(image)
+        cut = depth.is_cut(image)
         image.load()
-        return upright(image)
+        if not cut:
+            return _upright(image, found)
+        with _opened(source) as again:
+            depth.check(again)
+            return _upright(image, found, depth.low_bytes(again))
+
+
+def _opened(source: Path | io.BytesIO) -> ImageFile.ImageFile:
+    return Image.open(source, formats=_formats())
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """All that Pillow reads, and HEIF."""
+    import pillow_heif
+
+    Image.init()
+    pillow_heif.register_heif_opener()
+    return tuple(name for name in Image.ID if name not in _NO_PHOTOGRAPHS)
+
+
+@cache
+def extensions() -> frozenset[str]:
+    """Of files that are photographs, `.jpg` and so on."""
+    formats = _formats()
+    return frozenset(end for end, name in Image.registered_extensions().items() if name in formats)
 
 
 def upright(image: Image.Image) -> Pixels:
-    """A Pillow image as `open_photo` gives a file's: turned as its EXIF says, 8-bit RGB, over white.
+    """A Pillow image as `open_photo` gives a file's: turned as its EXIF says, 8-bit sRGB, over white.
 
     Raises:
         ValueError: it has no single reading as that.
     """
-    converted, turn = _rgb(image), _TURNS.get(_orientation(image))
-    return np.array(converted if turn is None else converted.transpose(turn))
+    found = profiles.found(image)
+    if isinstance(image, ImageFile.ImageFile) and image.tile:  # opened, and not yet loaded
+        depth.check(image)
+    return _upright(image, found).pixels
+
+
+def _upright(image: Image.Image, found: profiles.Found, low: Image.Image | None = None) -> Opened:
+    eight = depth.eight_bits(image, low)
+    layer = eight
+    if eight.has_transparency_data:
+        layer = eight.convert("LA" if eight.mode in ("L", "LA") else "RGBA")
+    shown, colour = to_srgb(layer, found)
+    if shown.has_transparency_data:
+        shown = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown.convert("RGBA"))
+    converted, turn = shown.convert("RGB"), _TURNS.get(_orientation(image))
+    return Opened(np.array(converted if turn is None else converted.transpose(turn)), colour)
 
 
 @contextmanager
@@ -128,7 +212,7 @@ def _in_one_line(name: str) -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PhotoError(f"{name}: more than {MAX_PIXELS / 1e6:g} megapixels, refused") from None
     except UnidentifiedImageError:
-        raise PhotoError(f"{name}: not an image in any format that Pillow reads") from None
+        raise PhotoError(f"{name}: not an image in any format that is read here") from None
     except FileNotFoundError:
         raise PhotoError(f"{name}: no such file") from None
     except _BROKEN as error:
@@ -137,10 +221,13 @@ def _in_one_line(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _strict_pillow() -> Iterator[None]:
-    """Pillow's limit at `MAX_PIXELS` and as an error; its other warnings (odd metadata) are of no use here."""
-    before = Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
+def limited() -> Iterator[None]:
+    """Pillow's limit at `MAX_PIXELS` and as an error; its other warnings (odd metadata) are of no use here.
+
+    Pillow's limit is one for the process: threads wait for each other.
+    """
+    with _DECODING, warnings.catch_warnings():
+        before = Image.MAX_IMAGE_PIXELS
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -156,20 +243,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except _BROKEN:
         return 1
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes to RGB; what has no single reading is refused, not guessed."""
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.asarray(image).astype(np.float64)
-        top = 1.0 if image.mode == "F" else 65535.0
-        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
-            raise ValueError(f"mode {image.mode} with values outside 0..{top:g}")
-        return Image.fromarray(np.round(values * (255 / top)).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
 
 
 def reduce(photo: Pixels, max_side: int) -> Pixels:
@@ -217,27 +290,3 @@ def to_photo(image: torch.Tensor) -> Pixels:
 
     levels = (image.detach().float().clamp(0, 1) * 255).round().to("cpu", torch.uint8)
     return np.ascontiguousarray(levels.permute(1, 2, 0).numpy())
-
-
-def find_photos(folders: Sequence[str | Path]) -> list[Path]:
-    """All image files in folders and their subfolders, by extension (any case), each once, sorted.
-
-    Hidden files and folders are left out (thumbnails, macOS resource forks, our own temporary folders).
-
-    Raises:
-        ParamsError: a folder does not exist or holds no image file; the message names it.
-    """
-    photos: dict[Path, Path] = {}
-    for folder in (Path(f).expanduser() for f in folders):
-        if not folder.is_dir():
-            raise ParamsError(f"{folder}: no such folder of photographs")
-        inside = []
-        for root, subfolders, files in os.walk(folder):
-            subfolders[:] = [s for s in subfolders if not s.startswith(".")]
-            inside += [Path(root, f) for f in files if Path(f).suffix.lower() in EXTENSIONS and not f.startswith(".")]
-        if not inside:
-            raise ParamsError(f"{folder}: no photographs in this folder ({', '.join(sorted(EXTENSIONS))})")
-        for path in sorted(inside):
-            # Not path.resolve, which fails for a link that leads to itself; reading it will say so.
-            photos.setdefault(Path(os.path.realpath(path)), path)
-    return sorted(photos.values())

@@ -17,7 +17,8 @@ from pathlib import Path, PurePosixPath
 from jscgc.config import ParamsError
 from jscgc.data.builtin import builtin_photos
 from jscgc.data.downloads import DOWNLOADS
-from jscgc.data.images import PhotoError, find_photos, open_photo
+from jscgc.data.folders import find_photos, listed
+from jscgc.data.images import PhotoError, open_in_full
 from jscgc.data.overlap import Fingerprint, compare, read_fingerprint
 from jscgc.data.params import DataParams
 from jscgc.data.photo import SPLITS, Photo, Split
@@ -39,6 +40,8 @@ class Collection:
     """Readable, of unique path-safe names, sorted by split (train, validation, test) and name."""
     skipped: list[dict[str, str]] = field(default_factory=list)
     """Unreadable files: {"file", "reason"}."""
+    colours: list[str] = field(default_factory=list)
+    """Of files that say something else than sRGB of their colours: which, and what was done."""
     duplicates: list[dict[str, str]] = field(default_factory=list)
     """Files with the content of another one: {"file", "same_as"}."""
     near_duplicates: list[dict[str, str | int]] = field(default_factory=list)
@@ -81,6 +84,8 @@ def collect(params: DataParams, seed: int) -> Collection:
             )
     if result.skipped:
         log.warning("%d unreadable files were skipped", len(result.skipped))
+    if result.colours:
+        log.warning("colours of %d of the photographs: %s", len(result.colours), listed(result.colours))
     result.photos = [photo for split in SPLITS for photo in sorted(taken[split], key=lambda photo: photo.name)]
     return result
 
@@ -181,8 +186,10 @@ def _take(queue: deque[Photo], count: int, result: Collection, *, from_end: bool
     while queue and len(taken) < count:
         photo = queue.pop() if from_end else queue.popleft()
         try:
-            open_photo(photo.path)
+            colour = open_in_full(photo.path).colour
             taken.append(photo)
+            if colour.said:
+                result.colours.append(f"{photo.source} {colour}")
         except PhotoError as error:
             _skip(photo, str(error).removeprefix(f"{photo.path}: "), result)
     return taken

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import streamlit as st
@@ -17,8 +16,6 @@ from jscgc.systems.base import SeparatedSystem, System
 from jscgc.systems.load import load_system, trained_systems
 from jscgc.transmission import scorers
 
-_DECODING = threading.Lock()
-"""Pillow's limit of pixels is one for the whole process."""
 _FIRST = ("chelsea", "coffee", "rocket", "flower")
 """Photographs that no model saw in training come first."""
 
@@ -63,12 +60,10 @@ def uploaded(content: bytes, name: str, max_side: int) -> Pixels:
     Raises:
         PhotoError: as `read_photo`.
     """
-    with _DECODING:
-        return reduce(read_photo(content, name), max_side)
+    return reduce(read_photo(content, name), max_side)
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
 def opened(path: Path, max_side: int) -> Pixels:
     """A built-in photo, reduced."""
-    with _DECODING:
-        return reduce(open_photo(path), max_side)
+    return reduce(open_photo(path), max_side)

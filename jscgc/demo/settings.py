@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from jscgc.channel.spec import describe, names
-from jscgc.data.images import EXTENSIONS, PhotoError, Pixels
+from jscgc.data.images import PhotoError, Pixels
 from jscgc.demo import markup, models
 from jscgc.demo.choice import Choice, channel_text, common_cbr
 from jscgc.demo.workplace import Workplace
@@ -107,12 +107,7 @@ def _photo() -> tuple[Pixels | None, str, str, str]:
     known = models.builtin()
     label = "Photo" if upload is None else "Photo (the one below is sent)"
     name = st.selectbox(label, list(known), key="builtin", disabled=upload is not None)
-    upload = st.file_uploader(
-        "Your own photo",
-        [suffix.removeprefix(".") for suffix in sorted(EXTENSIONS)],
-        key="upload",
-        label_visibility="collapsed",
-    )
+    upload = st.file_uploader("Your own photo", key="upload", label_visibility="collapsed")
     if upload is None:
         path = known[name]
         return models.opened(path, _side()), path.name, str(path), path.name

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from jscgc.data.images import Pixels, to_png, to_tensor
+from jscgc.data.images import Pixels, read_photo, to_png, to_tensor
 from jscgc.demo.choice import Choice
 from jscgc.demo.figures import Points, points
 from jscgc.transmission import Arrival, comparison, conditions, pictures
@@ -110,7 +109,7 @@ class Transmission:
 
 
 def _pixels(png: bytes) -> Pixels:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    return read_photo(png, "a received picture")
 
 
 def best(rows: Sequence[dict[str, Any]], metric: str) -> float | None:

@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace) -> Evaluation:
             these, or together with options that it fixes.
     """
     from jscgc.cluster import Workers
-    from jscgc.data.images import find_photos
+    from jscgc.data.folders import find_photos
     from jscgc.evaluation.protocol import Protocol
     from jscgc.evaluation.run import PICTURES, follow
     from jscgc.files import write_json
@@ -267,16 +267,23 @@ def _names(folders: Sequence[Path]) -> str:
 
 def _readable(folder: Path) -> list[tuple[str, Path]]:
     """Name (the path below the folder) and file of each photo that can be read; the others are named in a warning."""
-    from jscgc.data.images import PhotoError, find_photos, open_photo
+    from jscgc.data.folders import find_photos, listed
+    from jscgc.data.images import PhotoError, open_in_full
 
     photos: list[tuple[str, Path]] = []
+    colours: list[str] = []
     for path in find_photos([folder]):
         try:
-            open_photo(path)
+            colour = open_in_full(path).colour
         except PhotoError as error:
             logging.warning("skipped: %s", error)
             continue
-        photos.append((path.relative_to(folder).as_posix(), path))
+        name = path.relative_to(folder).as_posix()
+        if colour.said:
+            colours.append(f"{name} {colour}")
+        photos.append((name, path))
     if not photos:
         raise ValueError(f"{folder}: no readable photograph here")
+    if colours:
+        logging.warning("%s: colours of %d of the photos: %s", folder, len(colours), listed(colours))
     return photos

@@ -7,8 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
+from jscgc.data.images import photo_size
 from jscgc.evaluation.identity import code_digest, entries, packages
 from jscgc.evaluation.jobs import ORIGINAL, Job
 from jscgc.evaluation.worker import Setup, Worker
@@ -22,7 +21,7 @@ class Batches:
     a size jobs of one photo, SNR and rate in a row, which share what is sent."""
 
     def __init__(self, photos: Sequence[tuple[str, Path]]) -> None:
-        self._sizes = {name: _size(path) for name, path in photos}
+        self._sizes = {name: photo_size(path) for name, path in photos}
 
     def ordered(self, jobs: Iterable[Job]) -> list[Job]:
         """The same jobs; methods, and trainings of them, in the order in which they first occur."""
@@ -41,11 +40,6 @@ class Batches:
     def kind(self, job: Job) -> Hashable:
         """Jobs of which this is equal take about the same time."""
         return (job.label, job.dial, job.steps, job.information_points, self._sizes[job.image])
-
-
-def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
-        return image.size
 
 
 def needed(setup: Setup, jobs: Iterable[Job]) -> Iterator[Path]:

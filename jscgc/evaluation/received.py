@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from jscgc.channel.accounting import GRID, SOURCE_DIMENSIONS, bandwidth, parse_rate
@@ -28,7 +29,7 @@ from jscgc.channel.spec import canonical, file_name
 from jscgc.data.images import open_photo, reduce
 from jscgc.evaluation.jobs import CANNOT_OPERATE, DECODING_FAILED, SIZES, Job, JobResult, Picture, Place
 from jscgc.evaluation.protocol import Protocol
-from jscgc.files import atomic
+from jscgc.files import atomic, component
 
 TABLE = "received.csv"
 TOLD = ("nfe", CANNOT_OPERATE, DECODING_FAILED, *SIZES)
@@ -49,7 +50,7 @@ def read(folder: Path, protocol: Protocol, photos: Sequence[tuple[str, Path]]) -
     files = dict(photos)
     sizes: dict[str, tuple[int, int]] = {}
     found: dict[Place, Picture] = {}
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with _as_text(path), path.open(encoding="utf-8-sig", newline="") as stream:
         rows = csv.DictReader(stream)
         if missing := [name for name in _NEEDED if name not in (rows.fieldnames or ())]:
             raise ValueError(f"{path}: no column {', '.join(missing)}; needed are {', '.join(_NEEDED)}")
@@ -69,10 +70,18 @@ def read(folder: Path, protocol: Protocol, photos: Sequence[tuple[str, Path]]) -
     return found
 
 
+@contextmanager
+def _as_text(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: its text is not UTF-8; save it as that") from None
+
+
 def write(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
     """Every picture that was kept and its row, such that `read` gives them back: whole or not at all.
 
-    METHOD_CHANNEL_SNRdB_RATE_SEED/IMAGE.png below the folder.
+    METHOD_CHANNEL_SNRdB_RATE_SEED/IMAGE.png below the folder, IMAGE as `files.component` has it.
     """
     with atomic(folder) as temporary:
         temporary.mkdir()
@@ -93,7 +102,7 @@ def write(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
             del row["rate"]
             if result.png:
                 link = f"{file_name(job.channel)}_{job.snr_db:g}dB_{job.rate}_{job.seed}"
-                row["file"] = f"{file_name(job.method)}_{link}/{job.image}.png"
+                row["file"] = f"{file_name(job.method)}_{link}/{component(job.image)}.png"
                 (temporary / row["file"]).parent.mkdir(parents=True, exist_ok=True)
                 (temporary / row["file"]).write_bytes(result.png)
             rows.append(row)
@@ -115,7 +124,8 @@ def _entry(
     stuck = bool(told.get(CANNOT_OPERATE))
     image = given.get("image") or given["file"]
     if image not in files:
-        same = [name for name in files if Path(name).stem == Path(image).stem]
+        same = [name for name in files if Path(name).with_suffix("") == Path(image).with_suffix("")]
+        same = same or [name for name in files if Path(name).stem == Path(image).stem]
         if len(same) != 1:
             raise ValueError(f"{image!r:.80} is no photograph of --images; name it in column `image`")
         image = same[0]
@@ -144,7 +154,7 @@ def _entry(
     file = folder / given["file"]
     shown = open_photo(file).shape[:2]
     if shown != (height, width):
-        raise ValueError(f"{file.name} has {shown[1]}x{shown[0]} pixels, {image} {width}x{height}")
+        raise ValueError(f"{given['file']} has {shown[1]}x{shown[0]} pixels, {image} {width}x{height}")
     told["cbr_exact"] = k / (3 * height * width)
     return place, Picture(file, steps, tuple(sorted(told.items())))
 

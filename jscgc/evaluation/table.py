@@ -16,7 +16,7 @@ import pandas as pd
 
 from jscgc.channel.spec import file_name
 from jscgc.evaluation.jobs import CANNOT_OPERATE, ORIGINAL, Job, JobResult, nominal_cbr
-from jscgc.files import atomic
+from jscgc.files import atomic, component
 from jscgc.metrics import Jackknifed, SetMetric, set_metric
 from jscgc.metrics.distances import Against, recomputed
 
@@ -144,7 +144,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 def write_pictures(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
     """folder/IMAGE/original.png and folder/IMAGE/METHOD_CHANNEL_SNRdB_RATE.png for every job that kept its picture.
 
-    METHOD and CHANNEL are `channel.spec.file_name` of the job's.
+    IMAGE is `files.component` of the photograph's name, METHOD and CHANNEL are `channel.spec.file_name` of the job's.
     """
     with atomic(folder) as temporary:
         temporary.mkdir()
@@ -152,5 +152,6 @@ def write_pictures(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
             if result.png:
                 link = f"{file_name(job.channel)}_{job.snr_db:g}dB_{job.rate}"
                 name = "original" if job.method == ORIGINAL else f"{file_name(job.label)}_{link}"
-                (temporary / job.image).mkdir(exist_ok=True)
-                (temporary / job.image / f"{name}.png").write_bytes(result.png)
+                picture = temporary / component(job.image) / f"{name}.png"
+                picture.parent.mkdir(exist_ok=True)
+                picture.write_bytes(result.png)

@@ -12,8 +12,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
-from PIL import Image
 
+from jscgc.data.images import open_photo
 from jscgc.files import atomic
 from jscgc.report.headline import Cell, Headline, headline_table
 from jscgc.report.paper import RC, paper_figures, save_figures
@@ -148,6 +148,5 @@ def _picture(path: Path) -> Figure:
     _write(figure, 0.97, [("Received photographs", 11.0, "bold")])
     panel = figure.add_axes((0.02, 0.02, 0.96, 0.91))
     panel.axis("off")
-    with Image.open(path) as picture:
-        panel.imshow(picture.convert("RGB"), interpolation="none")
+    panel.imshow(open_photo(path), interpolation="none")
     return figure

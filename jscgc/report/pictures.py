@@ -17,7 +17,8 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from jscgc.channel.spec import file_name
-from jscgc.files import atomic
+from jscgc.data.images import open_photo, photo_size
+from jscgc.files import atomic, component
 from jscgc.report.reading import CANNOT_OPERATE, is_aside, method_label, order_channels, order_methods, rate_of
 
 ORIGINAL = "original.png"
@@ -49,8 +50,7 @@ class Photo:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height of the original."""
-        with Image.open(self.original) as picture:
-            return picture.size
+        return photo_size(self.original)
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,12 @@ def find_photos(folder: Path, results: pd.DataFrame) -> list[Photo]:
     shots = sorted({Shot(m, c, float(s), rate_of(r)) for m, c, s, r in conditions.itertuples(index=False)})
     names = {s: f"{file_name(s.method)}_{file_name(s.channel)}_{s.snr_db:g}dB_{s.rate}.png" for s in shots}
     photos = []
+    images = {component(str(image)): str(image) for image in set(results.get("image", ()))}
     for original in sorted(folder.glob(f"*/{ORIGINAL}")) if folder.is_dir() else []:
         received = {shot: original.parent / name for shot, name in names.items()}
         received = {shot: path for shot, path in received.items() if path.is_file()}
         if received:
-            photos.append(Photo(original.parent.name, original, received))
+            photos.append(Photo(images.get(original.parent.name, original.parent.name), original, received))
     return photos
 
 
@@ -120,10 +121,9 @@ def _data_uris(paths: Sequence[Path], side: int, quality: int, budget: int) -> d
 def data_uri(path: Path, side: int, quality: int) -> str:
     """A picture as a WebP data URI, its longest side at most `side` pixels."""
     stream = io.BytesIO()
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
-        small.thumbnail((side, side), Image.Resampling.LANCZOS)
-        small.save(stream, format="WEBP", quality=quality, method=4)
+    small = Image.fromarray(open_photo(path))
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    small.save(stream, format="WEBP", quality=quality, method=4)
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
@@ -239,9 +239,9 @@ def _draw_block(
 
 
 def _scaled(path: Path, width: int) -> Image.Image:
-    with Image.open(path) as picture:
-        height = max(1, round(picture.height * width / picture.width))
-        return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    picture = Image.fromarray(open_photo(path))
+    height = max(1, round(picture.height * width / picture.width))
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _fitting(

@@ -10,7 +10,7 @@ import pytest
 
 from jscgc.bench.published import ANCHORS, BLOCK_ERROR, WATERFALLS, bench_published, block_error, expected_db
 from jscgc.classical.mcs import GAP_DB
-from jscgc.data.images import find_photos
+from jscgc.data.folders import find_photos
 
 pytest.importorskip("sionna")
 TABLE = Path(__file__).parents[2] / "reports" / "published.csv"

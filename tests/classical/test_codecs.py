@@ -108,3 +108,12 @@ def test_an_image_of_another_size_is_an_error(name):
 def test_an_unknown_codec_is_an_error():
     with pytest.raises(ValueError, match="hevc, avif, jp2k, jpeg"):
         get_codec("bpg")
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_large_photograph_is_decoded_under_the_readers_limit(name, monkeypatch):
+    codec = get_codec(name)
+    photo = np.full((40, 40, 3), 90, np.uint8)
+    file = pack(codec, encode(codec, photo, codec.qualities[-1]), 40, 40)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert decode(codec, file, 40, 40).shape == (40, 40, 3)

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from jscgc.config import ParamsError
 from jscgc.data import images
 from jscgc.data.images import (
     PhotoError,
-    find_photos,
     open_photo,
+    photo_size,
     read_photo,
     reduce,
     save_png,
     to_photo,
     to_png,
     to_tensor,
+    upright,
 )
 
 # Four coloured quarters, 16x12: an upright reference whose every turn and flip differs.
@@ -213,15 +215,50 @@ def test_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert open_photo(tmp_path / "b.png").shape == (10, 10, 3)
 
 
-def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1 << 20)))
-    (tmp_path / "bomb.png").write_bytes(bomb + chunk(b"IEND", b""))
+    bomb = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(bytes(1 << 20)))
+    (tmp_path / "bomb.png").write_bytes(bomb + _chunk(b"IEND", b""))
     with pytest.raises(PhotoError, match="200 megapixels"):
         open_photo(tmp_path / "bomb.png")
+
+
+def test_the_size_of_the_upright_photograph_has_the_same_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
+    assert photo_size(tmp_path / "a.jpg") == (20, 30) == open_photo(tmp_path / "a.jpg").shape[1::-1]
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    for read in (photo_size, open_photo):
+        with pytest.raises(PhotoError, match="megapixels, refused") as error:
+            read(tmp_path / "a.jpg")
+        one_line(error, tmp_path / "a.jpg")
+
+
+def test_threads_do_not_undo_each_other_s_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    save_png(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8), tmp_path / "a.png")
+    with ThreadPoolExecutor(8) as pool:
+        assert {photo.shape for photo in pool.map(open_photo, [tmp_path / "a.png"] * 64)} == {(200, 200, 3)}
+    assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_a_name_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"gr\xfcn.png")
+    try:
+        Image.fromarray(QUARTERS).save(path)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    with pytest.raises(
+        PhotoError, match=r"gr\\xfcn\.png: the name is not UTF-8, and shown with escapes; rename it$"
+    ) as error:
+        open_photo(path)
+    str(error.value).encode()
 
 
 def test_a_photograph_larger_than_pillows_default_limit_is_no_bomb(
@@ -265,23 +302,6 @@ def test_to_photo_clamps_and_rounds() -> None:
     np.testing.assert_array_equal(to_photo(values)[0, :, 0], [0, 0, 1, 255])
 
 
-def test_find_photos(tmp_path: Path) -> None:
-    names = ["b.JPG", "a.png", "sub/deep/c.WebP", "sub/d.jpeg", "e.tiff", "f.bmp"]
-    for name in [*names, "notes.txt", "x.jpg.part", ".hidden.jpg", ".cache/y.png", "._b.JPG"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = find_photos([tmp_path, tmp_path / "sub", str(tmp_path)])
-    assert found == sorted(tmp_path / name for name in names)
-
-
-def test_find_photos_names_the_wrong_folder(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file.jpg").touch()
-    for name in ("empty", "missing", "file.jpg"):
-        with pytest.raises(ParamsError, match=str(tmp_path / name)):
-            find_photos([tmp_path / name])
-
-
 def test_a_file_s_content_is_read_as_the_file_is(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -301,6 +321,18 @@ def test_bad_content_is_refused_in_one_line_with_its_name(content: bytes, why: s
     with pytest.raises(PhotoError, match=f"^upload.png: .*{why}") as error:
         read_photo(content, "upload.png")
     assert "\n" not in str(error.value)
+
+
+def test_a_pillow_image_is_read_as_its_file_is_opened_or_loaded() -> None:
+    photo = QUARTERS // 2 + 20
+    content = to_png(photo)
+    stream = io.BytesIO(content[:33] + _chunk(b"cICP", bytes([12, 13, 0, 1])) + content[33:])
+    expected = read_photo(stream.getvalue(), "a.png")
+    assert (expected != photo).any()
+    np.testing.assert_array_equal(upright(Image.open(stream)), expected)
+    loaded = Image.open(io.BytesIO(content))
+    loaded.load()
+    np.testing.assert_array_equal(upright(loaded), photo)
 
 
 def test_a_bomb_is_refused_from_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:

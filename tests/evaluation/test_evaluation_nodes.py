@@ -185,3 +185,11 @@ def test_a_node_with_other_code_or_packages_is_refused(models, photos, tmp_path)
         other(lambda path: path)  # the driver's own node needs no proof
         with pytest.raises(ValueError, match=f"has not what the driver has .*{said}.*make install"):
             other(elsewhere)
+
+
+def test_large_photographs_are_ordered_by_the_one_reader(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # a PNG of 182 megapixels is as far beyond Pillow's own limit
+    assert Batches(photos).ordered([]) == []
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(ValueError, match="text.png: not an image"):
+        Batches([("text.png", tmp_path / "text.png")])

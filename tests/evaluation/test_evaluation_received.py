@@ -6,11 +6,17 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from small_photos import save_photo
 
 from jscgc.cli import main
+from jscgc.data.images import open_photo
+from jscgc.evaluation.protocol import Protocol
+from jscgc.evaluation.received import read
+from jscgc.report.pictures import find_photos
 
 Command = Callable[..., list[str]]
 
@@ -113,3 +119,54 @@ def test_pictures_of_another_size_twice_or_without_a_table_are_one_line(command,
     assert "no pictures are listed" in last()
     (theirs / "received.csv").unlink()
     assert "received.csv: no such file" in last()
+
+
+def test_photographs_in_sub_folders_have_pictures_everywhere(command, photos, models, tmp_path, jobs_run):
+    """In the report and among those that are exported, which are read again."""
+    names = ["a.png", "one/b.png", "two/b.png", f"deep/{'long' * 62}.png"]
+    for seed, name in enumerate(names[1:], start=2):
+        save_photo(tmp_path / "photos" / name, seed)
+    (tmp_path / "photos/b.png").unlink()
+    report, export = tmp_path / "report", tmp_path / "export"
+    arguments = command(
+        "--methods", "mambajscc_psnr", "--report", str(report), "--export", str(export), out="unused.csv"
+    )
+    at = arguments.index("--out")
+    assert main([*arguments[:at], *arguments[at + 2 :]]) == 0
+    table = pd.read_csv(report / "results.csv")
+    found = {photo.name: photo for photo in find_photos(report / "pictures", table)}
+    assert sorted(found) == sorted(names)
+    for name, photo in found.items():
+        np.testing.assert_array_equal(open_photo(photo.original), open_photo(tmp_path / "photos" / name))
+        assert photo.original.parent.parent == report / "pictures"
+    page = (report / "index.html").read_text(encoding="utf-8")
+    assert all(f"{name}: original" in page for name in names)
+
+    own = [shot for shot in csv.DictReader((export / "received.csv").open(newline="")) if shot["file"]]
+    assert {row["image"] for row in own} == set(names) and all((export / row["file"]).is_file() for row in own)
+    again = read(export, Protocol.read(report / "results.protocol.json"), [(n, tmp_path / "photos" / n) for n in names])
+    assert {place.image for place in again} == set(names) and len(again) == len(own)
+
+
+def test_a_picture_in_a_sub_folder_is_that_of_the_photograph_there(command, photos, tmp_path, jobs_run):
+    for seed, name in enumerate(("one/c.png", "two/c.png"), start=2):
+        save_photo(tmp_path / "photos" / name, seed)
+    folder = tmp_path / "theirs"
+    rows = []
+    for name in ("one/c", "two/c"):
+        (folder / name).parent.mkdir(parents=True)
+        with Image.open(tmp_path / "photos" / f"{name}.png") as photo:
+            photo.save(folder / f"{name}.bmp")
+        rows.append({"file": f"{name}.bmp", "snr_db": "10", "k": "40"})
+    place(folder, rows)
+    assert main(command("--received", str(folder), out="x.csv")) == 0
+    table = pd.read_csv(tmp_path / "x.csv")
+    assert set(table[table["metric"] == "psnr"]["image"]) == {"one/c.png", "two/c.png"}
+    assert (table[table["metric"] == "psnr"]["value"] > 90).all()
+
+
+def test_a_table_that_is_not_utf_8_is_one_line(command, theirs, tmp_path, capsys):
+    content = (theirs / "received.csv").read_bytes()
+    (theirs / "received.csv").write_bytes(content.replace(b"a.png", b"\xe4.png"))
+    assert main(command("--received", str(theirs), out="x.csv")) == 1
+    assert "received.csv: its text is not UTF-8; save it as that" in capsys.readouterr().err.splitlines()[-1]

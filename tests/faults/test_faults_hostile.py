@@ -26,7 +26,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save
 
-from jscgc.data.images import find_photos, open_photo
+from jscgc.data.folders import find_photos
+from jscgc.data.images import open_photo
 from jscgc.data.prepared import read_manifest, split_files
 from jscgc.evaluation.protocol import Protocol
 from jscgc.latent.autoencoder import load_vae

@@ -21,7 +21,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 def run(a: argparse.Namespace) -> Measurement:
     from jscgc.bench.ceiling import bench_ceiling
-    from jscgc.data.images import find_photos, open_photo, to_tensor
+    from jscgc.data.folders import find_photos
+    from jscgc.data.images import open_photo, to_tensor
     from jscgc.device import resolve_device
 
     device = resolve_device(a.device)

@@ -18,7 +18,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 def run(a: argparse.Namespace) -> Measurement:
     from jscgc.bench.published import bench_published, write_table
-    from jscgc.data.images import find_photos
+    from jscgc.data.folders import find_photos
 
     photos = find_photos([a.images])
     if not photos:

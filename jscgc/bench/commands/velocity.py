@@ -33,7 +33,8 @@ def run(a: argparse.Namespace) -> Measurement:
 
     from jscgc.bench.velocity import bench_velocity
     from jscgc.data.crops import centre_crop
-    from jscgc.data.images import find_photos, open_photo, to_tensor
+    from jscgc.data.folders import find_photos
+    from jscgc.data.images import open_photo, to_tensor
 
     device = machine()["device"]
     systems, links = on_air(a, device)
