@@ -161,13 +161,38 @@ def test_several_workers_of_ray_have_no_other_training_beside_them(below, params
     assert not Child.started and not (tmp_path / "c").exists()
 
 
-def test_a_stage_takes_up_the_run_of_its_own_reproduction_only(tmp_path, monkeypatch):
+def test_a_stage_takes_up_the_run_of_its_own_reproduction_only(tmp_path, monkeypatch, params):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JSCGC_REPRODUCTION", "first")
-    identity = runs.new_record(runs.folder_of("train_jscgc", "key"))
-    assert runs.record_of("train_jscgc") == identity and runs.record_of("train_jscgc_fast") == ""
+    first = runs.open_record("train_jscgc", params)
+    assert runs.open_record("train_jscgc", params) == first and first.reproduction == "first"
+    assert runs.open_record("train_jscgc_fast", params).identity != first.identity
     monkeypatch.setenv("JSCGC_REPRODUCTION", "second")
-    assert runs.record_of("train_jscgc") == ""
+    assert runs.open_record("train_jscgc", params).identity != first.identity
+
+
+def test_a_reproduction_goes_on_after_an_interruption_and_not_after_its_end(tmp_path, monkeypatch, params):
+    """By another dvc, with the same parameters and code."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JSCGC_REPRODUCTION", raising=False)
+
+    def below(process):
+        monkeypatch.setattr(tracking, "reproduction", lambda: process)
+        return runs.open_record("train_jscgc", params)
+
+    first = below("dvc-1")
+    assert first.reproduction == "dvc-1"
+    assert below("dvc-2") == first  # killed: whatever is to be known of it is in its record
+    other = params.model_copy(update={"seed": params.seed + 1})
+    assert runs.open_record("train_jscgc", other).reproduction == "dvc-2"
+    runs.close_record("train_jscgc", params)
+    later = runs.open_record("evaluate", params)
+    assert later.reproduction == "dvc-1"  # the same dvc goes on
+    runs.close_record("evaluate", params)
+    new = below("dvc-3")
+    assert new.reproduction == "dvc-3" and new.identity != first.identity
+    monkeypatch.setenv("DVC_EXP_NAME", "murky-tole")
+    assert below("dvc-4").identity != new.identity
 
 
 def test_the_second_training_dies_with_the_stage(tmp_path):

@@ -164,7 +164,9 @@ def test_an_interrupted_reproduction_goes_on_in_its_own_runs(made: Path, tmp_pat
     shutil.copytree(made, folder)
     shutil.rmtree(folder / ".jscgc/runs")
     params = (folder / "params.yaml").read_text()
-    (folder / "params.yaml").write_text(params.replace("steps: 4              # chosen", "steps: 9              # chosen"))
+    (folder / "params.yaml").write_text(
+        params.replace("steps: 4              # chosen", "steps: 9              # chosen")
+    )
     command = [sys.executable, "-m", "dvc", "repro"]
     first = subprocess.Popen(command, cwd=folder, env=environment(WAIT=str(begun)), start_new_session=True)
     deadline = time.monotonic() + 120
