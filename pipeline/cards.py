@@ -24,8 +24,8 @@ CALL = """\
 import mlflow, pandas
 
 model = mlflow.pyfunc.load_model("models:/{name}@best")
-photo = open("photo.jpg", "rb").read()
-received = model.predict(pandas.DataFrame({{"photo": [photo], "snr_db": [5.0], "cbr": ["{cbr}"]}}))["received"][0]  # a PNG
+row = {{"photo": open("photo.jpg", "rb").read(), "snr_db": 5.0, "cbr": "{cbr}", "name": "photo.jpg"}}
+received = model.predict(pandas.DataFrame([row]))["received"][0]  # the content of a PNG file
 ```"""
 
 
