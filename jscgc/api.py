@@ -72,6 +72,7 @@ class Transceiver:
         samples: int = 1,
         sample: SampleParams | None = None,
         seed: int = 0,
+        name: str | None = None,
     ) -> Transmission:
         """Send a photograph.
 
@@ -83,12 +84,14 @@ class Transceiver:
             samples: how many a generative receiver draws; `received` is the first.
             sample: steps, guidance and solver; None: as `jscgc transmit` has them for so many samples.
             seed: of channel and sampler. A file sent with the same seed arrives as through `jscgc transmit`, bit for bit.
+            name: of the photograph, which enters the channel's draw; None: its file's, of anything else empty.
 
         Raises:
             ValueError: no readable photograph, an unknown channel, a CBR that is not sent; CannotOperate, if no file of a codec
                 is small enough for the link.
         """
-        key, sent = _pixels(photo)
+        own, sent = _pixels(photo)
+        key = own if name is None else name
         link = Link(channel, float(snr_db), parse_rate(cbr, self.system.rates))
         sampling = sample or untold(samples)
         tensor = to_tensor(sent).to(self.device)

@@ -120,6 +120,12 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: not valid JSON ({error})") from None
 
 
+def companion(folder: Path, model: str) -> Path:
+    """Where a model that the one in `folder` needs lies: within it, if it was made to be taken elsewhere, else beside it."""
+    within = folder / model
+    return within if within.is_dir() else folder.parent / model
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, or of a folder's relative names and contents."""
     total = hashlib.sha256()

@@ -24,7 +24,7 @@ from jscgc.metrics import info
 from jscgc.params import Params, load_params
 from jscgc.tracking.spool import flat
 from jscgc.training.curve import Curve
-from pipeline import beside, graph, profile, runs
+from pipeline import beside, cards, graph, profile, runs
 from pipeline.checkpoints import Checkpoints
 from pipeline.runs import DATA as DATA
 from pipeline.runs import REPORTS as REPORTS
@@ -111,24 +111,22 @@ class Stage:
     def trained(self, folder: Path) -> None:
         """Have the trained model in a folder uploaded and registered."""
         self.run.artifact(folder, "models")
-        self.run.model(folder, _decodes_with(folder))
+        self._register(folder)
 
     def evaluated(self, headline: Headline, protocol: str) -> None:
         """Have the scores of the evaluated models noted in the registry, under the hash of the protocol."""
         if (MODELS / "vae" / "model.json").exists():
-            self.run.model(MODELS / "vae")
+            self._register(MODELS / "vae")
         for method, metrics in headline.methods.items():
             metric = headline.ranked_by(method)
             if metric and (MODELS / method / "model.json").exists():
                 better = info(metric).direction
                 score = tracking.Score(protocol, metrics, ranked_by=metric, better=better)
-                self.run.model(MODELS / method, _decodes_with(MODELS / method), score)
+                self._register(MODELS / method, score)
 
-
-def _decodes_with(folder: Path) -> dict[str, str]:
-    """The VAE that a model belongs to, as a tag; of a VAE or a model on pixels none."""
-    latents = read_json(folder / "model.json").get("latents") or {}
-    return {"vae_sha256": latents["vae_sha256"]} if latents.get("vae_sha256") else {}
+    def _register(self, folder: Path, score: tracking.Score | None = None) -> None:
+        vae = cards.vae_of(folder)
+        self.run.model(folder, {"vae_sha256": vae} if vae else {}, score, cards.card(folder, self.params))
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def test_the_newest_and_the_best_are_kept_and_one_goes_on_elsewhere(
     shutil.rmtree(folder)  # another machine has the same MLflow, and no checkpoints
     assert resume.fetch(run_id, 20) == folder
     assert (folder / "step-00000020.safetensors").read_bytes() == bytes([20]) * 100
-    assert Curve(folder).rows()[-1]["step"] in (20, 25) and (folder / "threads").read_text() == "1\n"
+    assert Curve(folder).rows()[-1]["step"] < 40 and (folder / "threads").read_text() == "1\n"
     with pytest.raises(ValueError, match="has step 20 already"):
         resume.fetch(run_id, 20)
     resume.fetch(run_id, None)

@@ -261,14 +261,19 @@ def test_the_best_model_comes_back_from_the_registry(clone: Path, tmp_path: Path
     for name in trained:
         (version,) = client.search_model_versions(f"name = 'jscgc.smoke.{name}'")
         assert version.tags["sha256"] == sha256(clone / "data/models" / name)
+        assert str(version.description).startswith("The first; commit ")
         aliases = client.get_registered_model(f"jscgc.smoke.{name}").aliases
         assert set(aliases) == ({"best", f"best-{protocol}"} if name in ranked else set())
     got = tmp_path / "jscgc"
     uri = ("--artifact-uri", "models:/jscgc.smoke.jscgc@best", "-d", str(got))
     done = python("-m", "mlflow", "artifacts", "download", *uri, cwd=clone, MLFLOW_TRACKING_URI=address)
     assert done.returncode == 0, done.stderr
-    assert sha256(got) == sha256(clone / "data/models/jscgc")
-    assert store.load(got).architecture.kind == "jscgc"
+    for file in ("model.json", "weights.safetensors", "vae/model.json", "vae/weights.safetensors"):
+        beside = clone / "data/models" / (file if file.startswith("vae") else f"jscgc/{file}")
+        assert sha256(got / file) == sha256(beside), file
+    assert store.load(got).architecture.kind == "jscgc" and (got / "MLmodel").exists()
+    about = client.get_registered_model("jscgc.smoke.jscgc").description
+    assert about and about.startswith("**JSCGC**") and "models:/jscgc.smoke.jscgc@best" in about
     version = client.get_model_version_by_alias("jscgc.smoke.jscgc", "best")
     assert version.tags["vae"] == "models:/jscgc.smoke.vae/1"
     assert version.tags["vae_sha256"] == sha256(clone / "data/models/vae")

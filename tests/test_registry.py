@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -39,7 +41,7 @@ def profile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("JSCGC_REPRODUCTION", request.node.name)
-    return str(request.node.name).split("[")[0]
+    return re.sub(r"\W+", "-", request.node.name).strip("-")
 
 
 def client(root: Path) -> Any:
@@ -251,6 +253,142 @@ def test_a_model_that_another_run_rewrote_is_not_passed_off(
     assert tracking.replay(root) == 1
     assert versions(root, profile) == []
     assert "not registered" in capfd.readouterr().err
+
+
+def delete_run(root: Path, version: Any, *, purge: bool) -> None:
+    """As a user does it in MLflow, and `mlflow gc` after it."""
+    client(root).delete_run(version.run_id)
+    if purge:
+        address = f"sqlite:///{root / '.jscgc' / 'mlflow.db'}"
+        command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", address, "--run-ids", version.run_id]
+        subprocess.run(command, check=True, env=os.environ | {"MLFLOW_TRACKING_URI": address}, capture_output=True)
+
+
+def loadable(profile: str) -> str:
+    """The weights that `best` leads to; they can be had."""
+    from mlflow.artifacts import download_artifacts
+
+    got = download_artifacts(artifact_uri=f"models:/{registered_name(profile, 'jscgc')}@best")
+    return (Path(got) / "weights.safetensors").read_text()
+
+
+@pytest.fixture
+def three(root: Path, profile: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Versions a, b, c, of which b is the best, then a."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / '.jscgc' / 'mlflow.db'}")
+    for content, value in (("a", 5.0), ("b", 4.0), ("c", 6.0)):
+        train(root, profile, content)
+        evaluate(root, profile, content, value)
+    assert holder(root, profile) == 2
+    return versions(root, profile)
+
+
+@pytest.mark.parametrize("purge", [True, False], ids=["purged", "in the bin"])
+def test_what_is_gone_and_trained_again_has_a_source_that_exists(
+    root: Path, profile: str, three: list[Any], capfd: pytest.CaptureFixture[str], purge: bool
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    client(root).set_registered_model_alias(registered_name(profile, "jscgc"), "mine", "2")
+    delete_run(root, three[1], purge=purge)
+    if purge:
+        with pytest.raises(MlflowException):
+            loadable(profile)
+    train(root, profile, "b")
+    assert [int(version.version) for version in versions(root, profile)] == [1, 3, 4]
+    assert {holder(root, profile, alias) for alias in ("best", "best-p1", "mine")} == {4}
+    assert loadable(profile) == "b"
+    new = versions(root, profile)[-1]
+    assert client(root).get_run(new.run_id).info.lifecycle_stage == "active"
+    assert (new.tags[f"p1/{DISTANCE}"], new.tags["protocol"]) == ("4.0", "p1")
+    assert capfd.readouterr().err.count("it is version 4 now") == 1
+
+
+@pytest.mark.parametrize("how", ["purged", "in the bin", "files removed"])
+def test_best_leaves_what_is_gone_for_the_best_that_is_there(
+    root: Path, profile: str, three: list[Any], capfd: pytest.CaptureFixture[str], how: str
+) -> None:
+    if how == "files removed":
+        shutil.rmtree(root / ".jscgc" / "mlartifacts" / three[1].run_id)
+    else:
+        delete_run(root, three[1], purge=how == "purged")
+    train(root, profile, "d")
+    assert holder(root, profile) == holder(root, profile, "best-p1") == 1
+    assert loadable(profile) == "a"
+    assert "gone" in versions(root, profile)[1].tags
+    said = capfd.readouterr().err
+    assert said.count("version 2, which is gone; it is version 1 now") == 2 and said.count("jscgc 2: its run") == 1
+    train(root, profile, "e")
+    assert capfd.readouterr().err.count("gone") == 0  # once
+    evaluate(root, profile, "e", 4.5)
+    assert holder(root, profile) == 5
+    if how == "in the bin":
+        client(root).restore_run(three[1].run_id)
+        evaluate(root, profile, "d", 9.0)
+        assert holder(root, profile) == 2 and "gone" not in versions(root, profile)[1].tags
+
+
+def test_nothing_is_best_where_nothing_is_left(
+    root: Path, profile: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train(root, profile, "a")
+    evaluate(root, profile, "a", 5.0)
+    delete_run(root, versions(root, profile)[0], purge=False)
+    train(root, profile, "b")
+    assert client(root).get_registered_model(registered_name(profile, "jscgc")).aliases == {}
+    assert "it is no version now" in capfd.readouterr().err
+    evaluate(root, profile, "b", 9.0)
+    assert holder(root, profile) == 2
+
+
+def test_models_follow_a_vae_that_was_gone(root: Path, profile: str) -> None:
+    train(root, profile, "a vae", model="vae")
+    vae = versions(root, profile, "vae")[0]
+    train(root, profile, "a", vae_sha256=vae.tags["sha256"])
+    delete_run(root, vae, purge=False)
+    train(root, profile, "a vae", model="vae")
+    assert versions(root, profile)[0].tags["vae"] == f"models:/{registered_name(profile, 'vae')}/2"
+    train(root, profile, "b", vae_sha256=vae.tags["sha256"])
+    assert versions(root, profile)[1].tags["vae"] == f"models:/{registered_name(profile, 'vae')}/2"
+
+
+def test_another_stores_versions_are_not_taken_for_gone(
+    root: Path, profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry that several tracking stores share."""
+    train(root, profile, "a")
+    evaluate(root, profile, "a", 5.0)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"sqlite:///{root / '.jscgc' / 'mlflow.db'}")
+    train(tmp_path, profile, "b")
+    assert [sorted(version.tags.keys() & {"gone"}) for version in versions(root, profile)] == [[], []]
+    assert holder(root, profile) == 1
+
+
+def test_a_model_has_its_card_and_a_version_says_what_differs(root: Path, profile: str) -> None:
+    name = registered_name(profile, "jscgc")
+
+    def trained(content: str, text: str, commit: str = "1" * 40, photographs: str = "p", **params: Any) -> str:
+        tags = {"profile": profile, "commit": commit, "dataset_hash": photographs}
+        with tracking.stage_run("train_jscgc", params=params, tags=tags, root=root) as run:
+            run.model(write(root, content), card=tracking.Card(text, settings=("jscgc", "seed")))
+        assert client(root).get_registered_model(name).description == text
+        return str(versions(root, profile)[-1].description)
+
+    assert trained("a", "# A card", seed=1, jscgc={"width": 3}, evaluate=1) == "The first; commit 1111111."
+    two = trained("b", "# Another", seed=1, jscgc={"width": 4}, evaluate=2)
+    assert two == "Beside version 1: jscgc.width 4 (was 3)."
+    same = trained("c", "# Another", seed=1, jscgc={"width": 4}, evaluate=3)
+    assert same == "Beside version 2: the same settings, photographs and commit."
+    new = trained("d", "# Another", "2" * 40, "q", seed=2, jscgc={"depth": 1})
+    assert new == (
+        "Beside version 3: jscgc.depth 1 (was absent); jscgc.width absent (was 4); seed 2 (was 1); other photographs; "
+        "commit 2222222."
+    )
+    many = trained("e", "# Another", "2" * 40, "q", seed=2, jscgc={"depth": 1, **{f"p{i}": i for i in range(9)}})
+    assert many.endswith("; 4 more parameters.")
+    client(root).update_registered_model(name, "What I think of it.")
+    with pytest.raises(AssertionError, match="What I think"):
+        trained("f", "# Newer")
 
 
 @contextmanager

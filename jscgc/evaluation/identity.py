@@ -33,7 +33,7 @@ from jscgc.channel.spec import KINDS, parse_channel
 from jscgc.config import digest
 from jscgc.evaluation.jobs import ORIGINAL, Job, Pictures, Place
 from jscgc.evaluation.protocol import Protocol
-from jscgc.files import read_json, sha256
+from jscgc.files import companion, read_json, sha256
 from jscgc.flow.params import SampleParams
 from jscgc.method import METHODS, network
 from jscgc.metrics import registry
@@ -181,7 +181,7 @@ def weights_digest(models: Path, method: str) -> str:
         ValueError: not trained.
     """
     _check_trained(models / method)
-    folders = [models / method] if network(method).pixels else [models / method, models / "vae"]
+    folders = [models / method] if network(method).pixels else [models / method, companion(models / method, "vae")]
     return digest([[sha256(folder), *_elsewhere(read_json(folder / "model.json"))] for folder in folders])
 
 

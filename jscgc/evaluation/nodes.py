@@ -54,7 +54,8 @@ def needed(setup: Setup, jobs: Iterable[Job]) -> Iterator[Path]:
     for models, name in learned:
         yield models / name
         for part in read_json(models / name / "model.json").get("shared", {}).values():
-            yield models / part["model"]
+            if not (models / name / part["model"]).is_dir():  # within, it comes along
+                yield models / part["model"]
 
 
 @dataclass(frozen=True)

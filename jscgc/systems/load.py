@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jscgc.files import SHIPPED
+from jscgc.files import SHIPPED, companion
 from jscgc.method import METHODS
 
 if TYPE_CHECKING:
@@ -54,6 +54,15 @@ def load_system(
     if method.system is not None:
         made: SeparatedSystem | System = method.system()
         return made
+    return load_folder(models / name, device, precision)
+
+
+def load_folder(folder: Path, device: torch.device | str = "cpu", precision: str = "float32") -> LatentSystem:
+    """The system that lies trained in a folder, whatever that is called; what it needs lies in it or beside it.
+
+    Raises:
+        ValueError: it can't be read, or is the model of no method; no such precision.
+    """
     # Only here: what is not trained needs none of it.
     import torch
 
@@ -61,9 +70,11 @@ def load_system(
     from jscgc.systems import store
     from jscgc.systems.latent import LatentSystem
 
-    trained = store.load(models / name)
-    assert method.network is not None
-    space = store.latent_space(models / "vae", trained.latents, method.network.multiple)
+    trained = store.load(folder)
+    name = trained.architecture.kind
+    network = METHODS[name].network
+    assert network is not None
+    space = store.latent_space(companion(folder, "vae"), trained.latents, network.multiple)
     # Convolutions are fast in no other layout, in bfloat16 least of all.
     for part in (space, trained.net):
         part.to(device).to(memory_format=torch.channels_last)

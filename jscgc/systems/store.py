@@ -1,7 +1,7 @@
 """Trained networks on disk: a folder each with model.json (what it is) and weights.safetensors, never pickle.
 
 A model may share parts with the models beside it (DiffJSCC's codec is mambajscc_psnr): model.json then names them and their
-checksum, and the weights lie there once.
+checksum, and the weights lie there once; in a folder that was made to be taken elsewhere, within it (`files.companion`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 
 from jscgc.channel.accounting import GRID
 from jscgc.config import Rate, Section, complaints
-from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.files import atomic, companion, read_json, sha256, write_json
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, check_weights, load_weights, save_weights
 from jscgc.latent.pixels import PIXELS, PixelVae
 from jscgc.method import network, trainable
@@ -145,7 +145,7 @@ def save(
 
 
 def _weights(folder: Path, model: str) -> Path:
-    return folder.parent / model / "weights.safetensors"
+    return companion(folder, model) / "weights.safetensors"
 
 
 def _fill_shared(

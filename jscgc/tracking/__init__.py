@@ -2,6 +2,7 @@
 
     stage --run.py--> .jscgc/spool/<stage>-<pid>-<time>.jsonl --delivery.py--> MLflow (SQLite, or a server)
                                                                    |--registry.py--> its registered models
+                                                                           (versions.py, cards.py, flavor.py)
 
 A stage only appends to its spool file, so that a dead, slow or dying server never stops or slows it. One process delivers for all
 stages of a `dvc repro` (deliverer.py), a daemon thread of its own for any other. What could not be uploaded stays in the spool,
@@ -11,15 +12,17 @@ spool is locked by the stage that writes it: an unlocked one belongs to the dead
 training ahead of its stage) has an identity of its own, by which each record goes on in the same run.
 """
 
+from jscgc.tracking.cards import Card
 from jscgc.tracking.deliverer import settled
 from jscgc.tracking.processes import commit, dvc, reproduction
-from jscgc.tracking.registry import Score
 from jscgc.tracking.run import StageRun, replay, resumable_run, stage_run
 from jscgc.tracking.spool import EXPERIMENT
 from jscgc.tracking.store import client, ui_hint
+from jscgc.tracking.versions import Score
 
 __all__ = [
     "EXPERIMENT",
+    "Card",
     "Score",
     "StageRun",
     "client",

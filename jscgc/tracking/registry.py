@@ -2,25 +2,27 @@
 
 A name is jscgc.PROFILE.MODEL, so that profiles never meet. A version is its content: the same model.json and weights again are
 the same version. `best` follows one number, the `Score` of an evaluation, among the versions that were evaluated by the protocol
-that was used last; `best-PROTOCOL` keeps the best by any other. `latest` is MLflow's own name for the newest.
+that was used last; `best-PROTOCOL` keeps the best by any other. `latest` is MLflow's own name for the newest. A version of what
+sends photographs holds all that it needs, and MLflow can load and serve it (`flavor`).
 """
 
 from __future__ import annotations
 
-import math
+import filecmp
+import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from jscgc.files import sha256
+from jscgc.tracking import cards, flavor
 from jscgc.tracking.spool import EXPERIMENT, locked, reason, say, stamp
+from jscgc.tracking.versions import Score, mend, place_of, rank, with_content
 
 if TYPE_CHECKING:
     from jscgc.tracking.store import Store
 
-ARTIFACTS = "models"
-"""Folder of a run with the models that its stage trained."""
 NO_REGISTRY = (
     *("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "FEATURE_DISABLED", "PERMISSION_DENIED"),
     *("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"),
@@ -30,20 +32,6 @@ NO_REGISTRY = (
 
 class RegistryAway(Exception):
     """The registry can't be reached now; what was to be registered is still in the spool."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """What an evaluation found.
-
-    protocol: hash of how it was measured; only scores of one protocol are compared.
-    metrics: values for the version's tags. ranked_by: the one of them that decides, where `better` values are better.
-    """
-
-    protocol: str
-    metrics: Mapping[str, float]
-    ranked_by: str
-    better: Literal["lower", "higher"]
 
 
 def registered_name(profile: str, model: str) -> str:
@@ -66,8 +54,11 @@ def register(store: Store, models: list[dict[str, Any]], run_id: str) -> None:
         try:
             with locked(store.lock):
                 version = _version(store, model, run_id)
-                if version and model["score"]:
-                    _rank(store.client, model["name"], version, Score(**model["score"]))
+                if version:
+                    if model["score"]:
+                        rank(store, model["name"], version, Score(**model["score"]))
+                    cards.describe(store, model["name"], model.get("card", {}).get("text", ""))
+                    mend(store, model["name"])
         except failures() as error:
             if getattr(error, "error_code", None) in NO_REGISTRY:
                 if not said:
@@ -83,16 +74,18 @@ def _version(store: Store, model: dict[str, Any], run_id: str) -> str | None:
     """The number of the version with this content; made, with the run's artifacts as its source, if there is none."""
     from mlflow.exceptions import MlflowException
 
-    client, name, folder = store.client, model["name"], Path(model["folder"])
-    if version := _with_content(client, name, model["tags"]["sha256"]):
+    name, folder, place = model["name"], Path(model["folder"]), place_of(model["name"])
+    client: Any = store.client
+    if version := with_content(store, name, model["tags"]["sha256"]):
+        _callable(store, model, client.get_model_version(name, version).run_id)
         return version
     if model["stamp"] is None or stamp(folder) != model["stamp"]:
         say(f"{folder} is missing or has changed since its stage ended; it is not registered")
         return None
-    place = f"{ARTIFACTS}/{folder.name}"
-    there = store.uploaded(run_id, place)
-    if [len(there), sum(there)] != model["stamp"][:2]:  # an evaluated model whose training this store knows nothing of
+    has = [size for file, size in store.files(run_id, place).items() if file not in flavor.FILES]
+    if [len(has), sum(has)] != model["stamp"][:2]:  # an evaluated model whose training this store knows nothing of
         store.upload(run_id, folder, place)
+    _callable(store, model, run_id)
     try:
         client.create_registered_model(name, tags={"profile": model["tags"].get("profile", "")})
     except MlflowException as error:
@@ -100,36 +93,63 @@ def _version(store: Store, model: dict[str, Any], run_id: str) -> str | None:
             raise
     tags = dict(model["tags"])
     if vae := tags.get("vae_sha256"):
-        vae_name = f"{name.rsplit('.', 1)[0]}.vae"
-        number = _with_content(client, vae_name, vae)
+        vae_name = _beside(name, "vae")
+        number = with_content(store, vae_name, vae)
         tags |= {"vae": f"models:/{vae_name}/{number}"} if number else {}
-    client.create_model_version(name, f"runs:/{run_id}/{place}", run_id, tags=tags, await_creation_for=0)
-    return _with_content(client, name, model["tags"]["sha256"])
+    about = cards.line(store, name, run_id, tags, model.get("card", {}).get("settings", ()))
+    source = f"runs:/{run_id}/{place}"
+    client.create_model_version(name, source, run_id, tags=tags, description=about, await_creation_for=0)
+    return with_content(store, name, model["tags"]["sha256"])
 
 
-def _with_content(client: Any, name: str, sha256: str) -> str | None:
-    """The number of the version with this content; later ones (a slow server obeyed a retried request) are deleted."""
-    versions = [v for v in client.search_model_versions(f"name = '{name}'") if v.tags.get("sha256") == sha256]
-    numbers = sorted(int(v.version) for v in versions)
-    for twin in numbers[1:]:
-        client.delete_model_version(name, str(twin))
-    return str(numbers[0]) if numbers else None
-
-
-def _rank(client: Any, name: str, version: str, score: Score) -> None:
-    """Note the score on the version, and set the aliases to the best version by this protocol."""
-    decides = f"{score.protocol}/{score.ranked_by}"
-    metrics = {key: f"{value:.6g}" for key, value in score.metrics.items() if math.isfinite(value)}
-    if score.ranked_by not in metrics:
+def _callable(store: Store, model: dict[str, Any], run_id: str) -> None:
+    """Put beside a version's files what MLflow calls it by, and within them the models that it can't receive without."""
+    card, place = model.get("card", {}), place_of(model["name"])
+    if not card.get("cbr") or flavor.MLMODEL in store.files(run_id, place):
         return
-    exact = {decides: repr(float(score.metrics[score.ranked_by]))}
-    for key, value in {**metrics, **exact, "protocol": score.protocol}.items():
-        client.set_model_version_tag(name, version, key, value)
-    values = {v.version: v.tags[decides] for v in client.search_model_versions(f"name = '{name}'") if decides in v.tags}
-    sign = 1 if score.better == "lower" else -1
-    holder = str(client.get_registered_model(name).aliases.get(f"best-{score.protocol}", ""))
-    # Of equal ones that which has the alias keeps it, else the older gets it.
-    best = min(values, key=lambda v: (sign * float(values[v]), str(v) != holder, int(v)))
-    for alias in (f"best-{score.protocol}", "best"):
-        client.set_registered_model_alias(name, alias, str(best))
-    client.set_registered_model_tag(name, "best_by", f"{decides}, {score.better} is better")
+    for name, expected in card["companions"]:
+        companion = Path(name)
+        if expected is None or stamp(companion) != expected:
+            say(f"{companion} has changed since; MLflow can call {model['name']} after its next evaluation")
+            return
+        store.upload(run_id, companion, f"{place}/{companion.name}")
+        _once(store, model["name"], companion, run_id)
+    with tempfile.TemporaryDirectory() as temporary:
+        flavor.write(Path(temporary), card["cbr"])
+        for file in flavor.FILES:
+            store.upload(run_id, Path(temporary) / file, place)
+
+
+def _once(store: Store, name: str, companion: Path, run_id: str) -> None:
+    """Where artifacts are files on this machine, a companion's weights lie there once, for however many versions."""
+    other = _beside(name, companion.name)
+    client: Any = store.client
+    if not (number := with_content(store, other, sha256(companion))):
+        return
+    owner = _local(client, client.get_model_version(other, number).run_id)
+    mine = _local(client, run_id)
+    if owner is None or mine is None:
+        return
+    first, copy = owner / place_of(other), mine / place_of(name) / companion.name
+    for file in copy.iterdir():
+        if (first / file.name).is_file() and filecmp.cmp(first / file.name, file, shallow=False):
+            link = file.with_name(f".{file.name}.link")
+            try:
+                os.link(first / file.name, link)
+            except OSError:  # none on this file system
+                return
+            link.replace(file)
+
+
+def _local(client: Any, run_id: str) -> Path | None:
+    """Where a run's artifacts are, if on this machine."""
+    from mlflow.utils import file_utils
+
+    uri = str(client.get_run(run_id).info.artifact_uri)
+    files: Any = file_utils
+    return Path(files.local_file_uri_to_path(uri)) if uri.startswith(("file:", "/")) else None
+
+
+def _beside(name: str, model: str) -> str:
+    """Another registered model of the same profile."""
+    return f"{name.rsplit('.', 1)[0]}.{model}"

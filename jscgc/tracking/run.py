@@ -20,12 +20,14 @@ from typing import IO, Any
 from jscgc.files import sha256
 from jscgc.project import main_checkout
 from jscgc.tracking import deliverer, delivery
+from jscgc.tracking.cards import Card
 from jscgc.tracking.deliverer import FINISH_S, UPLOAD_EVERY_S
 from jscgc.tracking.processes import dvc, process_tags, source_tags
 from jscgc.tracking.processes import reproduction as current_reproduction
-from jscgc.tracking.registry import RegistryAway, Score, registered_name
+from jscgc.tracking.registry import RegistryAway, registered_name
 from jscgc.tracking.spool import flat, keep, kept_files, new_record, now_ms, reason, say, spool_folder, stamp
 from jscgc.tracking.store import Store, failures
+from jscgc.tracking.versions import Score
 
 
 class StageRun:
@@ -116,15 +118,18 @@ class StageRun:
         artifacts on MLflow's page, so that `![grid]({artifacts}grid.png)` shows one."""
         self._description = text
 
-    def model(self, folder: Path, tags: Mapping[str, str] | None = None, score: Score | None = None) -> None:
+    def model(
+        self, folder: Path, tags: Mapping[str, str] | None = None, score: Score | None = None, card: Card | None = None
+    ) -> None:
         """Have a trained model registered when the stage ends well, once for the same content, and its score noted.
 
         Args:
             folder: model.json and its weights, complete. Its name and the tag `profile` make the registered model's.
             tags: of the version, beside the stage's.
             score: what an evaluation found; the alias `best` follows it.
+            card: what else is known of it.
         """
-        weights = folder / "weights.safetensors"
+        weights, about = folder / "weights.safetensors", card or Card()
         sums = {"sha256": sha256(folder)} | ({"weights_sha256": sha256(weights)} if weights.exists() else {})
         self._models.append(
             {
@@ -133,6 +138,8 @@ class StageRun:
                 "stamp": stamp(folder),
                 "tags": {**self._tags, **(tags or {}), **sums},
                 "score": asdict(score) if score else None,
+                "card": asdict(about)
+                | {"companions": [(str(self._keep(path.absolute())), stamp(path)) for path in about.companions]},
             }
         )
 

@@ -91,14 +91,15 @@ class Store:
                 with suppress(NotImplementedError):
                     get_artifact_repository(self.client.get_run(run).info.artifact_uri).delete_artifacts(place)  # type: ignore[no-untyped-call]
 
-    def uploaded(self, run: str, place: str) -> list[int]:
-        """Sizes in bytes of the files in folder `place` of a run's artifacts.
+    def files(self, run: str, place: str) -> dict[str, int]:
+        """Name -> bytes of the files in folder `place` of a run's artifacts.
 
         Raises:
             one of `failures()`.
         """
         with _artifacts():
-            return [file.file_size or 0 for file in self.client.list_artifacts(run, place) if not file.is_dir]
+            found = self.client.list_artifacts(run, place)
+        return {Path(file.path).name: file.file_size or 0 for file in found if not file.is_dir}
 
     def sweep(self) -> None:
         """End the runs whose process on this host died without a word (kill -9, power)."""

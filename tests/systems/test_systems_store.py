@@ -14,7 +14,7 @@ from jscgc.latent.autoencoder import save_vae
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.systems import store
 from jscgc.systems.base import Link
-from jscgc.systems.load import load_system, trained_systems
+from jscgc.systems.load import load_folder, load_system, trained_systems
 from jscgc.systems.store import Architecture, load
 from jscgc.systems.transmit import transmit
 
@@ -192,3 +192,23 @@ def test_what_only_one_competitor_needs_is_not_imported_for_the_others():
     code = "import sys, jscgc.systems.store; print({'torchvision', 'scipy.stats', 'sionna'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("within", [True, False], ids=["within", "beside"])
+def test_what_a_model_needs_lies_beside_it_or_within_it(copy, params, within):
+    """A folder that is taken elsewhere brings its VAE and what it shares."""
+    diffjscc = load(copy / "diffjscc")
+    diffjscc.net.codec.load_state_dict(load(copy / "mambajscc_psnr").net.state_dict())
+    store.save(copy / "diffjscc", diffjscc.architecture, diffjscc.latents, diffjscc.net, {"codec": "mambajscc_psnr"})
+    photo, link = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0)), Link("awgn", 8.0, 2)
+    options = {"sample": SampleParams(steps=2, guidance=1.0), "seed": 4}
+    expected = transmit(load_system("diffjscc", copy), photo, link, **options).photo
+    for need in ("vae", "mambajscc_psnr"):
+        if within:
+            shutil.move(copy / need, copy / "diffjscc" / need)
+    assert torch.equal(transmit(load_folder(copy / "diffjscc"), photo, link, **options).photo, expected)
+    if not within:
+        shutil.rmtree(copy / "mambajscc_psnr")
+        with pytest.raises(ValueError, match="is missing") as error:
+            load_folder(copy / "diffjscc")
+        one_line(error.value)
