@@ -50,6 +50,17 @@ def test_people_read_the_same_numbers(picture, models, capsys):
     assert "k = 959 channel uses (48 data symbols, overhead 911) for n = 6000: CBR 0.15983" in said
 
 
+@pytest.mark.parametrize("name", ["IMG [final].png", "photos[/red].png", ":smile:[bold].png", "[b]/a.png"])
+def test_a_photo_s_name_is_printed_as_it_is(picture, models, capsys, name):
+    named = picture.parent / name
+    named.parent.mkdir(exist_ok=True)
+    picture.rename(named)
+    assert main(transmit(named, models, "--cbr", "4/768", "--device", "cpu")) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{named}  50x40, awgn")
+    assert f"side_by_side: {named.parent / 'out' / named.stem}" in said
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jscgc import options
+from jscgc import options, printing
 from jscgc.channel import spec
 from jscgc.parser import add_json, emit
 
@@ -113,20 +113,16 @@ def _save(
 
 
 def _print(document: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from jscgc.metrics import info
 
     rows = document["results"]
     first = rows[0]
-    console = Console()
-    console.print(
+    print(
         f"{document['photo']}  {document['width']}x{document['height']}, {document['channel']}, SNR "
         f"{document['snr_db']:g} dB, k = {first['k']} channel uses ({first['data_symbols']} data symbols, overhead "
         f"{first['overhead']}) for n = {first['n']}: CBR {first['cbr_exact']:.5f}"
     )
-    table = Table("metric", *[row["method"] for row in rows])
+    table = printing.table("metric", *[row["method"] for row in rows])
     for name in first["metrics"]:
         arrow = "↑" if info(name).direction == "higher" else "↓"
         table.add_row(f"{name} {arrow}", *[f"{row['metrics'][name]:.4g}" for row in rows])
@@ -138,17 +134,17 @@ def _print(document: dict[str, Any]) -> None:
         table.add_row("samples' spread over error (exact: 1)", *["" if r is None else f"{r:.3g}" for r in ratios])
     for name in ("steps", "nfe", "encode_ms", "decode_ms"):
         table.add_row(name, *[f"{row[name]:g}" for row in rows])
-    console.print(table)
-    console.print(f"guidance: {document['guidance']}", markup=False)
+    printing.show(table)
+    print(f"guidance: {document['guidance']}")
     for row in rows:
         if "note" in row:
-            console.print(f"{row['method']}: {row['note']}", markup=False)
+            print(f"{row['method']}: {row['note']}")
         if chosen := row.get("format"):
             text = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in chosen.items())
             lost = "; the channel decoder failed, mid-gray is shown" if row["failed"] else ""
-            console.print(f"{row['method']}: {text}{lost}", markup=False)
+            print(f"{row['method']}: {text}{lost}")
     for name, why in document["cannot_operate"].items():
-        console.print(f"{name} cannot operate: {why}", markup=False)
-    console.print(f"models: {document['models']}", soft_wrap=True, markup=False)
+        print(f"{name} cannot operate: {why}")
+    print(f"models: {document['models']}")
     for name, path in document["files"].items():
-        console.print(f"{name}: {path}", soft_wrap=True)
+        print(f"{name}: {path}")
