@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
 Width = Annotated[int, Field(gt=0, le=2**16)]
@@ -20,6 +21,10 @@ Levels = Annotated[list[Width], Field(max_length=16)]
 """A size for each level of a network."""
 Rate = Annotated[int, Field(gt=0, le=60)]
 """Complex symbols per position of the 1/16 grid: CBR = rate / 768."""
+
+
+UserPath = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A path (or a hub's id), in which `~` is the user's home."""
 
 
 class Section(BaseModel):

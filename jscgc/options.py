@@ -112,7 +112,7 @@ def channel(text: str) -> str:
 def models_folder() -> Path:
     """JSCGC_MODELS if it is set; else data/models once a system is trained there; else the models that come with the package."""
     if named := os.environ.get("JSCGC_MODELS"):
-        return Path(named)
+        return Path(os.path.expanduser(named))
     here = Path("data/models")
     if not here.is_dir():
         return SHIPPED

@@ -31,6 +31,7 @@ from jscgc.evaluation.run import Evaluation, follow
 from jscgc.flow.params import SampleParams
 from jscgc.options import natural
 from jscgc.params import Params, load_params
+from jscgc.parser import user_path
 from jscgc.precision import resolve_precision
 from jscgc.training.curve import Curve
 from pipeline import apart
@@ -143,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         "python -m pipeline.ablations", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument("--out", type=Path, default=Path("reports/ablations.csv"), metavar="CSV")
+    parser.add_argument("--out", type=user_path, default=Path("reports/ablations.csv"), metavar="CSV")
     parser.add_argument("--workers", type=natural, default=0, metavar="N", help="Ray workers; 0: one per core")
     parser.add_argument("--only", nargs="+", default=[], metavar="VARIANT", help="these, and joint")
     a = parser.parse_args()

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from jscgc.config import ParamsError, overlay, read_yaml
 from jscgc.files import atomic
 from jscgc.params import load_params
+from jscgc.parser import user_path
 from pipeline import graph
 
 PARAMS = Path("params.yaml")
@@ -26,7 +27,7 @@ def select(name: str) -> None:
         ParamsError: no such profile or file, or the result is not valid.
     """
     if name.endswith(".yaml"):
-        _lay(Path(name), load_params(PARAMS).profile)
+        _lay(user_path(name), load_params(PARAMS).profile)
         return
     known = ["nano", *sorted(path.stem for path in PROFILES.glob("*.yaml"))]
     if name not in known:

@@ -24,6 +24,7 @@ from jscgc.files import atomic, read_json, sha256
 from jscgc.method import METHODS, PARTS, network
 from jscgc.options import count
 from jscgc.params import Params, load_params
+from jscgc.parser import user_path
 from jscgc.registry import nearest
 from pipeline import apart
 from pipeline.stage import DATA, MODELS
@@ -171,7 +172,9 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="+", metavar="METHOD", help="what is trained anew for each seed")
     parser.add_argument("--seeds", type=count, default=3, metavar="N", help="trainings of each (default: 3)")
-    parser.add_argument("--out", type=Path, default=DATA / "trainings", metavar="DIR", help="(default: data/trainings)")
+    parser.add_argument(
+        "--out", type=user_path, default=DATA / "trainings", metavar="DIR", help="(default: data/trainings)"
+    )
     a = parser.parse_args()
     params = load_params().settled()
     params.check()

@@ -247,7 +247,7 @@ def photo_sets(folders: Sequence[Path]) -> dict[str, list[tuple[str, Path]]]:
     names: dict[str, str] = {}
     contents: dict[str, str] = {}
     for folder in folders:
-        one = Path(os.path.abspath(folder.expanduser())).name
+        one = Path(os.path.abspath(folder)).name
         if one in sets:
             raise ValueError(f"--images: two folders are named {one}, and sets are told apart by that; rename one")
         sets[one] = _readable(folder)
