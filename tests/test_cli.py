@@ -61,6 +61,27 @@ def test_a_photo_s_name_is_printed_as_it_is(picture, models, capsys, name):
     assert f"side_by_side: {named.parent / 'out' / named.stem}" in said
 
 
+def test_a_zero_is_one_snr_and_one_transmission_however_it_is_written(picture, models, capsys):
+    received = []
+    for zero in ("0", "-0", "-0.0", "0e1"):
+        given = [
+            "--snr-db",
+            zero,
+            "--channel",
+            "rician_block:k_db=" + zero,
+            "--cbr",
+            "4/768",
+            "--device",
+            "cpu",
+            "--json",
+        ]
+        assert main(transmit(picture, models, *given)) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert "_0dB_" in document["files"]["metrics"] and str(document["snr_db"]) == "0.0"
+        received.append((document["channel"], document["results"][0]["metrics"]))
+    assert received == [received[0]] * 4
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [

@@ -170,4 +170,4 @@ def _number(name: str, text: str) -> float:
             raise ValueError
     except ValueError:
         raise ValueError(f"{name} must be a number, got {text!r:.40}") from None
-    return value
+    return value + 0.0  # -0 is 0: it becomes part of a job's key
