@@ -5,6 +5,7 @@ Only the module of the command that is asked for is imported; heavy imports wait
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ from importlib import import_module
 from jscgc import __version__
 from jscgc.extras import Needs, need
 from jscgc.parser import Parser
-from jscgc.startup import collect_seldom, print_any_name
+from jscgc.startup import collect_seldom
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's mistake is one line on stderr and status 1 (2 for the arguments themselves)."""
     if argv is None:  # the process is ours
         collect_seldom()
-        print_any_name()
+        # A file's name need not be text. stderr has this already.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="jscgc: %(message)s", stream=sys.stderr)
     try:
         arguments = build_parser().parse_args(argv)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import io
-import sys
 
 
 def collect_seldom() -> None:
@@ -16,12 +14,3 @@ def collect_seldom() -> None:
     """
     gc.set_threshold(50_000, 20, 20)
     atexit.register(gc.freeze)
-
-
-def print_any_name() -> None:
-    """Let stdout take what its encoding has no letters for, as stderr does: a file name need not be text.
-
-    Printing it would else end a command whose work is done.
-    """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")

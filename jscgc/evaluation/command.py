@@ -261,6 +261,14 @@ def photo_sets(folders: Sequence[Path]) -> dict[str, list[tuple[str, Path]]]:
     return sets
 
 
+def _name(path: Path, folder: Path) -> str:
+    """The path below the folder. One that begins as our own marks do is written otherwise, as the same path."""
+    from jscgc.evaluation.jobs import ALL_IMAGES
+
+    name = path.relative_to(folder).as_posix()
+    return f"./{name}" if name.startswith(ALL_IMAGES) else name
+
+
 def _names(folders: Sequence[Path]) -> str:
     return ", ".join(map(str, folders))
 
@@ -276,7 +284,7 @@ def _readable(folder: Path) -> list[tuple[str, Path]]:
         except PhotoError as error:
             logging.warning("skipped: %s", error)
             continue
-        photos.append((path.relative_to(folder).as_posix(), path))
+        photos.append((_name(path, folder), path))
     if not photos:
         raise ValueError(f"{folder}: no readable photograph here")
     return photos

@@ -29,6 +29,7 @@ from jscgc.data.images import open_photo, reduce
 from jscgc.evaluation.jobs import CANNOT_OPERATE, DECODING_FAILED, SIZES, Job, JobResult, Picture, Place
 from jscgc.evaluation.protocol import Protocol
 from jscgc.files import atomic
+from jscgc.method import check_name
 
 TABLE = "received.csv"
 TOLD = ("nfe", CANNOT_OPERATE, DECODING_FAILED, *SIZES)
@@ -122,6 +123,7 @@ def _entry(
     method = given.get("method") or folder.resolve().name
     if not _NAME.fullmatch(method):
         raise ValueError(f"method {method!r:.80}: letters, digits and ._-+:= only")
+    check_name(method)
     channel = canonical(given.get("channel") or "awgn")
     seed = int(_number("seed", given["seed"])) if given.get("seed") else protocol.seeds[0]
     snr_db, k = _number("snr_db", given["snr_db"]), int(_number("k", given["k"]))

@@ -16,7 +16,7 @@ import pandas as pd
 
 from jscgc import printing
 from jscgc.channel.spec import file_name
-from jscgc.evaluation.jobs import CANNOT_OPERATE, ORIGINAL, Job, JobResult, nominal_cbr
+from jscgc.evaluation.jobs import ALL_IMAGES, CANNOT_OPERATE, ORIGINAL, Job, JobResult, nominal_cbr
 from jscgc.files import atomic
 from jscgc.metrics import Jackknifed, SetMetric, set_metric
 from jscgc.metrics.distances import Against, recomputed
@@ -24,10 +24,6 @@ from jscgc.metrics.distances import Against, recomputed
 log = logging.getLogger(__name__)
 COLUMNS = ["method", "training", "channel", "snr_db", "cbr", "steps", "seed", "set", "image", "metric", "value"]
 """training: 0, 1, ... of a method with several. set: of photographs, `""` where there is one only."""
-ALL_IMAGES = "*"
-"""In the image column: the value belongs to the whole set (FID, KID), with set `""` to all photographs pooled. `*-NAME` is the
-set without that photograph, from which the report has the spread over photographs (a jackknife)."""
-
 SEVERAL = 19
 """Set metrics' values beyond which a bar is shown: of Inception's on a whole collection each takes seconds."""
 
