@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jscgc import stages, tracking
 from jscgc.cluster.train import train_on_workers
 from jscgc.config import digest
-from jscgc.files import read_json, write_json
+from jscgc.files import check_folder, read_json, write_json
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
 from jscgc.training.curve import Curve
@@ -136,6 +136,8 @@ def stage(name: str, *, networks: bool = False) -> Iterator[Stage]:
     try:
         params = load_params()
         params.check()
+        for folder in (DATA, REPORTS):
+            check_folder(folder)
         graph.check(params, name)
         known = tags(params)  # of the file: the same for all stages of a reproduction
         params = params.settled() if networks else params

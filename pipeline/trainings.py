@@ -20,7 +20,7 @@ from typing import Any
 
 from jscgc import stages, tracking
 from jscgc.config import digest
-from jscgc.files import atomic, read_json, sha256
+from jscgc.files import atomic, check_folder, read_json, sha256
 from jscgc.method import METHODS, PARTS, network
 from jscgc.options import count
 from jscgc.params import Params, load_params
@@ -176,6 +176,7 @@ def main() -> None:
         "--out", type=user_path, default=DATA / "trainings", metavar="DIR", help="(default: data/trainings)"
     )
     a = parser.parse_args()
+    check_folder(a.out)
     params = load_params().settled()
     params.check()
     names = planned(a.names, params)

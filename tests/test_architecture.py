@@ -103,6 +103,7 @@ ALLOWED: dict[str, set[str]] = {
     "commands": {
         "__version__",
         "channel",
+        "config",
         "costs",
         "data",
         "device",

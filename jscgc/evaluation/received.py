@@ -35,6 +35,8 @@ TABLE = "received.csv"
 TOLD = ("nfe", CANNOT_OPERATE, DECODING_FAILED, *SIZES)
 """Columns that are taken over into the results, with `cbr_exact` from k."""
 _NEEDED, _MORE = ("file", "snr_db", "k"), ("image", "method", "channel", "cbr", "seed", "steps")
+COLUMNS = (*_NEEDED, *_MORE, *TOLD)
+"""That are known; ours have all of them."""
 _NAME = re.compile(r"[\w.:=+-]{1,80}", re.ASCII)
 
 
@@ -54,8 +56,8 @@ def read(folder: Path, protocol: Protocol, photos: Sequence[tuple[str, Path]]) -
         rows = csv.DictReader(stream)
         if missing := [name for name in _NEEDED if name not in (rows.fieldnames or ())]:
             raise ValueError(f"{path}: no column {', '.join(missing)}; needed are {', '.join(_NEEDED)}")
-        if odd := [name for name in rows.fieldnames or () if name not in (*_NEEDED, *_MORE, *TOLD)]:
-            raise ValueError(f"{path}: unknown column {odd[0]!r:.40}; known are {', '.join((*_NEEDED, *_MORE, *TOLD))}")
+        if odd := [name for name in rows.fieldnames or () if name not in COLUMNS]:
+            raise ValueError(f"{path}: unknown column {odd[0]!r:.40}; known are {', '.join(COLUMNS)}")
         for row in rows:
             where = f"{path} line {rows.line_num}"
             try:
@@ -99,7 +101,7 @@ def write(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
                 (temporary / row["file"]).write_bytes(result.png)
             rows.append(row)
         with (temporary / TABLE).open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, (*_NEEDED, *_MORE, *TOLD), lineterminator="\n")
+            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
 

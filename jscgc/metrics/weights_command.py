@@ -8,6 +8,7 @@ from typing import Any
 
 from jscgc import printing
 from jscgc.extras import need
+from jscgc.files import check_folder
 from jscgc.parser import add_json, emit
 
 DESCRIPTION = """\
@@ -92,8 +93,10 @@ _MEANING = {
 
 def _fetch(a: argparse.Namespace) -> None:
     need("weights fetch", {"metrics": ("pooch",)})
+    from jscgc.metrics.weights import weights_folder
     from jscgc.metrics.weights_store import Kept, fetch
 
+    check_folder(weights_folder())
     kept: list[Kept] = []
     failed: list[str] = []
     for file in _named(a.names):
@@ -108,8 +111,10 @@ def _fetch(a: argparse.Namespace) -> None:
 
 def _import(a: argparse.Namespace) -> None:
     from jscgc.metrics.registry import files
+    from jscgc.metrics.weights import weights_folder
     from jscgc.metrics.weights_store import import_folder
 
+    check_folder(weights_folder())
     kept, refused = import_folder(a.folder, files())
     _show(kept, a.json)
     if refused:
