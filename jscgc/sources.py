@@ -30,6 +30,7 @@ ORCHESTRATION = (
     "options",
     "printing",
     "report",
+    "signals",
     "sweep",
     "tracking",
 )

@@ -6,7 +6,6 @@ import logging
 import os
 import resource
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from jscgc.config import digest
 from jscgc.files import check_folder, read_json, write_json
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
+from jscgc.signals import end_as_interrupted
 from jscgc.training.curve import Curve
 from pipeline import beside, graph, runs
 from pipeline.runs import DATA as DATA
@@ -131,7 +131,7 @@ def stage(name: str, *, networks: bool = False) -> Iterator[Stage]:
     """
     quiet(name)
     runs.end_with_parent()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_as_interrupted()
     start = time.perf_counter()
     try:
         params = load_params()
