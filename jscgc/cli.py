@@ -16,6 +16,7 @@ from importlib import import_module
 from jscgc import __version__
 from jscgc.extras import Needs, need
 from jscgc.parser import Parser
+from jscgc.signals import end_as_interrupted
 from jscgc.startup import collect_seldom
 
 
@@ -83,6 +84,7 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's mistake is one line on stderr and status 1 (2 for the arguments themselves)."""
     if argv is None:  # the process is ours
+        end_as_interrupted()
         collect_seldom()
         # A file's name need not be text. stderr has this already.
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -94,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         need(arguments.command, command.needs)
         import_module(command.module).run(arguments)
     except KeyboardInterrupt as interrupt:
-        print(f"jscgc: interrupted; {interrupt or 'nothing was written'}", file=sys.stderr)
+        print(f"jscgc: interrupted; {str(interrupt) or 'no file was left half written'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 0

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
 Width = Annotated[int, Field(gt=0, le=2**16)]
@@ -23,10 +24,28 @@ Rate = Annotated[int, Field(gt=0, le=60)]
 """Complex symbols per position of the 1/16 grid: CBR = rate / 768."""
 
 
+UserPath = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A path (or a hub's id), in which `~` is the user's home."""
+
+
+def one_zero(value: Any) -> Any:
+    """The same with 0.0 for -0.0, which is equal to it and would have another key."""
+    if isinstance(value, float):
+        return value + 0.0
+    if isinstance(value, dict):
+        return {key: one_zero(inner) for key, inner in value.items()}
+    return type(value)(map(one_zero, value)) if isinstance(value, list | tuple) else value
+
+
 class Section(BaseModel):
-    """A frozen part of params.yaml; unknown keys are errors, numbers are finite."""
+    """A frozen part of params.yaml; unknown keys are errors, numbers are finite and have one zero."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+    @field_validator("*")
+    @classmethod
+    def _one_zero(cls, value: Any) -> Any:
+        return one_zero(value)
 
     def named(self) -> tuple[str, ...]:
         """Modules that its own values name by a registry, such as a backbone's."""
@@ -176,4 +195,4 @@ def overlay(base: Any, changes: Any, where: str = "") -> None:
 def digest(*parts: Any) -> str:
     """Twelve hex digits that identify a configuration (pydantic models, JSON-like values)."""
     plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(one_zero(plain), sort_keys=True).encode()).hexdigest()[:12]

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,3 +137,34 @@ def sha256(path: Path) -> str:
             while block := stream.read(1 << 20):
                 total.update(block)
     return total.hexdigest()
+
+
+def check_file(path: Path) -> None:
+    """Whether a file can be written there, asked before the work that ends in it; what is missing above it is made then.
+
+    Raises:
+        ValueError: a folder is there, or something that is none above it.
+        OSError: nothing can be written there.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file")
+    _check_place(path, path.parent)
+
+
+def check_folder(path: Path) -> None:
+    """The same of files in a folder, and of the folder where it is not there yet; errors as `check_file`."""
+    if not path.is_dir() and os.path.lexists(path):
+        raise ValueError(f"{path} is no folder; name one, or a new one")
+    _check_place(path, path)
+
+
+def _check_place(path: Path, folder: Path) -> None:
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        raise ValueError(f"{path}: {folder} is no folder")
+    try:
+        # Modes of files say little: of root, of a file system that is read-only or full.
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{path}: nothing can be written into {folder.absolute()} ({error.strerror})") from None

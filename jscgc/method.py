@@ -5,6 +5,7 @@ Reading the registry imports no torch: what builds and trains a network imports 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,23 @@ DECODER_LOSSES = frozenset({"efficientnet_lite0"})
 """Networks by which the VAE's decoder is trained, through which every method on latents is seen."""
 Folders = Mapping[str, Path]
 """Name of a result that a recipe reads -> its folder."""
+
+
+_OURS = re.compile(
+    r"all|original|photos|latents|vae|metrics|side_by_side|jscgc_(reference|wrong_symbols|unconditional)"
+    r"|.+_mean_of_.*|.+_(mean|uncertainty|sample_\d+)"
+)
+"""What stands beside methods' names: on the command line, among results, stages and the pictures of a transmission."""
+
+
+def check_name(name: str) -> None:
+    """Whether a method may be called that, in any case of letters: file systems may know only one.
+
+    Raises:
+        ValueError: the name means something of ours.
+    """
+    if _OURS.fullmatch(name.casefold()):
+        raise ValueError(f"no method can be called {name}: results and files have that name for something else")
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,7 @@ class Method:
     """Networks whose features its losses used; such a network's metrics can't judge it."""
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if (self.network is None) == (self.system is None):
             raise ValueError(f"method {self.name}: give either network (trained) or system (nothing to train)")
 

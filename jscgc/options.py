@@ -30,7 +30,7 @@ def channel_help() -> str:
 
 
 def number(text: str) -> float:
-    """A finite number."""
+    """A finite number; -0 is 0."""
     import math
 
     try:
@@ -39,7 +39,7 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} must be finite")
-    return value
+    return value + 0.0
 
 
 def snr_db(text: str) -> float:
@@ -112,7 +112,7 @@ def channel(text: str) -> str:
 def models_folder() -> Path:
     """JSCGC_MODELS if it is set; else data/models once a system is trained there; else the models that come with the package."""
     if named := os.environ.get("JSCGC_MODELS"):
-        return Path(named)
+        return Path(os.path.expanduser(named))
     here = Path("data/models")
     if not here.is_dir():
         return SHIPPED

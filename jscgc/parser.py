@@ -1,4 +1,4 @@
-"""The parser of every command: filled when the command is asked for, --json, --plugin, one line for a mistake.
+"""The parser of every command: filled when the command is asked for, --json, --plugin, `~` in paths, one line for a mistake.
 
 Nothing here knows a method, a channel or torch, so that --help is quick.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -26,6 +28,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, fill: Callable[[Parser], None] | None = None, **more: Any) -> None:
         super().__init__(*args, **more)
         self.formatter_class = Help
+        self.register("type", Path, user_path)  # for every `type=Path`, of plugins' benchmarks, too
         self._fill = fill
         text = "its methods, channels and metrics, too: a module or a script's file; may be given again"
         self.add_argument("--plugin", type=_plugin, default=argparse.SUPPRESS, metavar="MODULE", help=text)
@@ -50,6 +53,13 @@ class Parser(argparse.ArgumentParser):
             fill, self._fill = self._fill, None
             fill(self)
         return super().parse_known_args(args, namespace)
+
+
+def user_path(text: str) -> Path:
+    """A path as a shell would have it: `--images=~/photos` and `'~/my photos'` arrive here with their `~`."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path must not be empty")
+    return Path(os.path.expanduser(text))
 
 
 def _plugins(arguments: Sequence[str]) -> Iterator[str]:

@@ -152,6 +152,7 @@ def add_plugin(name: str) -> None:
     Raises:
         ValueError: it can't be imported.
     """
+    name = os.path.expanduser(name) if name.endswith(".py") else name
     _load(name)
     name = str(Path(name).absolute()) if name.endswith(".py") else name  # workers may stand in another folder
     os.environ[PLUGINS] = os.pathsep.join(dict.fromkeys([*plugins(), name]))

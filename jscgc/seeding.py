@@ -16,8 +16,8 @@ Name = str | int | float
 
 
 def derive(seed: int, *names: Name) -> int:
-    """A 63-bit seed from a root seed and names; order and type of the names matter."""
-    text = repr((int(seed), *[float(n) if isinstance(n, float) else n for n in names]))
+    """A 63-bit seed from a root seed and names; order and type of the names matter, the sign of a zero does not."""
+    text = repr((int(seed), *[float(n) + 0.0 if isinstance(n, float) else n for n in names]))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

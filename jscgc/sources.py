@@ -20,7 +20,20 @@ from typing import Any
 from jscgc.files import sha256
 
 PACKAGE = Path(__file__).parent
-ORCHESTRATION = ("api", "bench", "cli", "cluster", "commands", "demo", "options", "report", "sweep", "tracking")
+ORCHESTRATION = (
+    "api",
+    "bench",
+    "cli",
+    "cluster",
+    "commands",
+    "demo",
+    "options",
+    "printing",
+    "report",
+    "signals",
+    "sweep",
+    "tracking",
+)
 """Folders and modules that say where and when something runs and how it is shown, and can reach no result: left out, unless
 they are asked for by name."""
 DECLARING = ("methods", "channel.kinds", "metrics.kinds", "generator.kinds", "flow.solvers")

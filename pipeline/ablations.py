@@ -28,9 +28,11 @@ from jscgc.evaluation.judges import CHOOSING
 from jscgc.evaluation.params import EvaluateParams
 from jscgc.evaluation.protocol import Protocol
 from jscgc.evaluation.run import Evaluation, follow
+from jscgc.files import check_file
 from jscgc.flow.params import SampleParams
 from jscgc.options import natural
 from jscgc.params import Params, load_params
+from jscgc.parser import user_path
 from jscgc.precision import resolve_precision
 from jscgc.training.curve import Curve
 from pipeline import apart
@@ -143,10 +145,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         "python -m pipeline.ablations", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument("--out", type=Path, default=Path("reports/ablations.csv"), metavar="CSV")
+    parser.add_argument("--out", type=user_path, default=Path("reports/ablations.csv"), metavar="CSV")
     parser.add_argument("--workers", type=natural, default=0, metavar="N", help="Ray workers; 0: one per core")
     parser.add_argument("--only", nargs="+", default=[], metavar="VARIANT", help="these, and joint")
     a = parser.parse_args()
+    check_file(a.out)
     content, params = read_yaml(FILE), load_params().settled()
     planned = list(variants(content, params))
     if unknown := set(a.only) - {variant.name for variant in planned}:

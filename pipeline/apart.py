@@ -13,6 +13,7 @@ from pathlib import Path
 from jscgc.cluster.train import Log, train_on_workers
 from jscgc.files import atomic, held
 from jscgc.params import Params
+from jscgc.signals import end_as_interrupted
 from jscgc.training import make
 
 
@@ -49,6 +50,7 @@ def made(result: str, params: Params, inputs: Mapping[str, Path], place: Path, m
 
 def as_command(name: str, main: Callable[[], None]) -> None:
     """Run it; what a user can mend, and Ctrl-C, end as one line and exit status 1."""
+    end_as_interrupted()
     try:
         main()
     except (ValueError, OSError, RuntimeError) as error:

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from jscgc.config import ParamsError, overlay, read_yaml
 from jscgc.files import atomic
 from jscgc.params import Params, load_params
+from jscgc.parser import user_path
 from jscgc.project import home
 from pipeline import graph
 
@@ -39,7 +40,7 @@ def select(name: str) -> None:
         ParamsError: no such profile or file, or the result is not valid.
     """
     if name.endswith(".yaml"):
-        _lay(Path(name), load_params(PARAMS).profile)
+        _lay(user_path(name), load_params(PARAMS).profile)
         return
     known = ["nano", *sorted(path.stem for path in PROFILES.glob("*.yaml") if path != NANO)]
     if name not in known:

@@ -23,6 +23,7 @@ from jscgc.files import atomic, read_json, sha256, write_json
 from jscgc.latent.autoencoder import load_vae, save_weights
 from jscgc.latent.nano_vae import NanoVae
 from jscgc.method import network
+from jscgc.parser import user_path
 from jscgc.sources import closure, code, entry
 from jscgc.systems.store import load
 from jscgc.training.vae import sharpen
@@ -49,7 +50,7 @@ def main() -> None:
     """Train, then renew the folder."""
     parser = argparse.ArgumentParser("python -m pipeline.sharpen", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--models", type=Path, default=MODELS, metavar="FOLDER", help="whose VAE is trained on, in place"
+        "--models", type=user_path, default=MODELS, metavar="FOLDER", help="whose VAE is trained on, in place"
     )
     models = parser.parse_args().models
     with stage("sharpen", networks=True) as running:

@@ -7,7 +7,6 @@ import logging
 import os
 import resource
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from jscgc import stages, tracking
 from jscgc.cluster.train import train_on_workers
 from jscgc.config import ParamsError, digest
-from jscgc.files import read_json, write_json
+from jscgc.files import check_folder, read_json, write_json
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
+from jscgc.signals import end_as_interrupted
 from jscgc.tracking.spool import flat
 from jscgc.training.curve import Curve
 from pipeline import beside, cards, graph, profile, runs
@@ -138,11 +138,13 @@ def stage(name: str, *, networks: bool = False) -> Iterator[Stage]:
     """
     quiet(name)
     runs.end_with_parent()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_as_interrupted()
     start = time.perf_counter()
     try:
         stated = load_params()
         stated.check()
+        for folder in (DATA, REPORTS):
+            check_folder(folder)
         graph.check(stated, name)
         params = stated.settled() if networks else stated
         with recorded(name, params, stated) as run:

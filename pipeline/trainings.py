@@ -20,10 +20,11 @@ from typing import Any
 
 from jscgc import stages, tracking
 from jscgc.config import digest
-from jscgc.files import atomic, read_json, sha256
+from jscgc.files import atomic, check_folder, read_json, sha256
 from jscgc.method import METHODS, PARTS, network
 from jscgc.options import count
 from jscgc.params import Params, load_params
+from jscgc.parser import user_path
 from jscgc.registry import nearest
 from pipeline import apart
 from pipeline.stage import DATA, MODELS
@@ -171,8 +172,11 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="+", metavar="METHOD", help="what is trained anew for each seed")
     parser.add_argument("--seeds", type=count, default=3, metavar="N", help="trainings of each (default: 3)")
-    parser.add_argument("--out", type=Path, default=DATA / "trainings", metavar="DIR", help="(default: data/trainings)")
+    parser.add_argument(
+        "--out", type=user_path, default=DATA / "trainings", metavar="DIR", help="(default: data/trainings)"
+    )
     a = parser.parse_args()
+    check_folder(a.out)
     params = load_params().settled()
     params.check()
     names = planned(a.names, params)

@@ -52,6 +52,38 @@ def test_people_read_the_same_numbers(picture, models, capsys):
     assert "k = 959 channel uses (48 data symbols, overhead 911) for n = 6000: CBR 0.15983" in said
 
 
+@pytest.mark.parametrize("name", ["IMG [final].png", "photos[/red].png", ":smile:[bold].png", "[b]/a.png"])
+def test_a_photo_s_name_is_printed_as_it_is(picture, models, capsys, name):
+    named = picture.parent / name
+    named.parent.mkdir(exist_ok=True)
+    picture.rename(named)
+    assert main(transmit(named, models, "--cbr", "4/768", "--device", "cpu")) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{named}  50x40, awgn")
+    assert f"side_by_side: {named.parent / 'out' / named.stem}" in said
+
+
+def test_a_zero_is_one_snr_and_one_transmission_however_it_is_written(picture, models, capsys):
+    received = []
+    for zero in ("0", "-0", "-0.0", "0e1"):
+        given = [
+            "--snr-db",
+            zero,
+            "--channel",
+            "rician_block:k_db=" + zero,
+            "--cbr",
+            "4/768",
+            "--device",
+            "cpu",
+            "--json",
+        ]
+        assert main(transmit(picture, models, *given)) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert "_0dB_" in document["files"]["metrics"] and str(document["snr_db"]) == "0.0"
+        received.append((document["channel"], document["results"][0]["metrics"]))
+    assert received == [received[0]] * 4
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -110,7 +142,7 @@ def test_the_help_of_all_imports_no_command():
     code = "import sys; from jscgc.cli import build_parser; build_parser().format_help(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     ours = {name for name in done.stdout.split() if name.startswith("jscgc.")}
-    assert ours == {"jscgc.cli", "jscgc.extras", "jscgc.parser", "jscgc.startup"}
+    assert ours == {"jscgc.cli", "jscgc.extras", "jscgc.parser", "jscgc.signals", "jscgc.startup"}
 
 
 HEAVY = {

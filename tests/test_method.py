@@ -27,6 +27,14 @@ RESULTS = ("photos", "vae", "latents")
 LATENTS = LatentStatistics([0.0] * 4, [1.0] * 4, 8, "of no VAE")
 
 
+@pytest.mark.parametrize(
+    "name", ["original", "ALL", "vae", "side_by_side", "jscgc_mean", "mine_sample_2", "jscgc_reference"]
+)
+def test_a_method_takes_no_name_of_ours(name: str) -> None:
+    with pytest.raises(ValueError, match=f"no method can be called {name}"):
+        replace(EVERY[0], name=name)
+
+
 def test_the_methods_and_their_order() -> None:
     """As `--methods`, `info` and the reports list them."""
     assert METHODS.names == (

@@ -426,11 +426,8 @@ def test_a_stage_goes_on_after_a_training_ahead_of_it_and_ends_bitwise_as_in_one
     assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == steps
 
 
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [(signal.SIGINT, "interrupted; `dvc repro` goes on"), pytest.param(signal.SIGTERM, "", marks=pytest.mark.slow)],
-)
-def test_a_stopped_training_says_so_and_leaves_no_output(clone: Path, tmp_path: Path, number: int, said: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_a_stopped_training_says_so_and_leaves_no_output(clone: Path, tmp_path: Path, number: int) -> None:
     folder = tmp_path / "stopped"
     shutil.copytree(clone, folder, symlinks=True, ignore=shutil.ignore_patterns("cache"))
     model = folder / "data/models/jscgc"
@@ -438,8 +435,8 @@ def test_a_stopped_training_says_so_and_leaves_no_output(clone: Path, tmp_path: 
     process = started(folder, "train_jscgc")
     process.send_signal(number)
     told = process.communicate(timeout=60)[1]
-    assert process.returncode in (1, 143)
-    assert said in told and "Traceback" not in told
+    assert process.returncode == 1
+    assert "train_jscgc: interrupted; `dvc repro` goes on" in told and "Traceback" not in told
     assert not model.exists() and not list(folder.glob("data/models/.*.tmp"))
     assert list(folder.glob(".jscgc/runs/train_jscgc-*/step-*.safetensors"))
 

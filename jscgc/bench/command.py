@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from jscgc import printing
 from jscgc.bench.benchmark import Benchmark, Measurement, count, machine
 from jscgc.extras import need
 from jscgc.parser import add_json, emit
@@ -55,22 +56,17 @@ def _against(benchmark: Benchmark, a: argparse.Namespace) -> Measurement:
 
 
 def _print(title: str, shown: list[dict[str, Any]], beside: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
+    console = printing.console()
     lines = [list(shown[0]), *([_cell(value) for value in row.values()] for row in shown)] if shown else [[]]
 
-    def table(lines: Iterable[Iterable[str]]) -> Table:
-        made = Table(title=title, title_justify="left")
+    def table(lines: Iterable[Iterable[str]]) -> Any:
         names, *others = lines
-        for name in names:
-            made.add_column(name, overflow="fold")
+        made = printing.table(*names, title=title)
         for cells in others:
             made.add_row(*cells)
         return made
 
-    def width(made: Table) -> int:
+    def width(made: Any) -> int:
         return console.measure(made, options=console.options.update(width=10_000)).maximum
 
     made = table(lines)
@@ -79,7 +75,7 @@ def _print(title: str, shown: list[dict[str, Any]], beside: dict[str, Any]) -> N
         made = min(made, table(zip(*lines, strict=True)), key=width)
     console.print(made)
     for key, value in beside.items():
-        console.print(f"{key}: {value}", markup=False)
+        print(f"{key}: {value}")
 
 
 def _cell(value: Any) -> str:

@@ -244,10 +244,10 @@ class ChannelSpec:
 
 
 def decimal(text: str, *, whole: bool) -> float | int | None:
-    """A plain decimal number; None for anything else (nan and inf included)."""
+    """A plain decimal number, -0 as 0; None for anything else (nan and inf included)."""
     if not re.fullmatch(r"[+-]?(\d{1,18}\.?\d{0,18}|\.\d{1,18})(e[+-]?\d{1,2})?", text, re.ASCII):
         return None
-    value = float(text)
+    value = float(text) + 0.0
     if whole:
         return int(value) if value.is_integer() else None
     return value if math.isfinite(value) else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any
+
+from jscgc import printing
 
 
 class Eta:
@@ -41,20 +42,9 @@ class Bar:
     """The bar on stderr: jobs done, workers at work, time passed and left."""
 
     def __init__(self, title: str, jobs: Sequence[Any], kind: Callable[[Any], Hashable]) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
         self._title, self._kind = title, kind
         self._eta = Eta([kind(job) for job in jobs])
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=Console(file=sys.stderr),
-            refresh_per_second=1,
-        )
+        self._progress = printing.bar("{task.fields[left]}")
         self._task = self._progress.add_task(title, total=len(jobs), left="")
 
     def __enter__(self) -> Bar:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
+
+from jscgc.signals import deferred
 
 OBJECT_STORE_BYTES = 200_000_000
 ANSWER_S = 5.0
@@ -17,6 +21,22 @@ ANSWER_S = 5.0
 def on_a_cluster() -> bool:
     """Whether RAY_ADDRESS names one: its nodes may have neither our files nor our devices."""
     return bool(os.environ.get("RAY_ADDRESS"))
+
+
+@contextmanager
+def _left_alone() -> Iterator[None]:
+    """Ray sets handlers of SIGTERM: one of Python's that exits before what it has started can be ended, and one of C++ that dumps
+    its stack. The former is not set here, and the latter, which comes last, is replaced by what was there."""
+    from ray._private import utils
+
+    before, setting = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = setting
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -46,7 +66,8 @@ def session(cores: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
     # That a local session is guarded by a token is as it should be, and no warning.
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     try:
-        ray.init(**settings)
+        with _left_alone(), nullcontext() if on_a_cluster() else deferred():
+            ray.init(**settings)
     except (ConnectionError, RuntimeError) as error:
         if not on_a_cluster():
             raise

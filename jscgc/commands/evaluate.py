@@ -16,6 +16,7 @@ def run(a: argparse.Namespace) -> None:
     """Evaluate, make the report if one is asked for, and print the summary."""
     if a.report:
         need("evaluate --report", {"report": ("jinja2", "matplotlib", "plotly")})
+    evaluation.check_places(a)
     from jscgc.report import print_headline, summarise
     from jscgc.report.command import make
 

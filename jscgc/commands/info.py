@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from jscgc import __version__, options
+from jscgc import __version__, options, printing
 from jscgc.channel import spec
 from jscgc.method import METHODS, Method
 from jscgc.parser import add_json, emit
@@ -66,30 +66,26 @@ def run(a: argparse.Namespace) -> None:
     if a.json:
         emit(document)
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(markup=False)  # what is missing may be named in brackets
-    console.print(f"jscgc {__version__}, torch {torch.__version__}, device {device}")
-    console.print(f"scan: {scan} ({why})", markup=False)
+    print(f"jscgc {__version__}, torch {torch.__version__}, device {device}")
+    print(f"scan: {scan} ({why})")
     if models:
-        table = Table("trained model", "MB", "CBR", "folder")
+        table = printing.table("trained model", "MB", "CBR", "folder")
         for model in models:
             table.add_row(model["name"], f"{model['mb']:g}", " ".join(model["cbr"]), model["folder"])
-        console.print(table)
+        printing.show(table)
     else:
-        console.print(f"no trained models in {a.models}: `make reproduce` trains them")
-    table = Table("method", "can run")
+        print(f"no trained models in {a.models}: `make reproduce` trains them")
+    table = printing.table("method", "can run")
     for method in document["methods"]:
         table.add_row(method["name"], f"no: {method['missing']}" if method["missing"] else "yes")
-    console.print(table)
-    table = Table("channel", "options with defaults and ranges", "available")
+    printing.show(table)
+    table = printing.table("channel", "options with defaults and ranges", "available")
     for channel in document["channels"]:
         table.add_row(channel["name"], channel["options"], f"no: {channel['missing']}" if channel["missing"] else "yes")
-    console.print(table)
+    printing.show(table)
     for option, meaning in document["channel_options"].items():
-        console.print(f"  {option}: {meaning}", markup=False)
-    table = Table("metric", "available")
+        print(f"  {option}: {meaning}")
+    table = printing.table("metric", "available")
     for metric in document["metrics"]:
         table.add_row(metric["name"], "yes" if metric["available"] else f"no: {metric['missing']}")
-    console.print(table)
+    printing.show(table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jscgc import options
+from jscgc import options, printing
 from jscgc.parser import add_json, emit
 
 DESCRIPTION = """\
@@ -39,20 +39,19 @@ def run(a: argparse.Namespace) -> None:
     if a.json:
         emit(document)
         return
-    from rich.console import Console
-    from rich.table import Table
-
     title = f"{document['width']}x{document['height']} pixels, rate {document['rate']}/768; GFLOPs of one forward pass"
-    table = Table("part", "parameters (M)", "trained (M)", "weights (MB)", "training state (MB)", "GFLOPs", title=title)
+    table = printing.table(
+        "part", "parameters (M)", "trained (M)", "weights (MB)", "training state (MB)", "GFLOPs", title=title
+    )
     for row in [*document["parts"], {"part": "all", **document["total"]}]:
         numbers = (row["parameters"] / 1e6, row["trained"] / 1e6, row["weights_mb"], row["training_mb"], row["gflops"])
         table.add_row(row["part"], *[f"{value:,.1f}" for value in numbers])
-    Console().print(table)
-    codecs = Table(
+    printing.show(table)
+    codecs = printing.table(
         "codec", "parameters (M)", "transmitter GFLOPs", "receiver GFLOPs", title="with the VAE, where on latents"
     )
     for row in document["codecs"]:
         shown = (row["parameters"] / 1e6, row["transmitter_gflops"], row["receiver_gflops"])
         codecs.add_row(row["method"], *[f"{value:,.2f}" for value in shown])
-    Console().print(codecs)
+    printing.show(codecs)
     print(f"The paper's Table I: {document['published_parameters'] / 1e6:,.0f} M parameters in all.")

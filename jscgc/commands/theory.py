@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jscgc import options
+from jscgc import options, printing
 from jscgc.parser import add_json, emit
 
 if TYPE_CHECKING:
@@ -61,18 +61,15 @@ def run(a: argparse.Namespace) -> None:
     if a.json:
         emit(document)
     else:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("statement", "theory", "measured", "tolerance", "holds")
+        table = printing.table("statement", "theory", "measured", "tolerance", "holds")
         for row in document["rows"]:
             sign = "≤ " if row["kind"] == "at most" else ""
             numbers = [f"{sign}{row['expected']:.5g}", f"{row['measured']:.5g}", f"{row['tolerance']:.2g}"]
             table.add_row(row["check"], *numbers, "yes" if row["ok"] else "NO")
-        Console().print(table)
-        joint = Table("CBR", "SNR (dB)", "what joint training can gain, of loss (4)")
+        printing.show(table)
+        joint = printing.table("CBR", "SNR (dB)", "what joint training can gain, of loss (4)")
         for row in document["joint"]:
             joint.add_row(row["cbr"], f"{row['snr_db']:g}", f"{100 * row['gain']:.2f} %")
-        Console().print(joint)
+        printing.show(joint)
     if missed:
         raise ValueError(f"{len(missed)} of {len(document['rows'])} statements do not hold: {'; '.join(missed)}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jscgc import options
+from jscgc import options, printing
 from jscgc.channel import spec
+from jscgc.files import check_folder, sha256
 from jscgc.parser import add_json, emit
 
 if TYPE_CHECKING:
@@ -55,11 +58,15 @@ def run(a: argparse.Namespace) -> None:
         ValueError: no such photo, model, channel or CBR; nothing that was asked for can operate.
         OSError: pictures can't be written.
     """
+    check_folder(a.out)
+    from jscgc.channel.accounting import SOURCE_DIMENSIONS, parse_rate
+    from jscgc.config import digest
     from jscgc.data.images import open_in_full, reduce, to_tensor
     from jscgc.device import resolve_device
     from jscgc.errors import CannotOperate
     from jscgc.method import METHODS
     from jscgc.systems.load import asked_systems, load_system
+    from jscgc.systems.separation import RATES
     from jscgc.transmission import Request, conditions, scorers, send
 
     opened = open_in_full(a.photo)
@@ -84,7 +91,21 @@ def run(a: argparse.Namespace) -> None:
     if not arrivals:
         raise ValueError("; ".join(cannot.values()))
     common = conditions(str(a.photo), photo, request) | {"colour": asdict(opened.colour), "models": str(a.models)}
-    files = _save(a.out, a.photo.stem, photo, arrivals, request, common)
+    rate = parse_rate(request.cbr, RATES)
+    sent = [
+        a.photo.name,
+        sha256(a.photo),
+        a.max_side,
+        request.channel,
+        request.snr_db,
+        rate,
+        request.seed,
+        request.samples,
+    ]
+    common["transmission"] = digest(sent, request.sample, names, str(a.models.absolute()), a.precision)
+    link = f"{spec.file_name(request.channel)}_{request.snr_db:g}dB_{rate}-{SOURCE_DIMENSIONS}"
+    name = f"{a.photo.stem}_{link}" + (f"_seed{request.seed}" if request.seed else "")
+    files = _save(_free(a.out / name, common["transmission"]), photo, arrivals, request, common)
     rows = [arrival.row for arrival in arrivals]
     document = {**common, "results": rows, "cannot_operate": cannot, "files": files}
     if a.json:
@@ -95,42 +116,52 @@ def run(a: argparse.Namespace) -> None:
         _print(document)
 
 
+def _free(first: Path, transmission: str) -> Path:
+    """What the files of a transmission begin with: as those of the same one before, else as no other's do."""
+    from jscgc.files import read_json
+
+    for number in count(1):
+        place = first if number == 1 else first.with_name(f"{first.name}_{number}")
+        numbers, picture = (place.with_name(f"{place.name}{end}") for end in (".json", "_side_by_side.png"))
+        if not numbers.exists() and not picture.exists():
+            break
+        with suppress(ValueError, OSError, AttributeError):  # somebody else's
+            if read_json(numbers).get("transmission") == transmission:
+                break
+    return place
+
+
 def _save(
-    out: Path, stem: str, photo: Tensor, arrivals: Sequence[Arrival], request: Request, common: dict[str, Any]
+    place: Path, photo: Tensor, arrivals: Sequence[Arrival], request: Request, common: dict[str, Any]
 ) -> dict[str, str]:
     """Received pictures, a labelled side by side, and the numbers; of several samples also their mean and what differs."""
     from jscgc.data.images import save_png, to_photo
     from jscgc.files import write_json
     from jscgc.transmission import comparison, pictures
 
-    tag = f"{stem}_{spec.file_name(request.channel)}_{request.snr_db:g}dB_{request.cbr.replace('/', '-')}"
     received = {name: picture for arrival in arrivals for name, picture in pictures(arrival).items()}
-    files = {name: str(out / f"{tag}_{spec.file_name(name)}.png") for name in received}
+    files = {name: f"{place}_{spec.file_name(name)}.png" for name in received}
     for name, picture in received.items():
         save_png(picture, Path(files[name]))
     rows = [arrival.row for arrival in arrivals]
-    files["side_by_side"] = str(out / f"{tag}_side_by_side.png")
+    files["side_by_side"] = f"{place}_side_by_side.png"
     save_png(comparison(to_photo(photo), received, rows, request), Path(files["side_by_side"]))
-    files["metrics"] = str(out / f"{tag}.json")
+    files["metrics"] = f"{place}.json"
     write_json(Path(files["metrics"]), {**common, "results": rows})
     return files
 
 
 def _print(document: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from jscgc.metrics import info
 
     rows = document["results"]
     first = rows[0]
-    console = Console()
-    console.print(
+    print(
         f"{document['photo']}  {document['width']}x{document['height']}, {document['channel']}, SNR "
         f"{document['snr_db']:g} dB, k = {first['k']} channel uses ({first['data_symbols']} data symbols, overhead "
         f"{first['overhead']}) for n = {first['n']}: CBR {first['cbr_exact']:.5f}"
     )
-    table = Table("metric", *[row["method"] for row in rows])
+    table = printing.table("metric", *[row["method"] for row in rows])
     for name in first["metrics"]:
         arrow = "↑" if info(name).direction == "higher" else "↓"
         table.add_row(f"{name} {arrow}", *[f"{row['metrics'][name]:.4g}" for row in rows])
@@ -142,17 +173,17 @@ def _print(document: dict[str, Any]) -> None:
         table.add_row("samples' spread over error (exact: 1)", *["" if r is None else f"{r:.3g}" for r in ratios])
     for name in ("steps", "nfe", "encode_ms", "decode_ms"):
         table.add_row(name, *[f"{row[name]:g}" for row in rows])
-    console.print(table)
-    console.print(f"guidance: {document['guidance']}", markup=False)
+    printing.show(table)
+    print(f"guidance: {document['guidance']}")
     for row in rows:
         if "note" in row:
-            console.print(f"{row['method']}: {row['note']}", markup=False)
+            print(f"{row['method']}: {row['note']}")
         if chosen := row.get("format"):
             text = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in chosen.items())
             lost = "; the channel decoder failed, mid-gray is shown" if row["failed"] else ""
-            console.print(f"{row['method']}: {text}{lost}", markup=False)
+            print(f"{row['method']}: {text}{lost}")
     for name, why in document["cannot_operate"].items():
-        console.print(f"{name} cannot operate: {why}", markup=False)
-    console.print(f"models: {document['models']}", soft_wrap=True, markup=False)
+        print(f"{name} cannot operate: {why}")
+    print(f"models: {document['models']}")
     for name, path in document["files"].items():
-        console.print(f"{name}: {path}", soft_wrap=True)
+        print(f"{name}: {path}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from jscgc.printing import track
+
 Item = TypeVar("Item")
 
 SILENT_UP_TO = 50
@@ -13,7 +15,4 @@ SILENT_UP_TO = 50
 
 def progress(items: Sequence[Item], what: str) -> Iterator[Item]:
     """Iterate with a bar on stderr if there are many items; stdout stays free for results."""
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(items, what, console=Console(stderr=True), disable=len(items) <= SILENT_UP_TO)
+    yield from track(items, what, SILENT_UP_TO)

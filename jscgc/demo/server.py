@@ -7,6 +7,7 @@ everything that does not come from a page of ours is refused before Streamlit se
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import webbrowser
 from collections.abc import AsyncIterator
@@ -124,6 +125,9 @@ def serve(port: int, max_upload_mb: int, open_browser: bool) -> None:
     settings = uvicorn.Config(
         app, log_config=None, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1
     )
+    if signal.getsignal(signal.SIGHUP) is signal.default_int_handler:
+        # uvicorn ends in order at SIGINT and SIGTERM only.
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         uvicorn.Server(settings).run(sockets=[listener])
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jscgc import options
+from jscgc.files import check_file, check_folder
 from jscgc.parser import add_json
 
 if TYPE_CHECKING:
@@ -177,7 +179,7 @@ def run(arguments: argparse.Namespace) -> Evaluation:
     except KeyboardInterrupt:
         kept = f"finished jobs are in {a.store}, and the same command goes on from there"
         raise KeyboardInterrupt(f"no table was written; {kept}") from None
-    protocol.write(out.with_suffix(".protocol.json"))
+    protocol.write(_protocol_beside(out))
     if a.report:
         write_json(a.report / "timing.json", evaluation.timing)
     return evaluation
@@ -192,6 +194,60 @@ def place(a: argparse.Namespace) -> Path:
     if a.report and a.out:
         raise ValueError("--report DIR writes DIR/results.csv; leave out --out")
     return a.report / "results.csv" if a.report else a.out or Path("results.csv")
+
+
+def check_places(a: argparse.Namespace) -> None:
+    """Whether all can be written where it is asked for, before anything is run. What is replaced there is of ours only.
+
+    Raises:
+        ValueError: something else is there.
+        OSError: nothing can be written there.
+    """
+    out = place(a)
+    check_file(out)
+    check_file(_protocol_beside(out))
+    check_folder(a.store)
+    if out.exists() and not _is_table(out):
+        raise ValueError(f"{out} is there and no table of results; name another file, or remove it")
+    if a.report:
+        check_folder(a.report)
+        if not out.exists() and (
+            taken := next((a.report / name for name in _IN_REPORT if (a.report / name).exists()), None)
+        ):
+            raise ValueError(f"{taken} is there and of no report; name another folder, or remove it")
+        pictures = a.report / "pictures"
+        if pictures.exists() and any(pictures.iterdir()) and not any(pictures.glob("*/original.png")):
+            raise ValueError(f"{pictures} is there and of no report; name another folder, or remove it")
+    if a.export:
+        check_folder(a.export)
+        if a.export.exists() and any(a.export.iterdir()) and not _is_export(a.export):
+            raise ValueError(f"{a.export}: not empty and no earlier export, which alone is replaced; name a new folder")
+
+
+_IN_REPORT = ("index.html", "report.pdf", "summary.json", "figures", "tables", "timing.json", "results.protocol.json")
+
+
+def _protocol_beside(out: Path) -> Path:
+    return out.with_suffix(".protocol.json")
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file begins as the tables of all our versions do."""
+    with path.open("rb") as stream:
+        return {b"method", b"channel", b"snr_db", b"cbr", b"metric"} <= set(stream.readline(1000).strip().split(b","))
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether a folder has nothing in it but what an export wrote."""
+    from jscgc.evaluation.received import COLUMNS, TABLE
+
+    path = folder / TABLE
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace", newline="") as stream:
+        rows = csv.DictReader(stream)
+        ours = {path, *(folder / (row["file"] or "") for row in rows)} if rows.fieldnames == [*COLUMNS] else set()
+    return {file for file in folder.rglob("*") if not file.is_dir()} <= ours
 
 
 def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]], sets: Mapping[str, str]) -> Protocol:
@@ -247,7 +303,7 @@ def photo_sets(folders: Sequence[Path]) -> dict[str, list[tuple[str, Path]]]:
     names: dict[str, str] = {}
     contents: dict[str, str] = {}
     for folder in folders:
-        one = Path(os.path.abspath(folder.expanduser())).name
+        one = Path(os.path.abspath(folder)).name
         if one in sets:
             raise ValueError(f"--images: two folders are named {one}, and sets are told apart by that; rename one")
         sets[one] = _readable(folder)
@@ -259,6 +315,14 @@ def photo_sets(folders: Sequence[Path]) -> dict[str, list[tuple[str, Path]]]:
             if (other := contents.setdefault(sha256(path), one)) != one:
                 raise ValueError(f"--images: {one}/{name} is in {other}, too, and would count twice; leave one out")
     return sets
+
+
+def _name(path: Path, folder: Path) -> str:
+    """The path below the folder. One that begins as our own marks do is written otherwise, as the same path."""
+    from jscgc.evaluation.jobs import ALL_IMAGES
+
+    name = path.relative_to(folder).as_posix()
+    return f"./{name}" if name.startswith(ALL_IMAGES) else name
 
 
 def _names(folders: Sequence[Path]) -> str:
@@ -278,7 +342,7 @@ def _readable(folder: Path) -> list[tuple[str, Path]]:
         except PhotoError as error:
             logging.warning("skipped: %s", error)
             continue
-        name = path.relative_to(folder).as_posix()
+        name = _name(path, folder)
         if colour.said:
             colours.append(f"{name} {colour}")
         photos.append((name, path))

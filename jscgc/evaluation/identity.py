@@ -136,7 +136,7 @@ class Identities:
             "control": job.control,
             "channel": job.channel,
             "channel_files": spec.identity(job.channel) if job.channel else "",
-            "snr_db": job.snr_db,
+            "snr_db": job.snr_db + 0.0,
             "rate": job.rate,
             "seed": 0 if job.method == ORIGINAL else job.seed,
             "dial": list(job.dial),

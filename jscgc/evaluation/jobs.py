@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 CANNOT_OPERATE, DECODING_FAILED = "cannot_operate", "decoding_failed"
 """Of separated systems: no file was small enough (there is then no other row), the channel decoder gave up."""
+ALL_IMAGES = "*"
+"""In the image column of results: the value belongs to the whole set (FID, KID), with set `""` to all photographs pooled.
+`*-NAME` is the set without that photograph, from which the report has the spread over photographs (a jackknife). No photograph's
+name begins so (see `Protocol`)."""
 SIZES = ("file_bits", "budget_bits", "factor")
 ORIGINAL = "original"
 """The pseudo-method whose "received" photo is the sent one: the reference of FID and KID."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from jscgc.channel.params import ChannelName
-from jscgc.config import Positive, Rate, Section, each_once
+from jscgc.config import Positive, Rate, Section, UserPath, each_once
 from jscgc.method import METHODS
 
 MethodName = Annotated[str, AfterValidator(METHODS.check)]
@@ -65,5 +65,5 @@ class EvaluateParams(GridParams):
     """Cores, and threads of torch, of a worker. More threads add up in another order: the last digits may move."""
     gpus_per_worker: Annotated[float, Field(gt=0, le=1)] = 1.0
     """GPUs of a worker where there are any: 0.5 lets two share one."""
-    store: str = ".jscgc/results"
+    store: UserPath = ".jscgc/results"
     """Folder where finished jobs are kept and looked up; empty: every job is run every time."""

@@ -16,6 +16,7 @@ from jscgc.channel.accounting import SOURCE_DIMENSIONS
 from jscgc.channel.params import ChannelName
 from jscgc.channel.spec import rank
 from jscgc.config import Positive, Rate, Section, complaints, digest
+from jscgc.evaluation.jobs import ALL_IMAGES
 from jscgc.evaluation.params import GridParams
 from jscgc.files import read_json, sha256, write_json
 from jscgc.flow.params import SampleParams
@@ -38,11 +39,19 @@ def _names_once(entries: list[Any]) -> list[Any]:
     return entries
 
 
+def _no_mark(name: str) -> str:
+    if name.startswith(ALL_IMAGES):
+        raise ValueError(
+            f"{name!r:.80} begins with {ALL_IMAGES}, which marks the rows of whole sets; ./{name:.80} is the same file"
+        )
+    return name
+
+
 class ImageEntry(Section):
     """A photograph: `name` enters the draws of noise and fading, `sha256` is that of its file, `set` names the one that it
     belongs to where there are several."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1), AfterValidator(_no_mark)]
     sha256: Sha256
     set: str = ""
 

@@ -30,11 +30,14 @@ from jscgc.data.images import open_photo, reduce
 from jscgc.evaluation.jobs import CANNOT_OPERATE, DECODING_FAILED, SIZES, Job, JobResult, Picture, Place
 from jscgc.evaluation.protocol import Protocol
 from jscgc.files import atomic, component
+from jscgc.method import check_name
 
 TABLE = "received.csv"
 TOLD = ("nfe", CANNOT_OPERATE, DECODING_FAILED, *SIZES)
 """Columns that are taken over into the results, with `cbr_exact` from k."""
 _NEEDED, _MORE = ("file", "snr_db", "k"), ("image", "method", "channel", "cbr", "seed", "steps")
+COLUMNS = (*_NEEDED, *_MORE, *TOLD)
+"""That are known; ours have all of them."""
 _NAME = re.compile(r"[\w.:=+-]{1,80}", re.ASCII)
 
 
@@ -54,8 +57,8 @@ def read(folder: Path, protocol: Protocol, photos: Sequence[tuple[str, Path]]) -
         rows = csv.DictReader(stream)
         if missing := [name for name in _NEEDED if name not in (rows.fieldnames or ())]:
             raise ValueError(f"{path}: no column {', '.join(missing)}; needed are {', '.join(_NEEDED)}")
-        if odd := [name for name in rows.fieldnames or () if name not in (*_NEEDED, *_MORE, *TOLD)]:
-            raise ValueError(f"{path}: unknown column {odd[0]!r:.40}; known are {', '.join((*_NEEDED, *_MORE, *TOLD))}")
+        if odd := [name for name in rows.fieldnames or () if name not in COLUMNS]:
+            raise ValueError(f"{path}: unknown column {odd[0]!r:.40}; known are {', '.join(COLUMNS)}")
         for row in rows:
             where = f"{path} line {rows.line_num}"
             try:
@@ -107,7 +110,7 @@ def write(done: Iterable[tuple[Job, JobResult]], folder: Path) -> None:
                 (temporary / row["file"]).write_bytes(result.png)
             rows.append(row)
         with (temporary / TABLE).open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, (*_NEEDED, *_MORE, *TOLD), lineterminator="\n")
+            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
 
@@ -132,6 +135,7 @@ def _entry(
     method = given.get("method") or folder.resolve().name
     if not _NAME.fullmatch(method):
         raise ValueError(f"method {method!r:.80}: letters, digits and ._-+:= only")
+    check_name(method)
     channel = canonical(given.get("channel") or "awgn")
     seed = int(_number("seed", given["seed"])) if given.get("seed") else protocol.seeds[0]
     snr_db, k = _number("snr_db", given["snr_db"]), int(_number("k", given["k"]))
@@ -180,4 +184,4 @@ def _number(name: str, text: str) -> float:
             raise ValueError
     except ValueError:
         raise ValueError(f"{name} must be a number, got {text!r:.40}") from None
-    return value
+    return value + 0.0  # -0 is 0: it becomes part of a job's key

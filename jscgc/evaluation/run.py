@@ -168,6 +168,7 @@ def follow(
     others = list(dict.fromkeys(place.method for place in given))
     if both := [name for name in others if name in methods]:
         raise ValueError(f"{both[0]} is among --methods and in {received}; call it something else there")
+    _check_apart([*methods, *others])
     setup = Setup(
         models.absolute(),
         tuple((name, path.absolute()) for name, path in photos),
@@ -240,6 +241,20 @@ def follow(
         write(done.items(), export)
     write_csv(table, out)
     return evaluation
+
+
+def _check_apart(names: Iterable[str]) -> None:
+    """Whether the files of these methods have names of their own.
+
+    Raises:
+        ValueError: two have the same.
+    """
+    known: dict[str, str] = {}
+    for name in names:
+        if (other := known.setdefault(file_name(name).casefold(), name)) != name:
+            raise ValueError(
+                f"methods {other} and {name} would have the same file names; call one of them something else"
+            )
 
 
 def _run(setup: Setup, workers: cluster.Workers, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jscgc import printing
 from jscgc.channel.spec import file_name
-from jscgc.evaluation.jobs import CANNOT_OPERATE, ORIGINAL, Job, JobResult, nominal_cbr
+from jscgc.evaluation.jobs import ALL_IMAGES, CANNOT_OPERATE, ORIGINAL, Job, JobResult, nominal_cbr
 from jscgc.files import atomic, component
 from jscgc.metrics import Jackknifed, SetMetric, set_metric
 from jscgc.metrics.distances import Against, recomputed
@@ -23,12 +24,8 @@ from jscgc.metrics.distances import Against, recomputed
 log = logging.getLogger(__name__)
 COLUMNS = ["method", "training", "channel", "snr_db", "cbr", "steps", "seed", "set", "image", "metric", "value"]
 """training: 0, 1, ... of a method with several. set: of photographs, `""` where there is one only."""
-ALL_IMAGES = "*"
-"""In the image column: the value belongs to the whole set (FID, KID), with set `""` to all photographs pooled. `*-NAME` is the
-set without that photograph, from which the report has the spread over photographs (a jackknife)."""
-
-SEVERAL = 20
-"""Set metrics' values that a bar is shown for: of Inception's on a whole collection each takes seconds."""
+SEVERAL = 19
+"""Set metrics' values beyond which a bar is shown: of Inception's on a whole collection each takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +94,6 @@ def _set_rows(
 ) -> Iterator[tuple[Any, ...]]:
     """Of each condition and set metric: the value of all photographs and, where there are several sets, of each; and the same
     without each photograph, where enough patches are left."""
-    from rich.console import Console
-    from rich.progress import track
-
     named = sorted(set(sets.values()) - {""})
     todo: list[tuple[str, str, Sequence[str], Against, tuple[Any, ...], Mapping[str, np.ndarray]]] = []
     for name, every in references.items():
@@ -112,10 +106,7 @@ def _set_rows(
             # Where a photograph could not be sent, no distance of the others stands for all.
             sent = [(condition, parts.get(name, {})) for condition, parts in groups.items()]
             todo += [(name, one, list(reference), against, *of) for of in sent if reference.keys() <= of[1].keys()]
-    silent = len(todo) < SEVERAL
-    for name, one, images, against, condition, received in track(
-        todo, "set metrics", console=Console(stderr=True), disable=silent
-    ):
+    for name, one, images, against, condition, received in printing.track(todo, "set metrics", SEVERAL):
         distances = against([received[image] for image in images])
         yield *condition, one, ALL_IMAGES, name, distances.whole
         for image, value in zip(images, distances.without, strict=True):

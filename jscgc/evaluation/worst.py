@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from jscgc.evaluation.headline import Headline
-from jscgc.evaluation.jobs import ORIGINAL, Job, nominal_cbr
+from jscgc.evaluation.jobs import ALL_IMAGES, ORIGINAL, Job, nominal_cbr
 from jscgc.evaluation.judges import ranking
-from jscgc.evaluation.table import ALL_IMAGES
 from jscgc.method import METHODS
 from jscgc.metrics import info
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from jscgc.config import Depth, Levels, Section, TrainParams, Width
+from jscgc.config import Depth, Levels, Section, TrainParams, UserPath, Width
 from jscgc.generator.backbones import BACKBONES
 
 
@@ -16,10 +16,10 @@ class BackboneParams(Section):
     backbone: Annotated[str, AfterValidator(BACKBONES.check)]
     source: Literal["scratch", "pretrained"] = "scratch"
     """`pretrained`: architecture and weights of `pretrained_path`; the sizes below are then not used."""
-    pretrained_path: str = ""
+    pretrained_path: UserPath = ""
     """Folder or hub id of the diffusers model."""
     pretrained_subfolder: str = ""
-    caption_path: str = ""
+    caption_path: UserPath = ""
     """zimage, pretrained: folder or hub id of the pipeline whose text encoder computes the empty prompt's features, once."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """In which a pretrained model's weights are held and computed."""
@@ -75,7 +75,7 @@ class AdapterParams(Section):
     """L_i, the layers that the stages lead to, counted from 0; empty: evenly spread."""
     sees_x_t: bool = True
     """Whether the stages see x_t beside the condition, as the paper's do; false, to measure what that is worth."""
-    controlnet_path: str = ""
+    controlnet_path: UserPath = ""
     """zimage: folder or hub id of a ZImageControlNetModel whose layers the stages start from."""
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from jscgc.config import Depth, Positive, Section, TrainParams, Width, each_once
+from jscgc.config import Depth, Positive, Section, TrainParams, UserPath, Width, each_once
 
 
 class SharpenParams(Section):
@@ -33,7 +33,7 @@ class VaeParams(Section):
 
     source: Literal["nano", "pretrained"]
     pretrained_class: Literal["AutoencoderKL", "AutoencoderDC", "AutoencoderTiny"] = "AutoencoderKL"
-    pretrained_path: str = ""
+    pretrained_path: UserPath = ""
     """Folder or hub id of a diffusers VAE (source: pretrained)."""
     pretrained_subfolder: str = ""
     dtype: Literal["float32", "bfloat16"] = "float32"

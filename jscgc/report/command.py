@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from jscgc.files import check_folder
 from jscgc.parser import add_json, emit
 
 DESCRIPTION = """\
@@ -43,13 +44,17 @@ def make(
     """Write the report; returns its files, the page first.
 
     Raises:
-        ValueError: no results.csv there, or one that breaks its contract.
-        OSError: the parameters can't be read.
+        ValueError: no results.csv there, or one that breaks its contract; something else is where the report goes.
+        OSError: the parameters can't be read, or nothing can be written there.
     """
     from jscgc.report.build import build_report
 
     if not (folder / "results.csv").is_file():
         raise ValueError(f"{folder}/results.csv: no such file; `jscgc evaluate --report {folder}` writes it")
+    check_folder(folder)
+    taken = [folder / name for name in ("index.html", "report.pdf", "figures", "tables") if (folder / name).exists()]
+    if taken and not (folder / "summary.json").exists():  # which every report has, written first
+        raise ValueError(f"{taken[0]} is there and of no report; name another folder, or remove it")
     text = params.read_text(encoding="utf-8") if params else ""
     files = build_report(folder, params_text=text, manifest=None, commit="", profile=title, notes=notes)
     return [str(folder / name) for name in files]

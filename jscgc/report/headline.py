@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from jscgc import printing
 from jscgc.evaluation.judges import Judging, judging
 from jscgc.report.reading import (
     CANNOT_OPERATE,
@@ -202,15 +201,15 @@ def description(summary: Mapping[str, Any]) -> str:
     return f"{headline.condition}; mean [95% interval]\n\n{table}\n\n![Received photographs]({{artifacts}}grid.png)\n"
 
 
-def print_headline(summary: Mapping[str, Any], console: Console | None = None) -> None:
+def print_headline(summary: Mapping[str, Any]) -> None:
     """Print the headline table; the best mean of each metric in bold."""
-    console = console or Console()
+    console = printing.console()
     headline = headline_table(summary)
     if headline is None:
-        console.print("No quality metric in these results.")
+        print("No quality metric in these results.")
         stuck = {r["method"] for r in summary["rows"] if r["metric"] == CANNOT_OPERATE and r["mean"]}
         for method in order_methods(stuck):
-            console.print(f"{method_label(method)}: cannot operate", markup=False, highlight=False)
+            print(f"{method_label(method)}: cannot operate")
         return
     metrics = [*headline.rows, *headline.others, *headline.marked]
     title = f"{headline.condition}; mean [95% interval]"
@@ -219,11 +218,12 @@ def print_headline(summary: Mapping[str, Any], console: Console | None = None) -
     columns = max(1, (console.width - LABEL_WIDTH) // COLUMN_WIDTH)
     for start in range(0, len(places), columns):
         shown = places[start : start + columns]
-        table = Table(title=None if start else title, title_justify="left", padding=(0, 0))
+        table = printing.table(title=None if start else title)
+        table.padding = (0, 0)
         table.add_column("metric", min_width=14)
         for place in shown:
             label = method_label(headline.methods[place])
-            table.add_column(Text(label), justify="right", min_width=COLUMN_WIDTH - 2)
+            table.add_column(label, justify="right", min_width=COLUMN_WIDTH - 2, overflow="fold")
         for row in metrics:
             mark = MARK if row in headline.marked else ""
             # The interval on a line of its own.
@@ -236,9 +236,9 @@ def print_headline(summary: Mapping[str, Any], console: Console | None = None) -
             table.add_row(Text(cost.label), *(Text(number(cost.values[place])) for place in shown))
         console.print(table)
     for note in headline.notes:
-        console.print(note, markup=False, highlight=False)
+        print(note)
     for method, note in notes.items():
-        console.print(f"{method_label(method)}: {note}", markup=False, highlight=False)
+        print(f"{method_label(method)}: {note}")
 
 
 def _headline_row(metric: str, methods: list[str], by_method: Mapping[str, Mapping[str, Any]]) -> HeadlineRow:

@@ -51,6 +51,7 @@ RC: Any = {
     "ytick.major.width": 0.6,
     "svg.hashsalt": "jscgc",
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # a name with two $ in it is no formula
 }
 """Settings of every figure here; TrueType fonts, because publishers refuse Type 3."""
 _DASHES: dict[str, Any] = {

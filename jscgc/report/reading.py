@@ -91,7 +91,7 @@ def checked(results: pd.DataFrame, name: str = "results") -> pd.DataFrame:
     results = results[list(COLUMNS)].copy()
     try:
         for column in ("snr_db", "cbr", "value"):
-            results[column] = results[column].astype(float)
+            results[column] = results[column].astype(float) + 0.0  # one zero
         for column in ("training", "steps", "seed"):
             results[column] = results[column].astype(int)
         results["set"] = results["set"].fillna("").astype(str)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jscgc import options
+from jscgc.files import check_folder
 from jscgc.parser import add_json
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def run(arguments: argparse.Namespace) -> None:
     from jscgc.sweep.plan import prepare
 
     a = arguments
+    if a.out and not a.dry_run:
+        check_folder(a.out)
     plan = prepare(a.space, a.params, a.data, a.out, a.trials)
     if a.dry_run:
         document = _planned(plan)

@@ -7,10 +7,8 @@ journal is told to MLflow again, where the same run takes the same points once.
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +58,8 @@ def sweep(
         driver = Driver(plan, journal, records)
         status, error = "FAILED", ""
         try:
-            with _terminated_as_interrupted():
-                if driver.left:
-                    driver.run(objective or plan.task, workers)
+            if driver.left:
+                driver.run(objective or plan.task, workers)
             outcome = driver.outcome()
             status = "FINISHED"
         except KeyboardInterrupt:
@@ -199,20 +196,6 @@ class Driver:
         for path in (plan.origin.out / "trained").glob("*"):
             if path not in kept:
                 shutil.rmtree(path)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM, as cluster managers send it, ends the sweep as Ctrl-C does."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _say(line: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +16,9 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from jscgc import printing
 from jscgc.config import TrainParams
 from jscgc.files import write_json
 from jscgc.precision import Precision, computing
@@ -142,15 +140,8 @@ def _train(
     model.train()
     sums: dict[str, float] = {}
     since, clock, quiet_until = 0, time.perf_counter(), 0.0
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     alone = group.workers == 1  # the bars of many would write over each other
-    with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=1, disable=not alone) as progress:
+    with printing.bar(hidden=not alone) as progress:
         bar = progress.add_task(name, total=params.steps, completed=start)
         for step in range(start, min(end, params.steps)):
             optimiser.zero_grad(set_to_none=True)

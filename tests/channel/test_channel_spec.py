@@ -144,3 +144,10 @@ def test_every_option_is_explained():
         assert all(f"{key}=" in describe(name) for key in options(name))
         assert list(options(name)) == [key for key in KEYS if key in options(name)]
     assert all(value in meanings()["csi"] for value in ESTIMATES)
+
+
+@pytest.mark.parametrize("zero", ["-0", "-0.0", "+0", ".0", "-0e5"])
+def test_a_zero_is_one_channel_however_it_is_written(zero):
+    assert canonical(f"rician_block:k_db={zero}") == canonical("rician_block:k_db=0")
+    assert canonical(f"tdl_a:speed_mps={zero}") == canonical("tdl_a:speed_mps=0")
+    assert canonical("awgn:snr=-0") == canonical("awgn:snr=+0") == "awgn"

@@ -78,6 +78,15 @@ def served(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     assert ending == "jscgc: interrupted; the page is no longer served"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_it_ends_it_as_ctrl_c_does(models, tmp_path, number):
+    running = start(models, tmp_path)
+    running.process.send_signal(number)
+    out, err = running.process.communicate(timeout=60)
+    assert (running.process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "jscgc: interrupted; the page is no longer served" and "Traceback" not in err
+
+
 def status(url: str, **headers: str) -> int:
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:

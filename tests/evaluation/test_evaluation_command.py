@@ -252,6 +252,28 @@ def test_mistakes_are_one_line(command, tmp_path, jobs_run, capsys, arguments, s
     assert not (tmp_path / "results.csv").exists() and not jobs_run
 
 
+def test_a_photograph_may_be_called_as_our_own_rows_are(command, tmp_path, jobs_run, capsys):
+    """`*` and `*-NAME` mark the values of whole sets."""
+    for name in ("*.png", "*-a.png", "*-b/c.png"):
+        save_photo(tmp_path / "photos" / name, len(name))
+    theirs = tmp_path / "theirs"
+    assert main(command("--methods", "mambajscc_psnr", "--export", str(theirs), "--json")) == 0
+    document = json.loads(capsys.readouterr().out)
+    names = {"a.png", "b.png", "./*.png", "./*-a.png", "./*-b/c.png"}
+    table = pd.read_csv(tmp_path / "results.csv")
+    assert document["photos"] == 5
+    assert set(table["image"]) == names | {"*"} | {f"*-{name}" for name in names}
+    pairs = table[table["metric"] == "psnr"]
+    assert set(pairs["image"]) == names
+    (psnr,) = [row for row in document["summary"] if row["metric"] == "psnr" and row["snr_db"] == 5]
+    assert psnr["images"] == 5 and psnr["mean"] == pytest.approx(pairs[pairs["snr_db"] == 5]["value"].mean())
+    # Whoever has their pictures may write the name as the file has it.
+    received = (theirs / "received.csv").read_text().replace("./*-a.png", "*-a.png")
+    (theirs / "received.csv").write_text(received)
+    assert main(command("--received", str(theirs), out="again.csv")) == 0
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "results.csv").read_bytes()
+
+
 def test_an_interruption_says_where_to_go_on(command, tmp_path, capsys, jobs_run, monkeypatch):
     from jscgc.evaluation.worker import Worker
 

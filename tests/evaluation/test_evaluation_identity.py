@@ -70,6 +70,11 @@ def test_every_part_of_a_job_counts(protocol, trained, change: dict[str, Any]):
     assert identities.of(replace(JSCGC, **change)) != identities.of(JSCGC) == identities.of(replace(JSCGC))
 
 
+def test_a_zero_is_one_snr_whatever_its_sign(protocol, trained):
+    identities = Identities(protocol(snr_db=[-0.0]), trained, "cpu")
+    assert identities.of(replace(JSCGC, snr_db=-0.0)) == identities.of(replace(JSCGC, snr_db=0.0))
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from jscgc.config import digest
 from jscgc.evaluation.protocol import Protocol
 from jscgc.files import sha256
 from jscgc.flow.params import CalibratedParams, SampleParams
@@ -38,6 +39,15 @@ def test_the_hash_is_that_of_the_content_for_ever():
     spelt = FIXED | {"snr_db": [-5.0, 5], "channels": ["awgn:csi=perfect"], "precision": "float32"}
     assert Protocol.model_validate(dict(reversed(spelt.items()))).hash == fixed.hash
     assert fixed.rates == [2, 8]
+
+
+@pytest.mark.parametrize("zero", [0, 0.0, -0.0])
+def test_a_zero_is_one_key_whatever_its_sign_and_type(zero):
+    """Of an SNR, of guidance points and weights, wherever they stand."""
+    written = FIXED | {"snr_db": [zero, 5], "sample": {"steps": 2, "guidance": [[zero, 2], [10, zero]]}}
+    assert repr(Protocol.model_validate(written).snr_db) == "[0.0, 5.0]"
+    assert Protocol.model_validate(written).hash == "2dea183e9cf7"
+    assert digest({"a": [1.0 * zero]}) == digest({"a": [0.0]})
 
 
 def test_order_and_repetition_in_the_grid_make_no_other_protocol(protocol):

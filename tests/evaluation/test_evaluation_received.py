@@ -90,6 +90,9 @@ def test_somebody_s_pictures_stand_beside_ours(command, theirs, tmp_path):
         ({"channel": "rayleigh_fast"}, "line 2: channel rayleigh_fast is not measured here"),
         ({"seed": "9"}, "line 2: seed 9 is not measured here"),
         ({"method": "a/b"}, "line 2: method 'a/b': letters, digits"),
+        ({"method": "original"}, "line 2: no method can be called original"),
+        ({"method": "jscgc_reference"}, "line 2: no method can be called jscgc_reference"),
+        ({"method": "theirs_mean_of_4"}, "line 2: no method can be called theirs_mean_of_4"),
         ({"colour": "red"}, "unknown column 'colour'"),
     ],
 )
@@ -102,6 +105,16 @@ def test_a_line_that_does_not_fit_is_named(command, theirs, tmp_path, capsys, ch
     error = capsys.readouterr().err.splitlines()[-1]
     assert said in error and "received.csv" in error
     assert not (tmp_path / "x.csv").exists()
+
+
+@pytest.mark.parametrize(("one", "other"), [("a:b", "a--b"), ("Ours", "ours"), ("x=1", "x-1"), ("a+", "aplus")])
+def test_methods_whose_files_would_have_one_name_are_named(command, theirs, tmp_path, capsys, one, other):
+    with (theirs / "received.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    place(theirs, [rows[0] | {"method": one}, rows[1] | {"method": other}])
+    assert main(command("--received", str(theirs), out="x.csv")) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"methods {one} and {other} would have the same file names" in error
 
 
 def test_pictures_of_another_size_twice_or_without_a_table_are_one_line(command, theirs, tmp_path, capsys):

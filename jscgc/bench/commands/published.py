@@ -8,6 +8,7 @@ from typing import Any
 
 from jscgc import options
 from jscgc.bench.benchmark import Benchmark, Measurement, Row
+from jscgc.files import check_file
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
@@ -17,6 +18,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def run(a: argparse.Namespace) -> Measurement:
+    check_file(a.out)
     from jscgc.bench.published import bench_published, write_table
     from jscgc.data.folders import find_photos
 

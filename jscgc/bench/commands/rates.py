@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from jscgc import options
 from jscgc.bench.benchmark import Benchmark, Measurement, count, machine
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--params", type=Path, default=Path("params.yaml"), help="codec, encoder and link sections")
     sub.add_argument("--data", type=Path, default=Path("data"), help="where `dvc repro extract_latents` wrote")
-    sub.add_argument("--channel", default="awgn", help="where to compare")
-    sub.add_argument("--snr-db", nargs="+", type=float, default=[0.0, 10.0], help="decibels")
+    sub.add_argument("--channel", type=options.channel, default="awgn", help="where to compare")
+    sub.add_argument("--snr-db", nargs="+", type=options.snr_db, default=[0.0, 10.0], help="decibels")
     sub.add_argument("--cbr", nargs="+", default=["2/768", "8/768"], help="such as 2/768 8/768")
     sub.add_argument("--steps", type=count, help="training steps of each model; default: params.yaml's")
     sub.add_argument("--universal-steps", type=count, help="of the model for all conditions; default: as the others")
