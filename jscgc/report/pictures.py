@@ -230,7 +230,7 @@ def _draw_block(
             paths = [path for shot, path in photo.received.items() if (shot.method, shot.snr_db) == (method, snr_db)]
             x = gutter + column * (width + gap)
             if paths:
-                block.paste(_scaled(paths[0], width).resize((width, height)), (x, y))
+                block.paste(_scaled(paths[0], width).resize(original.size), (x, y))
             else:
                 draw.rectangle((x, y, x + width - 1, y + height - 1), outline=_MUTED)
                 why = "cannot operate" if (photo.name, method, snr_db) in lost else "no picture"
@@ -239,9 +239,11 @@ def _draw_block(
 
 
 def _scaled(path: Path, width: int) -> Image.Image:
+    """A picture as wide as its column; a strip higher than four times that is narrower."""
     with Image.open(path) as picture:
-        height = max(1, round(picture.height * width / picture.width))
-        return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+        scale = min(width / picture.width, 4 * width / picture.height)
+        size = [max(1, round(side * scale)) for side in picture.size]
+        return picture.convert("RGB").resize((size[0], size[1]), Image.Resampling.LANCZOS)
 
 
 def _fitting(
