@@ -15,7 +15,7 @@ from importlib import import_module
 from jscgc import __version__
 from jscgc.extras import Needs, need
 from jscgc.parser import Parser
-from jscgc.startup import collect_seldom
+from jscgc.startup import collect_seldom, keep_to_quota
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's mistake is one line on stderr and status 1 (2 for the arguments themselves)."""
     if argv is None:  # the process is ours
         collect_seldom()
+        keep_to_quota()
     logging.basicConfig(level=logging.WARNING, format="jscgc: %(message)s", stream=sys.stderr)
     try:
         arguments = build_parser().parse_args(argv)

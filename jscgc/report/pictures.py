@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jscgc.channel.spec import file_name
 from jscgc.files import atomic
+from jscgc.machine import cores
 from jscgc.report.reading import CANNOT_OPERATE, is_aside, method_label, order_channels, order_methods, rate_of
 
 ORIGINAL = "original.png"
@@ -106,7 +106,7 @@ def _data_uris(paths: Sequence[Path], side: int, quality: int, budget: int) -> d
     """As `data_uri`, of all or of as many as take `budget` bytes, on all cores (Pillow encodes without Python's lock)."""
     uris: dict[Path, str] = {}
     total = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(paths), _AT_ONCE):
             some = paths[start : start + _AT_ONCE]
             for path, uri in zip(some, pool.map(partial(data_uri, side=side, quality=quality), some), strict=True):

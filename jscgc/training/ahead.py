@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
+from jscgc.machine import cores
 
 WORKERS = 8
 """Most processes that draw."""
@@ -37,7 +38,7 @@ class Ahead:
 
     def __init__(self, draw: Callable[[int], Tensor], order: Sequence[int], workers: int | None = None) -> None:
         self._draw, self._order = draw, order
-        self._workers = workers or max(1, min(WORKERS, (os.cpu_count() or 2) - 1))
+        self._workers = workers or max(1, min(WORKERS, cores() - 1))
         self._next = -1
         self._batches: Iterator[Tensor] = iter(())
 
