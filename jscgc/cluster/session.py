@@ -6,15 +6,19 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from jscgc.machine import cores, memory_bytes
+from jscgc.sockets import roomy
 
 OBJECT_STORE_BYTES = 200_000_000
 WORKER_BYTES = 1_250_000_000
 """Memory that a worker needs at least: torch, a model, the metrics."""
+SOCKET = "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""Of a local session, in the folder for temporary files."""
 ANSWER_S = 5.0
 """Seconds that a head has to take up a connection; Ray itself would try for minutes."""
 
@@ -46,6 +50,8 @@ def session(least: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
         count = max(least, cores())
         settings |= {"address": "local", "num_cpus": count, "include_dashboard": False}
         settings |= {"object_store_memory": OBJECT_STORE_BYTES}
+        temporary = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+        settings |= {"_temp_dir": str(roomy(temporary, len(SOCKET)) / "ray")}
     import ray
 
     # That a local session is guarded by a token is as it should be, and no warning.
