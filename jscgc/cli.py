@@ -17,7 +17,7 @@ from jscgc import __version__
 from jscgc.extras import Needs, need
 from jscgc.parser import Parser
 from jscgc.signals import end_as_interrupted
-from jscgc.startup import collect_seldom
+from jscgc.startup import collect_seldom, keep_to_quota
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:  # the process is ours
         end_as_interrupted()
         collect_seldom()
+        keep_to_quota()
         # A file's name need not be text. stderr has this already.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")

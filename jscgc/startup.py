@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
+
+from jscgc.machine import cores, quota_below_affinity
 
 
 def collect_seldom() -> None:
@@ -14,3 +17,12 @@ def collect_seldom() -> None:
     """
     gc.set_threshold(50_000, 20, 20)
     atexit.register(gc.freeze)
+
+
+def keep_to_quota() -> None:
+    """Have torch and NumPy start no more threads than our container may run: of themselves they start one for each core they see.
+
+    Before either is imported; OMP_NUM_THREADS, if it is set, holds.
+    """
+    if quota_below_affinity():
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores()))

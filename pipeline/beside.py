@@ -18,6 +18,7 @@ from pathlib import Path
 
 from jscgc import project, stages, tracking
 from jscgc.device import resolve_device, use_threads
+from jscgc.machine import cores
 from jscgc.method import network
 from jscgc.params import Params
 from pipeline import runs
@@ -43,8 +44,8 @@ def sharing(result: str, params: Params, folder: Path) -> Iterator[None]:
         yield
         return
     every = use_threads()
-    half = max(1, min(every, _cores() // 2))
-    others = offered(result, params) if _cores() > 1 else []
+    half = max(1, min(every, cores() // 2))
+    others = offered(result, params) if cores() > 1 else []
     own = runs.threads_of(folder, half if others else every)
     use_threads(own)
     child = _start(others, half, params) if others and own <= half else None
@@ -103,11 +104,6 @@ def targets(command: Sequence[str], every: Sequence[str]) -> set[str]:
 def _done(name: str, params: Params) -> bool:
     key = runs.key_of(name, params)
     return runs.is_made(name, key) or (runs.folder_of(stages.name_of(name), key) / TRIED).exists()
-
-
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start(names: Sequence[str], threads: int, params: Params) -> subprocess.Popen[bytes]:

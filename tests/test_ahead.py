@@ -54,7 +54,7 @@ def below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / ".jscgc").mkdir()
     monkeypatch.delenv(beside.SWITCH, raising=False)
     monkeypatch.setattr(tracking, "dvc", lambda: Dvc("repro"))
-    monkeypatch.setattr(beside, "_cores", lambda: 2)
+    monkeypatch.setattr(beside, "cores", lambda: 2)
     monkeypatch.setattr(runs, "key_of", lambda result, params: f"key-{result}")
     return monkeypatch
 

@@ -512,3 +512,22 @@ def test_paths_that_are_not_text_can_be_printed(picture, models):
     done = subprocess.run(command, capture_output=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert b"gr\\udcfcn" in done.stdout.replace(b"\n", b"")
+
+
+def test_a_photograph_costs_by_its_pixels_whatever_its_sides(tmp_path):
+    """One of 1x1000 pixels is padded to as many blocks as one of 128x128 has."""
+
+    def cost(width: int, height: int) -> tuple[float, float]:
+        """Peak of memory in kilobytes, and seconds of computation."""
+        photo = tmp_path / f"{width}x{height}.png"
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)).save(photo)
+        command = transmit(photo, SHIPPED, "--method", "klt", "--device", "cpu", "--precision", "float32", "--json")
+        child = subprocess.Popen([sys.executable, "-m", "jscgc.cli", *command], stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(child.pid, 0)
+        assert status == 0
+        return used.ru_maxrss, used.ru_utime + used.ru_stime
+
+    memory, seconds = cost(128, 128)
+    for size in ((1, 1000), (1000, 1)):
+        of_strip = cost(*size)
+        assert of_strip[0] <= 2 * memory and of_strip[1] <= 2 * seconds

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterable
 from typing import Any
 
 from jscgc import printing
 from jscgc.bench.benchmark import Benchmark, Measurement, count, machine
 from jscgc.extras import need
+from jscgc.machine import cores
 from jscgc.parser import add_json, emit
 from jscgc.registry import Registry
 
@@ -29,7 +29,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         if benchmark.comparison:
             added.add_argument("--against", metavar="REV", help="a commit of this checkout, measured in turns with it")
             added.add_argument("--turns", type=count, default=3, help="processes of each, with --against")
-            added.add_argument("--threads", type=count, default=os.cpu_count(), help="of each, with --against")
+            added.add_argument("--threads", type=count, default=cores(), help="of each, with --against")
 
 
 def run(arguments: argparse.Namespace) -> None:

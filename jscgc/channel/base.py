@@ -24,12 +24,15 @@ class ChannelOutput:
     gain: h as the receiver believes it, complex, [B,...] or [B,1,...].
     gain_var: error variance of that belief, float, shaped like `gain`; 0 where h is known, or taken for known.
     noise_var: sigma^2 per complex symbol as the receiver believes it, float [B].
+    shrunk: whether the belief is the mean of h given what was observed, so that its error is uncorrelated with it. That of least
+        squares is not: its error is uncorrelated with h, and part of what it shows.
     """
 
     received: Tensor
     gain: Tensor
     gain_var: Tensor
     noise_var: Tensor
+    shrunk: bool = True
 
 
 class Channel(Protocol):

@@ -13,7 +13,7 @@ from torch import Tensor
 from jscgc.channel.base import DRAWS, LEVELS, OUTAGE, SYMBOLS, Channel, ChannelOutput, Law
 from jscgc.channel.channels import get_channel
 from jscgc.channel.declaration import ChannelSpec
-from jscgc.channel.receiver import equalise
+from jscgc.channel.receiver import equalise, shrunk
 from jscgc.channel.spec import parse_channel
 
 
@@ -87,7 +87,8 @@ class Drawn:
     def snrs(self, snr_db: float) -> Tensor:
         """Of every so many-th symbol."""
         output, every = self._output(snr_db), -(-SYMBOLS // LEVELS)
-        power, unsure = (v.flatten(1)[:, ::every].double() for v in (output.gain.abs().square(), output.gain_var))
+        gain, gain_var = shrunk(output)
+        power, unsure = (v.flatten(1)[:, ::every].double() for v in (gain.abs().square(), gain_var))
         return 10 ** (snr_db / 10) * power / (1 + unsure / output.noise_var[:, None])
 
 

@@ -29,7 +29,8 @@ def least_squares(at_pilots: Tensor, noise_var: Tensor) -> Estimate:
 
     h_hat(t) = (1 - a) h_LS(t_0) + a h_LS(t_1) with a = (t - t_0) / (t_1 - t_0): independent errors of variance sigma^2
     add to ((1 - a)^2 + a^2) sigma^2, half of sigma^2 in the middle and 1.54 sigma^2 at the ends. By how much h leaves
-    the line between the pilots is unknown without statistics, and not in the error variance.
+    the line between the pilots is unknown without statistics, and not in the error variance. The error is uncorrelated with
+    h, and so not with h_hat: see `receiver.shrunk`.
 
     Args:
         at_pilots: y / p, complex [B, slots, 2, S].

@@ -52,7 +52,8 @@ class Flat:
     image; known, estimated from P unit pilots of the same image, or with csi=none taken for 1.
 
     LS: h_hat = mean of the pilots = h + e, var e = sigma^2 / P. LMMSE: the prior E h = 0, E|h|^2 = 1 (for Rician too: its
-    phase is unknown) shrinks it, h_hat = h_LS / (1 + v) with error variance v / (1 + v), v = sigma^2 / P. Both use the
+    phase is unknown) shrinks it, h_hat = h_LS / (1 + v) with error variance v / (1 + v), v = sigma^2 / P. (An equaliser that
+    knows what of an estimate is error shrinks that of LS alike: with one h per image both receive the same.) Both use the
     sigma^2 that the receiver believes; snr=blind takes it from the pilots' spread, `pilot_noise_var`.
     """
 
@@ -80,7 +81,8 @@ class Flat:
         error_var = believed / count
         if spec.csi == "lmmse":
             estimate, error_var = estimate / (1 + error_var), error_var / (1 + error_var)
-        return ChannelOutput(received, per_image(estimate, symbols.ndim), per_image(error_var, symbols.ndim), believed)
+        estimate, error_var = per_image(estimate, symbols.ndim), per_image(error_var, symbols.ndim)
+        return ChannelOutput(received, estimate, error_var, believed, shrunk=spec.csi != "ls")
 
     def overhead(self, data: int) -> int:
         return int(self._spec.options["pilots"]) if self._spec.estimated else 0

@@ -92,7 +92,9 @@ class Multipath:
             return ChannelOutput(received, gain, torch.zeros_like(gain.real), believed)
         estimator = least_squares if self._spec.csi == "ls" else self._lmmse
         estimate = estimator(at_pilots, believed.cpu())
-        return ChannelOutput(received, data(estimate.h), data(estimate.error_var), believed)
+        return ChannelOutput(
+            received, data(estimate.h), data(estimate.error_var), believed, shrunk=self._spec.csi != "ls"
+        )
 
     def _believed(self, noise_var: Tensor, estimate: Any) -> Tensor:
         return believed_noise_var(noise_var, self._spec.snr_offset_db, estimate)

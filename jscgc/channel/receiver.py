@@ -33,17 +33,30 @@ class Received:
         return -torch.log2((1 - self.reliability).clamp_min(1e-6)).sum(1).flatten(1).mean(1)
 
 
+def shrunk(output: ChannelOutput) -> tuple[Tensor, Tensor]:
+    """h as the receiver expects it, and the variance of what is left: the belief, less what of it is its own error.
+
+    Least squares, h_hat = h + e with e of variance v uncorrelated with h, has E h h_hat* = E|h|^2 = 1 (the receiver knows the
+    average power with the average SNR) and E|h_hat|^2 = 1 + v: E[h | h_hat] = h_hat / (1 + v), off by v / (1 + v).
+    """
+    if output.shrunk:
+        return output.gain, output.gain_var
+    share = 1 / (1 + output.gain_var)
+    return share * output.gain, share * output.gain_var
+
+
 def equalise(output: ChannelOutput) -> Received:
     """Linear MMSE equalisation of symbols [B,c,h,w] with E|x|^2 = 1, by what the receiver believes.
 
-    y = h x + n with h = h_hat + e, e of variance v uncorrelated with h_hat: E x y* = h_hat* and E|y|^2 = |h_hat|^2 + v +
-    sigma^2, hence x_hat = conj(h_hat) y / (|h_hat|^2 + v + sigma^2), and the reliability is |h_hat|^2 over the same: one
-    minus the mean squared error, where the beliefs are right.
+    y = h x + n with h = h_hat + e, e of variance v uncorrelated with h_hat (see `shrunk`): E x y* = h_hat* and E|y|^2 =
+    |h_hat|^2 + v + sigma^2, hence x_hat = conj(h_hat) y / (|h_hat|^2 + v + sigma^2), and the reliability is |h_hat|^2 over the
+    same: one minus the mean squared error, where the beliefs are right.
     """
-    gain_power = output.gain.abs().square()
-    total = gain_power + output.gain_var + per_image(output.noise_var, output.received.ndim)
+    gain, gain_var = shrunk(output)
+    gain_power = gain.abs().square()
+    total = gain_power + gain_var + per_image(output.noise_var, output.received.ndim)
     return Received(
-        estimate=output.gain.conj() * output.received / total,
+        estimate=gain.conj() * output.received / total,
         reliability=(gain_power / total).expand(output.received.shape),
         snr_db=-10 * torch.log10(output.noise_var),
     )

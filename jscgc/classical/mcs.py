@@ -14,6 +14,7 @@ from jscgc.channel.base import DRAWS, LEVELS, OUTAGE
 from jscgc.channel.capacity import known, snrs
 from jscgc.channel.channels import get_channel
 from jscgc.channel.declaration import ChannelSpec
+from jscgc.channel.receiver import shrunk
 from jscgc.channel.spec import parse_channel
 from jscgc.classical.finite_length import Floats, bicm, normal_approximation
 
@@ -151,7 +152,8 @@ def _snrs(spec: ChannelSpec, snr_db: float) -> Floats:
     told = get_channel(str(spec.but(snr="told")))
     sent, snrs_db = torch.ones(DRAWS, 1, 1, LEVELS, dtype=torch.complex64), torch.full((DRAWS,), snr_db)
     true, estimated = (link(sent, snrs_db, torch.Generator().manual_seed(0)) for link in (known(spec), told))
-    # The same draw. Least squares overrates |h|^2 by its own error, where h is weak.
-    power = torch.minimum(true.gain.abs(), estimated.gain.abs()).square().flatten(1)
-    noise_var = estimated.noise_var[:, None] + estimated.gain_var.flatten(1)
+    gain, gain_var = shrunk(estimated)
+    # The same draw: what is believed beyond h itself is its error.
+    power = torch.minimum(true.gain.abs(), gain.abs()).square().flatten(1)
+    noise_var = estimated.noise_var[:, None] + gain_var.flatten(1)
     return (power / noise_var).double().numpy()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from jscgc.cluster.progress import Bar
-from jscgc.cluster.session import session
+from jscgc.cluster.session import memory_for, session
 from jscgc.cluster.sharing import Sharing
 from jscgc.startup import collect_seldom
 
@@ -75,7 +75,7 @@ class Workers:
                 f"Ray has {has} now, a worker needs {self.cpus} and {self.gpus:g}; "
                 "ask for less, or name the number of workers for a cluster that grows on demand"
             )
-        return room
+        return min(room, memory_for(resources))
 
 
 def run_jobs(

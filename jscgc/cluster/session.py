@@ -6,14 +6,22 @@ import logging
 import os
 import signal
 import socket
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from jscgc.machine import cores, memory_bytes
 from jscgc.signals import deferred
+from jscgc.sockets import roomy
 
 OBJECT_STORE_BYTES = 200_000_000
+WORKER_BYTES = 1_250_000_000
+"""Memory that a worker needs at least: torch, a model, the metrics."""
+SOCKET = "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""Of a local session, in the folder for temporary files."""
 ANSWER_S = 5.0
 """Seconds that a head has to take up a connection; Ray itself would try for minutes."""
 
@@ -40,11 +48,11 @@ def _left_alone() -> Iterator[None]:
 
 
 @contextmanager
-def session(cores: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
-    """Be connected to Ray; yields the cluster's resources ("CPU", "GPU", ...). A local session listens on loopback only.
+def session(least: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
+    """Be connected to Ray; yields the cluster's resources ("CPU", "GPU", "memory", ...). A local session listens on loopback.
 
     Args:
-        cores: that a local session may use at least, 0 for this machine's; a running cluster has its own.
+        least: cores of a local session, where it is more than there are; a running cluster has its own.
         quiet: what workers print stays in Ray's log files.
 
     Raises:
@@ -58,9 +66,11 @@ def session(cores: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
     else:
         # Ray's own switch (made for firewalls that ask): its processes then listen at 127.0.0.1 instead of every address.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        count = max(cores, os.cpu_count() or 1)
+        count = max(least, cores())
         settings |= {"address": "local", "num_cpus": count, "include_dashboard": False}
         settings |= {"object_store_memory": OBJECT_STORE_BYTES}
+        temporary = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+        settings |= {"_temp_dir": str(roomy(temporary, len(SOCKET)) / "ray")}
     import ray
 
     # That a local session is guarded by a token is as it should be, and no warning.
@@ -74,9 +84,15 @@ def session(cores: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: {reason}") from None
     try:
-        yield ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        yield resources if on_a_cluster() else resources | {"memory": memory_bytes()}
     finally:
         ray.shutdown()
+
+
+def memory_for(resources: dict[str, float]) -> int:
+    """Workers that there is memory for, one at least; any number where nothing is known of it."""
+    return max(1, int(resources.get("memory", sys.maxsize) // WORKER_BYTES))
 
 
 def device(name: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from jscgc.cluster.session import session
+from jscgc.cluster.session import memory_for, session
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import AsyncHyperBandScheduler
@@ -101,7 +101,7 @@ def tune(
         from ray import tune as ray_tune
 
         cores = int(resources.get("CPU", 0))
-        if not (count := workers or cores):
+        if not (count := workers or min(cores, memory_for(resources))):
             raise ValueError(
                 "Ray has no core free now; name the number of --workers for a cluster that grows on demand"
             )

@@ -56,13 +56,54 @@ def check_pair(reference: Images, received: Images) -> None:
         raise ValueError(f"reference {list(reference.shape)} and received {list(received.shape)} differ in shape")
 
 
+LONGEST = 4
+"""Of a picture's longer side to its shorter one, up to which it is enlarged as it is. A strip of one pixel by a thousand would
+become one of 260 by 260 000."""
+
+
 def resize_shorter_side(images: Images, side: int) -> Float32[Tensor, "b 3 h2 w2"]:
-    """Scale so that the shorter side has `side` pixels; bicubic with antialiasing, aspect kept, clamped to [0,1]."""
+    """Scale so that the shorter side has `side` pixels; bicubic with antialiasing, aspect kept, clamped to [0,1].
+
+    A strip (longer than `LONGEST` times its shorter side, and that shorter than `side`) becomes no larger than `LONGEST` squares,
+    or than it is: it is scaled by less, and the rest of the shorter side is filled by `widened`.
+    """
+    height, width = images.shape[-2:]
+    shorter, longer = sorted((height, width))
+    if shorter == side:
+        return images
+    if shorter < side and longer > LONGEST * shorter:
+        most = max(LONGEST * side, height * width / side)
+        if longer > most:
+            images = _scaled(images, 1, most / longer)
+        images = widened(images, side)
+        shorter = min(images.shape[-2:])
+    return _scaled(images, side, side / shorter)
+
+
+def _scaled(images: Images, least: int, scale: float) -> Images:
+    """Sides times `scale`, and no side below `least`."""
     import torch.nn.functional as F
 
-    height, width = images.shape[-2:]
-    if min(height, width) == side:
-        return images
-    scale = side / min(height, width)
-    size = (max(side, round(height * scale)), max(side, round(width * scale)))
+    size = [max(least, round(length * scale)) for length in images.shape[-2:]]
     return F.interpolate(images, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def widened(images: Images, side: int) -> Images:
+    """A strip's last row or column repeated until its shorter side has `side` pixels, or a `LONGEST`-th of the longer one if that
+    is less; other pictures as they are."""
+    import torch.nn.functional as F
+
+    most = min(side, -(-max(images.shape[-2:]) // LONGEST))
+    right, below = (max(0, most - length) for length in reversed(images.shape[-2:]))
+    return F.pad(images, (0, right, 0, below), mode="replicate") if right or below else images
+
+
+def middle(picture: Image.Image) -> Image.Image:
+    """The middle of a strip, `LONGEST` times as long as wide; other pictures as they are.
+
+    Published preprocessing enlarges all of a picture and then looks at a central square: of a strip that would be a square of
+    millions.
+    """
+    shorter = min(picture.size)
+    left, top = (max(0, length - LONGEST * shorter) // 2 for length in picture.size)
+    return picture.crop((left, top, picture.width - left, picture.height - top)) if left or top else picture

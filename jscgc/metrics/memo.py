@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from jscgc.machine import cores, memory_bytes
 from jscgc.memory import Memory, content
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ class Memo(Memory["tuple[Tensor, ...]"]):
 
     def __init__(self, limit_bytes: int) -> None:
         """`limit_bytes`: less where the machine has little memory for each of its cores."""
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        limit = min(limit_bytes, there // (os.cpu_count() or 1) // _SHARE)
+        limit = min(limit_bytes, memory_bytes() // cores() // _SHARE)
         super().__init__(limit, lambda result: sum(tensor.nbytes for tensor in result))
 
     def of(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from jscgc.channel.spec import file_name
 from jscgc.data.images import open_photo, photo_size
 from jscgc.files import atomic, component
+from jscgc.machine import cores
 from jscgc.report.reading import CANNOT_OPERATE, is_aside, method_label, order_channels, order_methods, rate_of
 
 ORIGINAL = "original.png"
@@ -107,7 +107,7 @@ def _data_uris(paths: Sequence[Path], side: int, quality: int, budget: int) -> d
     """As `data_uri`, of all or of as many as take `budget` bytes, on all cores (Pillow encodes without Python's lock)."""
     uris: dict[Path, str] = {}
     total = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(paths), _AT_ONCE):
             some = paths[start : start + _AT_ONCE]
             for path, uri in zip(some, pool.map(partial(data_uri, side=side, quality=quality), some), strict=True):
@@ -230,7 +230,7 @@ def _draw_block(
             paths = [path for shot, path in photo.received.items() if (shot.method, shot.snr_db) == (method, snr_db)]
             x = gutter + column * (width + gap)
             if paths:
-                block.paste(_scaled(paths[0], width).resize((width, height)), (x, y))
+                block.paste(_scaled(paths[0], width).resize(original.size), (x, y))
             else:
                 draw.rectangle((x, y, x + width - 1, y + height - 1), outline=_MUTED)
                 why = "cannot operate" if (photo.name, method, snr_db) in lost else "no picture"
@@ -239,9 +239,11 @@ def _draw_block(
 
 
 def _scaled(path: Path, width: int) -> Image.Image:
+    """A picture as wide as its column; a strip higher than four times that is narrower."""
     picture = Image.fromarray(open_photo(path))
-    height = max(1, round(picture.height * width / picture.width))
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+    scale = min(width / picture.width, 4 * width / picture.height)
+    size = [max(1, round(side * scale)) for side in picture.size]
+    return picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)
 
 
 def _fitting(

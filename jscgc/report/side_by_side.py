@@ -13,7 +13,9 @@ from jscgc.data.images import Pixels
 GAP = 8
 PAPER, INK = (255, 255, 255), (30, 30, 30)
 NARROWEST = 220
-"""Pictures narrower than this are enlarged (nearest neighbour), or their labels would not fit."""
+"""Pictures narrower than this are enlarged (nearest neighbour), or their labels would not fit; strips have paper beside them."""
+TALLEST = 4
+"""Times NARROWEST that a picture is high once it is enlarged."""
 COLUMNS = 6
 """Pictures in a row at most."""
 SPREAD_SHOWN = 0.25
@@ -23,8 +25,9 @@ SPREAD_SHOWN = 0.25
 def side_by_side(pictures: Mapping[str, Pixels], title: str) -> Pixels:
     """Equal-sized pictures uint8 [H,W,3] in rows, each under its label, all under the title; uint8."""
     first = next(iter(pictures.values()))
-    zoom = max(1, -(-NARROWEST // first.shape[1]))
-    height, width = first.shape[0] * zoom, first.shape[1] * zoom
+    zoom = max(1, min(-(-NARROWEST // first.shape[1]), TALLEST * NARROWEST // first.shape[0]))
+    shown = first.shape[1] * zoom, first.shape[0] * zoom
+    width, height = max(NARROWEST, shown[0]), shown[1]
     # Legible in the whole row, however large the pictures are.
     size = max(13, width // 26)
     font = ImageFont.load_default(size)
@@ -37,7 +40,7 @@ def side_by_side(pictures: Mapping[str, Pixels], title: str) -> Pixels:
         left = GAP + i % COLUMNS * (width + GAP)
         top = line + i // COLUMNS * (line + height + GAP)
         draw.text((left, top + GAP // 2), label, INK, font)
-        canvas.paste(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST), (left, top + line))
+        canvas.paste(Image.fromarray(picture).resize(shown, Image.Resampling.NEAREST), (left, top + line))
     return np.asarray(canvas)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from jscgc.machine import cores
 from jscgc.theory.allocation import allocation
 from jscgc.theory.bounds import bounds
 from jscgc.theory.check import Check
@@ -56,7 +57,7 @@ def run(spectrum: Sequence[float] = (), positions: int = 1) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     figures: dict[str, Any] = {}
     # Two take nearly all of the time, in torch, which holds no lock meanwhile and shares out small work at a loss.
-    with ThreadPoolExecutor(initializer=partial(torch.set_num_threads, 1)) as pool:
+    with ThreadPoolExecutor(cores(), initializer=partial(torch.set_num_threads, 1)) as pool:
         outcomes = list(pool.map(lambda checks: checks(), CHECKS.values()))
     for subject, (results, shown) in zip(CHECKS, outcomes, strict=True):
         rows += [{"subject": subject, **check.row()} for check in results]

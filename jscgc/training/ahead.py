@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import util
 
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from jscgc.machine import cores
+from jscgc.sockets import roomy
+
+SOCKET = "/pymp-00000000/listener-00000000"
+"""By which a process hands over a batch, in the folder for temporary files."""
 WORKERS = 8
 """Most processes that draw."""
 
@@ -37,7 +43,7 @@ class Ahead:
 
     def __init__(self, draw: Callable[[int], Tensor], order: Sequence[int], workers: int | None = None) -> None:
         self._draw, self._order = draw, order
-        self._workers = workers or max(1, min(WORKERS, (os.cpu_count() or 2) - 1))
+        self._workers = workers or max(1, min(WORKERS, cores() - 1))
         self._next = -1
         self._batches: Iterator[Tensor] = iter(())
 
@@ -45,6 +51,7 @@ class Ahead:
         """The batch of a number; one out of turn starts anew from there."""
         if self._next < 0 or self._next >= len(self._order) or self._order[self._next] != number:
             self._next = bisect_left(self._order, number)
+            _lay_sockets()
             loader = DataLoader(
                 _Draws(self._draw, self._order),
                 batch_size=None,
@@ -56,3 +63,14 @@ class Ahead:
             self._batches = iter(loader)
         self._next += 1
         return next(self._batches)
+
+
+def _lay_sockets() -> None:
+    """Have processes forked from now on lay their sockets where there is room for their paths: they take the folder that was
+    chosen here first."""
+    before = tempfile.gettempdir()
+    tempfile.tempdir = str(roomy(before, len(SOCKET)))
+    try:
+        util.get_temp_dir()
+    finally:
+        tempfile.tempdir = before

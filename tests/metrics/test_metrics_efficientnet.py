@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ import torch
 from skimage import data
 from torch import Tensor
 
+from jscgc.machine import cores, memory_bytes
 from jscgc.metrics import pair_metric
 from jscgc.metrics.images import as_saved, resize_shorter_side
 from jscgc.metrics.memo import Memo
@@ -131,8 +131,7 @@ def test_results_are_remembered_by_content_within_a_bound(
     first = net.blocks(chelsea)
     assert net.blocks(chelsea.clone())[0] is first[0]
     assert net.blocks(chelsea.flip(3))[0] is not first[0]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert Memo(2**60).limit_bytes < memory / (os.cpu_count() or 1)  # a worker on each core has several
+    assert Memo(2**60).limit_bytes < memory_bytes() / cores()  # a worker on each core has several
     monkeypatch.setattr(net._memo, "limit_bytes", 0)
     net.recognise(chelsea)
     assert len(net._memo) == 1

@@ -225,3 +225,21 @@ def test_embedding_keeps_its_budget(tmp_path: Path, make: Maker) -> None:
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (7, 900)])
+def test_strips_are_shown_without_being_blown_up(
+    size: tuple[int, int], make: Maker, tmp_path: Path, save_picture: Callable[..., None]
+) -> None:
+    from jscgc.report.side_by_side import NARROWEST, side_by_side
+
+    for name in ("original", "jscgc_awgn_0dB_8"):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        Image.new("RGB", size).save(tmp_path / "a" / f"{name}.png")
+    assert picture_grid(tmp_path, make(), tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.height < 5 * 240
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    labelled = side_by_side({"original": picture, "jscgc": picture}, "awgn")
+    height, width = labelled.shape[:2]
+    assert height <= max(size[1], 4 * NARROWEST) + 100 + size[0] // 10 and width <= 2 * max(NARROWEST, size[0]) + 100

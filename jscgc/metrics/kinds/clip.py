@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jscgc.metrics.base import Metric, MetricInfo
+from jscgc.metrics.images import middle
 from jscgc.metrics.packages import OPEN_CLIP
 from jscgc.metrics.weights import CLIP_CONVNEXT_LARGE
 
@@ -59,7 +60,8 @@ def preprocess(model: str, pretrained: str) -> Any:
     side = open_clip.get_model_config(model)["vision_cfg"]["image_size"]
     declared = open_clip.get_pretrained_cfg(model, pretrained)
     known = {name: value for name, value in declared.items() if name in PreprocessCfg.__dataclass_fields__}
-    return image_transform_v2(PreprocessCfg(**known | {"size": side}), is_train=False)
+    published = image_transform_v2(PreprocessCfg(**known | {"size": side}), is_train=False)
+    return lambda picture: published(middle(picture))
 
 
 def image_tower(model: str) -> nn.Module:

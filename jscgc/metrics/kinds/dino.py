@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jscgc.metrics.base import Metric, MetricInfo
+from jscgc.metrics.images import middle
 from jscgc.metrics.packages import TIMM, TORCHVISION
 from jscgc.metrics.weights import DINOV2_VITL14, DINOV2_VITS14, WeightsFile
 
@@ -65,7 +66,7 @@ def preprocess(picture: Image.Image) -> Float32[Tensor, "3 224 224"]:
         transforms.ToTensor(),
         transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     ]
-    prepared: Tensor = transforms.Compose(steps)(picture)
+    prepared: Tensor = transforms.Compose(steps)(middle(picture))
     return prepared
 
 

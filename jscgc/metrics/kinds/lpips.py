@@ -33,6 +33,8 @@ ALEX = MetricInfo(
     judge=True,
 )
 VGG = replace(ALEX, name="lpips_vgg", label="LPIPS (VGG-16)", network=VGG16.key, judge=False)
+_LEAST = {"alex": 31, "vgg": 16}
+"""Pixels of the shorter side, below which a trunk has no position left to compare."""
 _MEMO_BYTES = 384 * 2**20
 """VGG-16's activations of seven photographs of 384x256 pixels, or AlexNet's of a hundred."""
 
@@ -40,7 +42,8 @@ _MEMO_BYTES = 384 * 2**20
 class LPIPS:
     """Learned perceptual distance, version 0.1, by package lpips; lower is better, from 0.
 
-    At native resolution. The linear heads come with the package; the trunk is torchvision's AlexNet, or VGG-16.
+    At native resolution. The linear heads come with the package; the trunk is torchvision's AlexNet, or VGG-16. Of pictures
+    with a side below 31 pixels (VGG-16: 16) there is none: ValueError.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class LPIPS:
     ) -> None:
         """`network`: an `lpips.LPIPS` of kind `net` to use instead of the published weights (a test's random trunk)."""
         self.info = ALEX if net == "alex" else VGG
-        self._device = device
+        self._device, self._least = device, _LEAST[net]
         if network is None:
             network = load_alex() if net == "alex" else load_vgg(device)
         self._network = network.to(device).eval()
@@ -58,7 +61,7 @@ class LPIPS:
         """LPIPS of each pair; [B,3,H,W] in [0,1] twice -> [B]."""
         import torch
 
-        check_pair(reference, received)
+        self._check(reference, received)
         sent, got = as_bytes(reference), as_bytes(received)
 
         def features(saved: UInt8[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
@@ -71,11 +74,18 @@ class LPIPS:
         """As `Trainable.loss`."""
         import torch
 
-        check_pair(reference, received)
+        self._check(reference, received)
         self._network.requires_grad_(False)
         with torch.no_grad():
             wanted = self._features(reference)
         return self._distance(wanted, self._features(received))
+
+    def _check(self, reference: Images, received: Images) -> None:
+        check_pair(reference, received)
+        if (smaller := min(reference.shape[-2:])) < self._least:
+            raise ValueError(
+                f"{self.info.label} needs at least {self._least} pixels on the smaller side, not {smaller}"
+            )
 
     def _features(self, images: Images) -> tuple[Tensor, ...]:
         """The trunk's five activations, every position's channels of length 1: one side of the library's `forward`."""

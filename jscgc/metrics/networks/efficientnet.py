@@ -21,7 +21,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from jscgc.metrics.images import as_bytes, resize_shorter_side
+from jscgc.metrics.images import as_bytes, resize_shorter_side, widened
 from jscgc.metrics.memo import Memo
 from jscgc.metrics.weights import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2, WeightsFile
 
@@ -49,7 +49,7 @@ VARIANTS = {
 }
 """By the key of their weights, which metrics and losses name them by."""
 SMALLEST_SIDE = 64
-"""Pixels; smaller images are enlarged to it, so that the 1/32 level still has positions to compare."""
+"""Pixels; smaller images are enlarged to it (strips filled up), so that the 1/32 level still has positions to compare."""
 _BATCH = 32
 _MEMO_BYTES = 96 * 2**20
 
@@ -106,7 +106,7 @@ class EfficientNetLite:
         """Run up to the last block wanted: its output, and the outputs of all that are wanted."""
         net = self._network
         if min(images.shape[-2:]) < SMALLEST_SIDE:
-            images = resize_shorter_side(images, SMALLEST_SIDE)
+            images = resize_shorter_side(widened(images, SMALLEST_SIDE), SMALLEST_SIDE)
         x = ((images * 255 - 127) / 128).contiguous(memory_format=torch.channels_last)
         x = net._swish(net._bn0(net._conv_stem(x)))
         kept = []

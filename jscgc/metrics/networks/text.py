@@ -23,6 +23,8 @@ from rapidocr_onnxruntime.ch_ppocr_rec import TextRecognizer
 from rapidocr_onnxruntime.main import DEFAULT_CFG_PATH
 from rapidocr_onnxruntime.utils import read_yaml
 
+from jscgc.metrics.images import LONGEST
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
 SMALLEST = 4
 """Pixels of a quadrilateral's shorter side; nothing lower can be read."""
-LONGEST = 4
-"""Of a photograph's longer side to its shorter one; what is narrower is padded, or it would be huge when enlarged."""
+ENLARGED = 736
+"""Pixels of the shorter side, to which the package enlarges a photograph."""
 TURNED = 1.5
 """Height of a line over its width from which on it is taken to run upwards, as the package has it."""
 
@@ -77,15 +79,34 @@ class Reader:
 
     def _find(self, photo: Pixels) -> tuple[Line, ...]:
         height, width = photo.shape[:2]
-        below, beside = (max(0, -(-longer // LONGEST) - side) for longer, side in ((width, height), (height, width)))
-        found, _ = self._detect(np.pad(_bgr(photo), ((0, below), (0, beside), (0, 0))))
-        inside = [np.clip(place, 0, (width - 1, height - 1)).astype(np.float32) for place in found]
+        if min(height, width) < SMALLEST:
+            return ()
+        looked_at, scale = _filled(_bgr(photo))
+        found, _ = self._detect(looked_at)
+        inside = [np.clip(place / scale, 0, (width - 1, height - 1)).astype(np.float32) for place in found]
         places = [place for place in inside if min(_size(place)) >= SMALLEST]
         return self.read(photo, sorted(places, key=lambda place: (place[0, 1], place[0, 0])))
 
 
 def _bgr(photo: Pixels) -> Pixels:
     return np.ascontiguousarray(photo[..., ::-1])
+
+
+def _filled(photo: Pixels) -> tuple[Pixels, float]:
+    """What the detector looks at, and by what it is smaller than the photograph.
+
+    A strip longer than `LONGEST` times its shorter side is padded to that, or it would be huge when enlarged; one so long that
+    this would be more than four times its own pixels is reduced first.
+    """
+    height, width = photo.shape[:2]
+    longer = max(height, width)
+    scale = min(1.0, max(LONGEST * ENLARGED, LONGEST * (height * width) ** 0.5) / longer)
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    least = -(-max(photo.shape[:2]) // LONGEST)
+    below, beside = (max(0, least - side) for side in photo.shape[:2])
+    return np.pad(photo, ((0, below), (0, beside), (0, 0))), scale
 
 
 def _size(corners: Corners) -> tuple[int, int]:
