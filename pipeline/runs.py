@@ -6,16 +6,18 @@ It is the stage itself, after an interruption, or after another stage has traine
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import sys
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from jscgc import project, stages, tracking
 from jscgc.config import digest
-from jscgc.files import atomic, read_json, sha256, write_json
+from jscgc.files import atomic, held, read_json, sha256, write_json
 from jscgc.params import Params
 from jscgc.sources import PACKAGE
 
@@ -104,6 +106,25 @@ def _reproduction(folder: Path) -> str | None:
         noted = {"by": by, "reproduction": noted["reproduction"] if interrupted else by}
         write_json(path, noted)
     return str(noted["reproduction"])
+
+
+def wait_for_others(folder: Path) -> None:
+    """In a copy of the project: wait until no other experiment trains in a folder of checkpoints, which all copies share."""
+    if project.main_checkout(ROOT) == ROOT.resolve():
+        return  # here another one is a mistake, which the training names
+    said = False
+    while folder.exists():
+        try:
+            with held(
+                folder / "lock",
+                f"{folder}: process {{holder}}, of another experiment, is training here; waiting for it",
+            ):
+                return
+        except ValueError as busy:
+            if not said:
+                logging.getLogger(__name__).warning("%s", busy)
+            said = True
+            time.sleep(1)
 
 
 def end_with_parent() -> None:

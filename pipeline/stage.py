@@ -72,6 +72,7 @@ class Stage:
             result: of the table of stages, if it is one; beside its training another one may run.
         """
         folder = runs.folder_of(self.name, key)
+        runs.wait_for_others(folder)
         folder.mkdir(parents=True, exist_ok=True)
         curve = Curve(folder)
         mine(folder, self.run, curve)

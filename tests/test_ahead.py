@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from jscgc import tracking
 from jscgc.device import use_threads
+from jscgc.files import held
 from jscgc.params import Params, load_params
 from pipeline import beside, runs
 
@@ -193,6 +195,30 @@ def test_a_reproduction_goes_on_after_an_interruption_and_not_after_its_end(tmp_
     assert new.reproduction == "dvc-3" and new.identity != first.identity
     monkeypatch.setenv("DVC_EXP_NAME", "murky-tole")
     assert below("dvc-4").identity != new.identity
+
+
+def test_experiments_in_copies_wait_for_each_other(tmp_path, monkeypatch, caplog):
+    copy = tmp_path / ".dvc/tmp/exps/tmp1"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    folder = runs.folder_of("train_jscgc", "key")
+    assert folder == tmp_path / ".jscgc/runs/train_jscgc-key"
+    runs.wait_for_others(folder)  # nobody is there
+    waited = []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        other.__exit__(None, None, None)
+
+    monkeypatch.setattr(runs.time, "sleep", sleep)
+    other = held(folder / "lock", "busy")
+    other.__enter__()
+    runs.wait_for_others(folder)
+    assert waited == [1] and f"process {os.getpid()}, of another experiment, is training here" in caplog.text
+    monkeypatch.chdir(tmp_path)
+    with held(folder / "lock", "busy"):
+        runs.wait_for_others(folder)  # the training names it
+    assert waited == [1]
 
 
 def test_the_second_training_dies_with_the_stage(tmp_path):
