@@ -161,6 +161,60 @@ def test_one_parameter_reruns_only_what_depends_on_it(
     assert sorted(found) == sorted(affected)
 
 
+READS = """
+import json, sys, tempfile
+from pathlib import Path
+from jscgc import stages
+from jscgc.config import Section
+from jscgc.params import load_params
+from jscgc.training import make
+from pipeline import runs
+
+params, seen, plain = load_params().settled(), set(), Section.__getattribute__
+
+def noting(self, name):
+    if not name.startswith("_") and name in type(self).model_fields:
+        seen.add((id(self), name))
+    return plain(self, name)
+
+def leaves(section, before=""):
+    for name in type(section).model_fields:
+        value = plain(section, name)
+        inner = value.items() if isinstance(value, dict) else ()
+        if isinstance(value, Section):
+            yield from leaves(value, f"{before}{name}.")
+        elif inner:
+            for key, one in inner:
+                yield from leaves(one, f"{before}{name}.{key}.")
+        else:
+            yield f"{before}{name}", (id(section), name)
+
+for result in ("vae", "latents", *params.trained):
+    seen.clear()
+    Section.__getattribute__ = noting
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        make.make(result, params, runs.inputs_of(result), place / "run", lambda step, metrics: None, place / "out")
+    Section.__getattribute__ = plain
+    keys = {key for one in (*stages.before(result), result) for key in stages.stage(one).keys} | {"device"}
+    read = [leaf for leaf, place in leaves(params) if place in seen]
+    print(json.dumps([result, [leaf for leaf in read if not any(f"{leaf}.".startswith(f"{key}.") for key in keys)]]))
+"""
+HARMLESS = {"distributed.strategy", "link.rates", "jscgc.warm_start"}
+"""Any number of workers computes the same. The last two stand in model.json of the prior, which has no rates of its own."""
+
+
+@pytest.mark.slow
+def test_every_training_declares_the_parameters_that_it_reads(clone: Path) -> None:
+    """Of its own stage, or of one before it, which changes its inputs."""
+    done = python("-c", READS, cwd=clone)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == len(STAGES) - 4
+    for result, undeclared in rows:
+        assert set(undeclared) <= (HARMLESS if result == "flow" else {"distributed.strategy"}), result
+
+
 def edges(folder: Path) -> set[tuple[str, str]]:
     """(stage, a stage that depends on it), as DVC sees the pipeline."""
     dag = python("-m", "dvc", "dag", "--dot", cwd=folder, DVC_GLOBAL_CONFIG_DIR=str(no_scm(folder)))
