@@ -260,7 +260,14 @@ ONLY = {
 # What of others is one module's affair.
 OWNERS = {
     "mlflow": {"tracking/store.py", "tracking/delivery.py", "tracking/registry.py"},
-    "ray": {"cluster/jobs.py", "cluster/session.py", "cluster/tune.py", "cluster/sharing.py", "cluster/train.py"},
+    "ray": {
+        "cluster/jobs.py",
+        "cluster/session.py",
+        "cluster/tune.py",
+        "cluster/sharing.py",
+        "cluster/train.py",
+        "cluster/head.py",
+    },
     "optuna": {"sweep/propose.py"},
     "dvc": set(),
     "diffusers": {

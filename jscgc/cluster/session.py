@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jscgc.cluster.head import ask
 from jscgc.machine import cores, memory_bytes
 from jscgc.sockets import roomy
 
@@ -61,8 +62,8 @@ def session(least: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
     except (ConnectionError, RuntimeError) as error:
         if not on_a_cluster():
             raise
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: {reason}") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: {reason:.300}") from None
     try:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         yield resources if on_a_cluster() else resources | {"memory": memory_bytes()}
@@ -92,17 +93,22 @@ def device(name: str) -> str:
 
 def _check_address(address: str) -> None:
     """Raise ValueError unless `address` is `auto`, `local`, or a HOST:PORT where somebody listens."""
-    if address in ("auto", "local"):
+    if address == "local":
         return
     how = "start a head (`ray start --head --port 6379`), or unset RAY_ADDRESS to use this machine's cores"
     if "://" in address:
         raise ValueError(
             f"RAY_ADDRESS={address}: Ray's client is not supported; run on a machine of the cluster, with RAY_ADDRESS=auto"
         )
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"RAY_ADDRESS={address}: not HOST:PORT or auto; {how}")
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"RAY_ADDRESS={address}: not HOST:PORT or auto; {how}")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+        except (OSError, OverflowError) as error:
+            raise ValueError(f"RAY_ADDRESS={address}: nobody answers there ({error}); {how}") from None
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
-    except (OSError, OverflowError) as error:
-        raise ValueError(f"RAY_ADDRESS={address}: nobody answers there ({error}); {how}") from None
+        ask(address)
+    except ValueError as error:
+        raise ValueError(f"RAY_ADDRESS={address}: {error}") from None
