@@ -289,7 +289,14 @@ OWNERS = {
         "tracking/store.py",
         "tracking/versions.py",
     },
-    "ray": {"cluster/jobs.py", "cluster/session.py", "cluster/tune.py", "cluster/sharing.py", "cluster/train.py"},
+    "ray": {
+        "cluster/jobs.py",
+        "cluster/session.py",
+        "cluster/tune.py",
+        "cluster/sharing.py",
+        "cluster/train.py",
+        "cluster/head.py",
+    },
     "optuna": {"sweep/propose.py"},
     "dvc": set(),
     "diffusers": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from jscgc.cluster.head import ask
 from jscgc.machine import cores, memory_bytes
 from jscgc.signals import deferred
 from jscgc.sockets import roomy
@@ -71,6 +73,8 @@ def session(least: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
         settings |= {"object_store_memory": OBJECT_STORE_BYTES}
         temporary = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
         settings |= {"_temp_dir": str(roomy(temporary, len(SOCKET)) / "ray")}
+        if not os.access(os.path.expanduser("~"), os.W_OK):  # where Ray would keep the token that guards the session
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
     # That a local session is guarded by a token is as it should be, and no warning.
@@ -81,8 +85,8 @@ def session(least: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
     except (ConnectionError, RuntimeError) as error:
         if not on_a_cluster():
             raise
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: {reason}") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: {reason:.300}") from None
     try:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         yield resources if on_a_cluster() else resources | {"memory": memory_bytes()}
@@ -112,17 +116,22 @@ def device(name: str) -> str:
 
 def _check_address(address: str) -> None:
     """Raise ValueError unless `address` is `auto`, `local`, or a HOST:PORT where somebody listens."""
-    if address in ("auto", "local"):
+    if address == "local":
         return
     how = "start a head (`ray start --head --port 6379`), or unset RAY_ADDRESS to use this machine's cores"
     if "://" in address:
         raise ValueError(
             f"RAY_ADDRESS={address}: Ray's client is not supported; run on a machine of the cluster, with RAY_ADDRESS=auto"
         )
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"RAY_ADDRESS={address}: not HOST:PORT or auto; {how}")
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"RAY_ADDRESS={address}: not HOST:PORT or auto; {how}")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+        except (OSError, OverflowError) as error:
+            raise ValueError(f"RAY_ADDRESS={address}: nobody answers there ({error}); {how}") from None
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
-    except (OSError, OverflowError) as error:
-        raise ValueError(f"RAY_ADDRESS={address}: nobody answers there ({error}); {how}") from None
+        ask(address)
+    except ValueError as error:
+        raise ValueError(f"RAY_ADDRESS={address}: {error}") from None

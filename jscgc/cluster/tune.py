@@ -116,7 +116,8 @@ def tune(
                 scheduler=_asha(rungs, past),
                 num_samples=-1,
                 max_concurrent_trials=count,
-                reuse_actors=True,
+                # A trial that is given the worker of another has, if it dies meanwhile, no second try with Ray.
+                reuse_actors=False,
                 trial_dirname_creator=lambda trial: f"{trial.config['trial']}-{trial.trial_id}",
             ),
             run_config=ray_tune.RunConfig(
