@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,15 +139,22 @@ def sha256(path: Path) -> str:
     return total.hexdigest()
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, columns: Iterable[str] = ()) -> None:
     """Whether a file can be written there, asked before the work that ends in it; what is missing above it is made then.
 
+    Args:
+        columns: of the table that it will be. A file that is there is replaced only if it has these, too: it is one of ours.
+
     Raises:
-        ValueError: a folder is there, or something that is none above it.
+        ValueError: a folder is there, somebody's other file, or something that is no folder above it.
         OSError: nothing can be written there.
     """
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name a file")
+    if (wanted := set(columns)) and path.is_file():
+        with path.open(encoding="utf-8-sig", errors="replace") as stream:
+            if not wanted <= set(stream.readline(2000).strip().split(",")):
+                raise ValueError(f"{path} is there and no table of ours; name another file, or remove it")
     _check_place(path, path.parent)
 
 

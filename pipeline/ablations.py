@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--workers", type=natural, default=0, metavar="N", help="Ray workers; 0: one per core")
     parser.add_argument("--only", nargs="+", default=[], metavar="VARIANT", help="these, and joint")
     a = parser.parse_args()
-    check_file(a.out)
+    check_file(a.out, ("variant", "snr_db", "metric", "mean"))
     content, params = read_yaml(FILE), load_params().settled()
     planned = list(variants(content, params))
     if unknown := set(a.only) - {variant.name for variant in planned}:

@@ -77,14 +77,17 @@ def evaluate(*more: str) -> list[str]:
     return ["evaluate", "--images", "none", *more]
 
 
-def test_only_a_table_of_results_is_replaced_by_one(tmp_path, capsys):
+@pytest.mark.parametrize("command", FILES, ids=" ".join)
+def test_only_a_table_of_ours_is_replaced_by_one(command, tmp_path, capsys):
     notes = tmp_path / "notes.csv"
     notes.write_text("method,remark\njscgc,good\n")
-    assert main(evaluate("--out", str(notes))) == 1
-    assert f"{notes} is there and no table of results; name another file" in capsys.readouterr().err
+    assert f"{notes} is there and no table of ours; name another file" in said(command, notes, capsys)
     assert notes.read_text() == "method,remark\njscgc,good\n"
-    notes.write_text(TABLE)
-    assert main(evaluate("--out", str(notes))) == 1
+
+
+def test_a_table_of_results_is_replaced(tmp_path, capsys):
+    (tmp_path / "r.csv").write_text(TABLE)
+    assert main(evaluate("--out", str(tmp_path / "r.csv"))) == 1
     assert "none: no such folder" in capsys.readouterr().err
 
 

@@ -204,11 +204,9 @@ def check_places(a: argparse.Namespace) -> None:
         OSError: nothing can be written there.
     """
     out = place(a)
-    check_file(out)
+    check_file(out, ("method", "channel", "snr_db", "cbr", "metric"))  # as the tables of all our versions have
     check_file(_protocol_beside(out))
     check_folder(a.store)
-    if out.exists() and not _is_table(out):
-        raise ValueError(f"{out} is there and no table of results; name another file, or remove it")
     if a.report:
         check_folder(a.report)
         if not out.exists() and (
@@ -229,12 +227,6 @@ _IN_REPORT = ("index.html", "report.pdf", "summary.json", "figures", "tables", "
 
 def _protocol_beside(out: Path) -> Path:
     return out.with_suffix(".protocol.json")
-
-
-def _is_table(path: Path) -> bool:
-    """Whether a file begins as the tables of all our versions do."""
-    with path.open("rb") as stream:
-        return {b"method", b"channel", b"snr_db", b"cbr", b"metric"} <= set(stream.readline(1000).strip().split(b","))
 
 
 def _is_export(folder: Path) -> bool:

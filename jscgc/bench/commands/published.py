@@ -18,7 +18,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def run(a: argparse.Namespace) -> Measurement:
-    check_file(a.out)
+    check_file(a.out, ("figure", "setting", "published", "ours"))
     from jscgc.bench.published import bench_published, write_table
     from jscgc.data.folders import find_photos
 
