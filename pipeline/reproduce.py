@@ -12,6 +12,7 @@ from pathlib import Path
 from jscgc import tracking
 from jscgc.files import read_json
 from jscgc.params import load_params
+from jscgc.signals import end_as_interrupted
 from pipeline import graph
 
 
@@ -23,13 +24,17 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     environment = dict(os.environ)
+    end_as_interrupted()
     with tempfile.TemporaryDirectory() as folder:
         if not Path(".git").exists():
             Path(folder, "config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
             environment["DVC_GLOBAL_CONFIG_DIR"] = folder
-        status = subprocess.run(
-            [sys.executable, "-m", "dvc", "repro", *sys.argv[1:]], env=environment, check=False
-        ).returncode
+        try:
+            command = [sys.executable, "-m", "dvc", "repro", *sys.argv[1:]]
+            status = subprocess.run(command, env=environment, check=False).returncode
+        except KeyboardInterrupt:  # dvc has got it, too, and ended its stage
+            print("reproduce: interrupted; run the command again to go on from there", file=sys.stderr)
+            return 130
     tracking.settled(Path())
     if status:
         print("dvc repro failed; the line above says why. Run the command again to go on from there.", file=sys.stderr)
