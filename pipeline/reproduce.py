@@ -7,13 +7,35 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from jscgc import tracking
 from jscgc.files import read_json
 from jscgc.params import load_params
 from jscgc.signals import end_as_interrupted
 from pipeline import graph
+
+INTERRUPTED = 130
+
+
+def _followed(command: list[str], environment: dict[str, str]) -> int:
+    """The status of dvc, or INTERRUPTED: then its stage is ended, which dvc follows. Ctrl-C reaches the stage by itself, what is
+    sent to this process alone does not."""
+    interrupted = False
+    with subprocess.Popen(command, env=environment) as dvc:
+        while True:
+            try:
+                status = dvc.wait()
+                return INTERRUPTED if interrupted else status
+            except KeyboardInterrupt:
+                interrupted = True
+                with suppress(psutil.Error):
+                    for child in psutil.Process(dvc.pid).children():
+                        if "DVC_STAGE" in child.environ():
+                            child.terminate()
 
 
 def main() -> int:
@@ -29,13 +51,11 @@ def main() -> int:
         if not Path(".git").exists():
             Path(folder, "config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
             environment["DVC_GLOBAL_CONFIG_DIR"] = folder
-        try:
-            command = [sys.executable, "-m", "dvc", "repro", *sys.argv[1:]]
-            status = subprocess.run(command, env=environment, check=False).returncode
-        except KeyboardInterrupt:  # dvc has got it, too, and ended its stage
-            print("reproduce: interrupted; run the command again to go on from there", file=sys.stderr)
-            return 130
+        status = _followed([sys.executable, "-m", "dvc", "repro", *sys.argv[1:]], environment)
     tracking.settled(Path())
+    if status == INTERRUPTED:
+        print("reproduce: interrupted; run the command again to go on from there", file=sys.stderr)
+        return status
     if status:
         print("dvc repro failed; the line above says why. Run the command again to go on from there.", file=sys.stderr)
         return status

@@ -190,3 +190,30 @@ def test_an_interrupted_reproduction_goes_on_in_its_own_runs(made: Path, tmp_pat
     dvc(folder, "repro", "-f")  # a new one, since the last is finished
     assert tracking.settled(folder)
     assert len(found(folder, jscgc__stage="train_jscgc", changed="sample.steps=9")) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_reproduction_ends_its_stage_and_says_so(made: Path, tmp_path: Path, number: int) -> None:
+    """Sent to the command alone, as `kill` does."""
+    folder, begun = tmp_path / "project", tmp_path / "begun"
+    shutil.copytree(made, folder)
+    shutil.rmtree(folder / ".jscgc/runs")
+    shutil.copytree(ROOT / "jscgc", folder / "jscgc", ignore=shutil.ignore_patterns("__pycache__", "pretrained"))
+    (folder / "stage.py").write_text(STAGE + "# changed\n")
+    code = "import sys; from pipeline import graph, reproduce; graph.write = lambda params: None; sys.exit(reproduce.main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=folder, env=environment(WAIT=str(begun)), stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not begun.exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    said = process.communicate(timeout=100)[1]
+    assert (
+        process.returncode == 130
+        and "reproduce: interrupted; run the command again" in said
+        and "Traceback" not in said
+    )
+    (run,) = found(folder, jscgc__stage="train_jscgc", mlflow__source__name="python stage.py train_jscgc")[:1]
+    assert run.info.status == "KILLED"
