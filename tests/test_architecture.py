@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "seeding": set(),
     "sockets": set(),
     "startup": {"machine"},
+    "waiting": set(),
     "channel": {"config", "registry"},
     "cluster": {"config", "machine", "sockets", "startup"},
     "data": {"config", "files", "seeding"},
@@ -121,6 +122,7 @@ ALLOWED: dict[str, set[str]] = {
         "systems",
         "theory",
         "transmission",
+        "waiting",
     },
     "demo": {
         "channel",
