@@ -57,7 +57,7 @@ ship: $(STAMP)  ## The trained models in data/models as those that come with the
 	@python -m pipeline.ship
 
 # In an environment of its own: pip-audit's needs are not ours.
-audit: $(STAMP)  ## Known vulnerabilities of the pinned packages (asks pypi.org)
+audit: $(STAMP)  ## Known vulnerabilities of the pinned packages, by the package index
 	@.jscgc/audit/bin/pip-audit --version >/dev/null 2>&1 || { $(PYTHON) -m venv .jscgc/audit && .jscgc/audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
 	.jscgc/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --strict --progress-spinner off $(AUDIT)
 

@@ -46,7 +46,8 @@ settings.load_profile("repeatable")
 LONG = [
     "test_pipeline", "test_plugin", "test_ablations", "test_cluster_train", "test_evaluation_nodes", "test_faults_hostile",
     "test_ldpc", "test_bench_published", "test_faults_exposure", "test_sweep_driver", "test_faults_disk", "test_demo_server",
-    "test_install", "test_training_parallel", "test_metrics_deep", "test_metrics_text", "test_baseline",
+    "test_install", "test_training_parallel", "test_metrics_deep", "test_metrics_text", "test_baseline", "test_cluster_head",
+    "test_sweep_nodes",
 ]  # fmt: skip
 
 TRAIN = {"steps": 6, "batch_size": 3, "learning_rate": 0.003, "checkpoint_every": 2, "log_every": 1, "ema_decay": 0.5}

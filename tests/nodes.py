@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from jscgc.cluster.session import SOCKET
+from jscgc.sockets import roomy
 
 # A node's death is noticed within two seconds, not half a minute.
 QUICK = {
@@ -27,7 +31,8 @@ def nodes() -> Iterator[Any]:
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("PYTHONPATH", str(Path(__file__).parent / "cluster"))  # workers import what a test has them do
         patch.setenv("OMP_NUM_THREADS", "1")
-        own = {"num_cpus": 1, "object_store_memory": 150_000_000, "include_dashboard": False}
+        place = str(roomy(tempfile.gettempdir(), len(SOCKET) + len("_1")) / "ray")
+        own = {"num_cpus": 1, "object_store_memory": 150_000_000, "include_dashboard": False, "temp_dir": place}
         cluster = Cluster(initialize_head=True, head_node_args={**own, "_system_config": QUICK})
         cluster.add_node(num_cpus=1, object_store_memory=150_000_000)
         patch.setenv("RAY_ADDRESS", cluster.address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -14,12 +15,16 @@ from jscgc import options, printing
 from jscgc.channel import spec
 from jscgc.files import check_folder, sha256
 from jscgc.parser import add_json, emit
+from jscgc.waiting import waiting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from jscgc.transmission import Arrival, Request
 
+log = logging.getLogger(__name__)
+LARGE = 4.0
+"""Megapixels from which on it is said that a photo is large."""
 DESCRIPTION = """\
 Send a photo through a noisy channel and save what is received.
 
@@ -69,8 +74,20 @@ def run(a: argparse.Namespace) -> None:
     from jscgc.systems.separation import RATES
     from jscgc.transmission import Request, conditions, scorers, send
 
+<<<<<<< HEAD
     opened = open_in_full(a.photo)
     photo = to_tensor(reduce(opened.pixels, a.max_side))
+=======
+    photo = to_tensor(reduce(open_photo(a.photo), a.max_side))
+    size = f"{photo.shape[2]}x{photo.shape[1]}"
+    if (megapixels := photo[0].numel() / 1e6) > LARGE:
+        log.warning(
+            "%s: %s, %.0f megapixels: minutes and gigabytes on a processor; --max-side 1024 reduces it first",
+            a.photo,
+            size,
+            megapixels,
+        )
+>>>>>>> 0b3ebf9ab36330f0b03c2007e44a423f0882bc83
     device = resolve_device(a.device)
     names = asked_systems(a.method, a.models)
     metrics = scorers()
@@ -83,7 +100,8 @@ def run(a: argparse.Namespace) -> None:
     for name in names:
         system = load_system(name, a.models, device, a.precision)
         try:
-            arrivals.append(send(system, photo, a.photo.name, request, metrics, device))
+            with waiting(f"{name}: {size} pixels, sent and scored"):
+                arrivals.append(send(system, photo, a.photo.name, request, metrics, device))
         except CannotOperate as error:
             if len(names) == 1:
                 raise

@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,15 +49,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
     short = Path(f"/tmp/jscgc-test-{os.getpid()}")
     own = environment(place, RAY_AUTH_MODE="token", RAY_TMPDIR=str(short))
     common = [str(RAY), "start", "--block", "--num-cpus", "1", "--object-store-memory", "150000000"]
-    start = [
-        *common,
-        "--head",
-        "--node-ip-address",
-        "127.0.0.1",
-        "--port",
-        address.split(":")[1],
-        "--include-dashboard=false",
-    ]
+    dashboard = f"http://127.0.0.1:{free_port()}"
+    start = [*common, "--head", "--node-ip-address", "127.0.0.1", "--port", address.split(":")[1]]
+    start += ["--dashboard-port", dashboard.split(":")[2], "--dashboard-agent-listen-port", "0"]
     join = [*common, "--address", address]
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -64,7 +60,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
                 subprocess.Popen(command, env=own, cwd=place, start_new_session=True, stdout=subprocess.DEVNULL)
             )
             wait_for(address, len(processes), own)
-        yield SimpleNamespace(address=address, home=place, environment=own)
+        yield SimpleNamespace(address=address, home=place, environment=own, dashboard=dashboard)
     finally:
         for process in reversed(processes):
             process.terminate()
@@ -136,6 +132,34 @@ def test_an_evaluation_ends_in_that_line_before_anything_else(guarded: SimpleNam
     )
     assert done.returncode == 1 and "its head asks for a token; set RAY_AUTH_MODE=token" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr and not (tmp_path / "r.csv").exists()
+
+
+def test_a_job_is_submitted_and_finds_the_cluster(guarded: SimpleNamespace) -> None:
+    """The job's command has RAY_ADDRESS of the cluster: ours need not be told."""
+
+    def submit(own: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(RAY), "job", "submit", "--address", guarded.dashboard, "--", sys.executable, "-c", CONNECT],
+            env=own,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    done = submit(guarded.environment)
+    assert done.returncode == 0 and "2" in done.stdout.splitlines(), done.stdout + done.stderr
+    refused = submit(environment(guarded.home / "without"))
+    assert refused.returncode and "Missing authentication token" in refused.stderr
+
+
+def test_the_dashboard_tells_nothing_without_the_token(guarded: SimpleNamespace) -> None:
+    request = urllib.request.Request(f"{guarded.dashboard}/api/v0/nodes")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(request, timeout=20)
+    request.add_header("Authorization", f"Bearer {TOKEN}")
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert answer.status == 200
 
 
 def test_somebody_else_s_port_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,73 @@
+"""One line on a terminal while something is at work, and nothing elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from jscgc.cli import main
+from jscgc.waiting import waiting
+
+ROOT = Path(__file__).parents[1]
+CODE = """
+import time
+from jscgc import waiting
+waiting.PATIENCE_S = 0.1
+try:
+    with waiting.waiting("jscgc: 6000x4000 pixels"):
+        time.sleep(1.6)
+        raise ValueError("the error is the last line")
+except ValueError as error:
+    print(error, file=__import__("sys").stderr)
+"""
+
+
+def test_a_terminal_shows_what_and_how_long_and_then_no_more() -> None:
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", CODE], stderr=theirs, env=environment) as child:
+        os.close(theirs)
+        shown = b""
+        try:
+            while part := os.read(ours, 1000):
+                shown += part
+        except OSError:  # the other side is closed
+            pass
+        assert child.wait(20) == 0
+    os.close(ours)
+    said = shown.decode()
+    assert "\r\x1b[Kjscgc: 6000x4000 pixels (0 s)" in said and "(1 s)" in said
+    assert said.endswith("\r\x1b[Kthe error is the last line\r\n")
+
+
+def test_elsewhere_nothing(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jscgc.waiting.PATIENCE_S", 0.01)
+    with waiting("at work"):
+        time.sleep(0.05)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("limit", "said"), [(0.001, True), (4.0, False)])
+def test_a_large_photo_s_size_is_said_before_it_is_sent(
+    limit: float,
+    said: bool,
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr("jscgc.commands.transmit.LARGE", limit)
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 48)).save(photo)
+    given = ["transmit", str(photo), "--models", str(models), "--out", str(tmp_path), "--method", "mambajscc_psnr"]
+    assert main([*given, "--cbr", "4/768", "--json"]) == 0
+    assert any("64x48, 0 megapixels" in message and "--max-side" in message for message in caplog.messages) == said
