@@ -74,11 +74,8 @@ def run(a: argparse.Namespace) -> None:
     from jscgc.systems.separation import RATES
     from jscgc.transmission import Request, conditions, scorers, send
 
-<<<<<<< HEAD
     opened = open_in_full(a.photo)
     photo = to_tensor(reduce(opened.pixels, a.max_side))
-=======
-    photo = to_tensor(reduce(open_photo(a.photo), a.max_side))
     size = f"{photo.shape[2]}x{photo.shape[1]}"
     if (megapixels := photo[0].numel() / 1e6) > LARGE:
         log.warning(
@@ -87,7 +84,6 @@ def run(a: argparse.Namespace) -> None:
             size,
             megapixels,
         )
->>>>>>> 0b3ebf9ab36330f0b03c2007e44a423f0882bc83
     device = resolve_device(a.device)
     names = asked_systems(a.method, a.models)
     metrics = scorers()
