@@ -189,14 +189,16 @@ def _draw_grid(photos: Sequence[Photo], width: int, lost: Lost) -> Image.Image:
     methods = order_methods([*shown, *(method for name, method, _ in lost if name in names)])
     size = max(11, width // 13)
     font, gap = ImageFont.load_default(size), max(4, width // 40)
-    gutter, header = round(size * 4.2), round(size * 2.2)
+    titles = [_wrapped(title, font, width) for title in ("original", *map(method_label, methods))]
+    gutter, header = round(size * 4.2), round(size * (1 + 1.2 * max(title.count("\n") + 1 for title in titles)))
     blocks = [_draw_block(photo, methods, width, gap, gutter, font, lost) for photo in photos]
     total = header + sum(block.height + 2 * gap for block in blocks)
     canvas = Image.new("RGB", (gutter + (1 + len(methods)) * (width + gap) + gap, total), _PAPER)
     draw = ImageDraw.Draw(canvas)
-    for column, title in enumerate(["original", *map(method_label, methods)]):
+    for column, title in enumerate(titles):
         x = gutter + column * (width + gap) + width // 2
-        draw.text((x, header // 2), title, fill=_INK, font=_fitting(title, font, width), anchor="mm")
+        fitting = _fitting(max(title.split("\n"), key=font.getlength), font, width)
+        draw.multiline_text((x, header // 2), title, fill=_INK, font=fitting, anchor="mm", align="center")
     y = header
     for block in blocks:
         canvas.paste(block, (0, y))
@@ -244,6 +246,17 @@ def _scaled(path: Path, width: int) -> Image.Image:
     scale = min(width / picture.width, 4 * width / picture.height)
     size = [max(1, round(side * scale)) for side in picture.size]
     return picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """The text in lines that fit the width, broken between words."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def _fitting(
