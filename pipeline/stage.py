@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jscgc import stages, tracking
+from jscgc.cluster import session
 from jscgc.cluster.train import train_on_workers
 from jscgc.config import ParamsError, digest
 from jscgc.files import check_folder, read_json, write_json
@@ -146,6 +147,7 @@ def stage(name: str, *, networks: bool = False) -> Iterator[Stage]:
         stated.check()
         for folder in (DATA, REPORTS):
             check_folder(folder)
+        session.check()
         graph.check(stated, name)
         params = stated.settled() if networks else stated
         with recorded(name, params, stated) as run:

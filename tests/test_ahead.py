@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from jscgc import tracking
+from jscgc import sockets, tracking
 from jscgc.device import use_threads
 from jscgc.files import held
 from jscgc.params import Params, load_params
 from pipeline import beside, runs
+from pipeline.stage import stage
 
 ROOT = Path(__file__).parents[1]
 TRAINED = (
@@ -233,3 +235,25 @@ def test_the_second_training_dies_with_the_stage(tmp_path):
         parent.stdout.readline()
         parent.kill()
         assert parent.stdout.read() == b""  # its end: nobody holds the other side any more
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("RAY_ADDRESS", "127.0.0.1:9", "RAY_ADDRESS=127.0.0.1:9: "),
+        ("RAY_TMPDIR", "/tmp/" + "t" * 90, "too long a temporary folder"),
+    ],
+)
+def test_what_the_evaluation_will_need_is_asked_before_the_training(
+    tmp_path, monkeypatch, capsys, variable, value, said
+):
+    monkeypatch.setattr(sockets, "PLACES", ())
+    for name in ("RAY_ADDRESS", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    with pytest.raises(SystemExit) as ended, stage("prepare"):
+        pytest.fail("the stage has begun")
+    assert said in str(ended.value) and str(ended.value).startswith("prepare: ")

@@ -71,8 +71,7 @@ def session(least: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
         count = max(least, cores())
         settings |= {"address": "local", "num_cpus": count, "include_dashboard": False}
         settings |= {"object_store_memory": OBJECT_STORE_BYTES}
-        temporary = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-        settings |= {"_temp_dir": str(roomy(temporary, len(SOCKET)) / "ray")}
+        settings |= {"_temp_dir": _place()}
         if not os.access(os.path.expanduser("~"), os.W_OK):  # where Ray would keep the token that guards the session
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
@@ -92,6 +91,23 @@ def session(least: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
         yield resources if on_a_cluster() else resources | {"memory": memory_bytes()}
     finally:
         ray.shutdown()
+
+
+def check() -> None:
+    """Whether a session can be begun later: what would only be met after hours of training is said now.
+
+    Raises:
+        ValueError: nothing answers at RAY_ADDRESS, or no place for temporary files is short enough.
+    """
+    if on_a_cluster():
+        _check_address(os.environ["RAY_ADDRESS"])
+    else:
+        _place()
+
+
+def _place() -> str:
+    """For a local session's temporary files."""
+    return str(roomy(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), len(SOCKET)) / "ray")
 
 
 def memory_for(resources: dict[str, float]) -> int:

@@ -138,3 +138,17 @@ def test_the_system_is_as_it_was_afterwards_also_after_an_error(models: Path, mo
     with pytest.raises(RuntimeError, match="in the receiver"), counted(system):
         send(system)
     assert "decode" not in vars(system) and torch.zeros(2).add(1).sum() == 2
+
+
+@pytest.mark.parametrize("size", [(1, 1000), (1000, 1)])
+def test_a_strip_costs_what_as_many_blocks_cost_in_a_square(system: LatentSystem, size: tuple[int, int]) -> None:
+    """1x1000 is padded to 63 blocks of 16x16, 128x128 has 64 (of 32x32: 32 and 16); whole transmissions, transmitter included."""
+
+    def flops(of: tuple[int, int]) -> float:
+        if system.name == GRADIENTS:  # torch's counter can't follow them; its receiver has the transmitter in it
+            return cost_of(system, size=of).flops
+        with FlopCounterMode(display=False) as counter:
+            send(system, size=of)
+        return counter.get_total_flops()
+
+    assert flops(size) <= 2 * flops((128, 128))
