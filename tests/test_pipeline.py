@@ -299,7 +299,7 @@ def test_mlflow_has_one_parent_with_a_child_per_stage(clone: Path) -> None:
         "models/flow/weights.safetensors",
     ]
     kept = {f.path for f in client.list_artifacts(flow.info.run_id)}
-    assert kept == {"models", "pretrain_flow.csv", "pretrain_flow.json"}
+    assert kept == {"checkpoints", "models", "pretrain_flow.csv", "pretrain_flow.json"}
 
 
 def test_the_best_model_comes_back_from_the_registry(clone: Path, tmp_path: Path) -> None:
@@ -545,7 +545,9 @@ def test_transmit(clone: Path, photo: Path, tmp_path: Path) -> None:
     assert row["n"] == 3 * 70 * 101
     assert row["nfe"] == 4
     assert Image.open(result["files"]["jscgc"]).size == (101, 70)
-    assert len(list(out.glob("*.png"))) == 4 + len(OTHERS) + 1
+    # Methods, and all side by side; and those of the second, which is another transmission.
+    assert len(list(out.glob("*8-768_[!2]*.png"))) == 4 + len(OTHERS) + 1
+    assert len(list(out.glob("*_2_*.png"))) == 2
     again = jscgc(*arguments, "--json", cwd=clone)
     assert json.loads(again.stdout)["results"][0]["metrics"] == row["metrics"]
     other = jscgc(*arguments, "--json", "--seed", "1", cwd=clone)

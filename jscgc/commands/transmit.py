@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jscgc.transmission import Arrival, Request
 
 log = logging.getLogger(__name__)
+EVERY_RATE = tuple(range(1, 61))
+"""That `config.Rate` allows."""
 LARGE = 4.0
 """Megapixels from which on it is said that a photo is large."""
 DESCRIPTION = """\
@@ -71,7 +73,6 @@ def run(a: argparse.Namespace) -> None:
     from jscgc.errors import CannotOperate
     from jscgc.method import METHODS
     from jscgc.systems.load import asked_systems, load_system
-    from jscgc.systems.separation import RATES
     from jscgc.transmission import Request, conditions, scorers, send
 
     opened = open_in_full(a.photo)
@@ -105,7 +106,7 @@ def run(a: argparse.Namespace) -> None:
     if not arrivals:
         raise ValueError("; ".join(cannot.values()))
     common = conditions(str(a.photo), photo, request) | {"colour": asdict(opened.colour), "models": str(a.models)}
-    rate = parse_rate(request.cbr, RATES)
+    rate = parse_rate(request.cbr, EVERY_RATE)
     sent = [
         a.photo.name,
         sha256(a.photo),
