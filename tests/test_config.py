@@ -402,3 +402,13 @@ def test_conditions_are_not_dropped_to_no_purpose():
     content["jscgc"] |= {"condition_dropout": 0.0, "perception_weight": 0.1}
     with pytest.raises(ValidationError, match="needs a condition_dropout above 0"):
         Params.model_validate(content)
+
+
+def test_no_two_snrs_are_one_step_of_mlflow(tmp_path):
+    """Its steps are whole numbers: hundredths of a dB."""
+    from jscgc.evaluation.params import snr_step
+
+    given = [-5.0, 0.0, 0.5, 1.0, 1.5, 12.34]
+    assert [snr_step(snr_db) for snr_db in given] == [-500, 0, 50, 100, 150, 1234]
+    assert load_params(changed(tmp_path, "evaluate.snr_db", given)).evaluate.snr_db == given
+    assert "evaluate.snr_db: 0 and 0.001 dB are nearer" in message(changed(tmp_path, "evaluate.snr_db", [0.0, 0.001]))

@@ -163,7 +163,10 @@ def test_orchestration_reaches_no_result(nano):
     }
     # Section `distributed` of params.yaml, which no training reads (`cluster.train` does, and any number of workers computes
     # the same: tests/cluster); and the evaluation, whose table is the same with any workers (tests/test_pipeline.py).
-    assert importers == {("params.py", "cluster"), ("evaluation/run.py", "cluster")}
+    # Section `tracking`: what MLflow keeps. And what is shown while something runs: bars.
+    shown = {(name, "printing") for name in ("data/progress.py", "training/loop.py", "evaluation/table.py")}
+    sections = {("params.py", "cluster"), ("params.py", "tracking")}
+    assert importers == {*sections, ("evaluation/run.py", "cluster"), *shown}
 
 
 FOLDERS = {

@@ -79,5 +79,5 @@ def test_the_report_finds_the_pictures_that_evaluation_wrote(tmp_path: Path, mak
 def test_curves_have_names_that_mlflow_takes():
     columns = ["method", "channel", "snr_db", "cbr", "steps", "seed", "image", "metric", "value"]
     table = pd.DataFrame([("jscgc", CHANNEL, 5.0, 8 / 768, 2, 0, "a", "psnr", 20.0)], columns=columns).assign(set="")
-    ((snr_db, scalars),) = Evaluation(table, [], protocol=None, jobs=1, stored=0).curves()
-    assert (snr_db, scalars) == (5, {"psnr/jscgc/rician_block--k_db--3--csi-lmmse--snr-plus3/8_768": 20.0})
+    ((step, scalars),) = Evaluation(table, [], protocol=None, jobs=1, stored=0).curves()
+    assert (step, scalars) == (500, {"psnr/jscgc/rician_block--k_db--3--csi-lmmse--snr-plus3/8_768": 20.0})
