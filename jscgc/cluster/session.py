@@ -24,6 +24,7 @@ WORKER_BYTES = 1_250_000_000
 """Memory that a worker needs at least: torch, a model, the metrics."""
 SOCKET = "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """Of a local session, in the folder for temporary files."""
+TOKEN = "RAY_AUTH_TOKEN"
 ANSWER_S = 5.0
 """Seconds that a head has to take up a connection; Ray itself would try for minutes."""
 
@@ -50,6 +51,19 @@ def _left_alone() -> Iterator[None]:
 
 
 @contextmanager
+def _token() -> Iterator[None]:
+    """For a local session where the home, in which Ray would keep the token that guards it, can't be written: one in memory."""
+    if on_a_cluster() or TOKEN in os.environ or os.access(os.path.expanduser("~"), os.W_OK):
+        yield
+        return
+    os.environ[TOKEN] = secrets.token_hex(32)
+    try:
+        yield
+    finally:
+        del os.environ[TOKEN]
+
+
+@contextmanager
 def session(least: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
     """Be connected to Ray; yields the cluster's resources ("CPU", "GPU", "memory", ...). A local session listens on loopback.
 
@@ -72,14 +86,12 @@ def session(least: int = 0, quiet: bool = False) -> Iterator[dict[str, float]]:
         settings |= {"address": "local", "num_cpus": count, "include_dashboard": False}
         settings |= {"object_store_memory": OBJECT_STORE_BYTES}
         settings |= {"_temp_dir": _place()}
-        if not os.access(os.path.expanduser("~"), os.W_OK):  # where Ray would keep the token that guards the session
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
     # That a local session is guarded by a token is as it should be, and no warning.
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     try:
-        with _left_alone(), nullcontext() if on_a_cluster() else deferred():
+        with _token(), _left_alone(), nullcontext() if on_a_cluster() else deferred():
             ray.init(**settings)
     except (ConnectionError, RuntimeError) as error:
         if not on_a_cluster():
