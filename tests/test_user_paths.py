@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel
 
-from jscgc.cli import COMMANDS, build_parser
+from jscgc.cli import COMMANDS, build_parser, main
 from jscgc.config import UserPath
 from jscgc.generator.params import BackboneParams
 from jscgc.options import models_folder
