@@ -36,8 +36,9 @@ collect_seldom()  # as in every process of ours
 FILES = tempfile.TemporaryDirectory(prefix="jscgc-files-")
 os.environ["JSCGC_FILES"] = FILES.name
 
-# In a script's background Ctrl-C is ignored, and so it would be in all that tests start and interrupt.
+# In a script's background Ctrl-C is ignored, below nohup SIGHUP, and so they would be in all that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=25)
 settings.load_profile("repeatable")
@@ -47,7 +48,7 @@ LONG = [
     "test_pipeline", "test_plugin", "test_ablations", "test_cluster_train", "test_evaluation_nodes", "test_faults_hostile",
     "test_ldpc", "test_bench_published", "test_faults_exposure", "test_sweep_driver", "test_faults_disk", "test_demo_server",
     "test_install", "test_training_parallel", "test_metrics_deep", "test_metrics_text", "test_baseline", "test_cluster_head",
-    "test_sweep_nodes",
+    "test_sweep_nodes", "test_experiments", "test_served", "test_tracking", "test_registry",
 ]  # fmt: skip
 
 TRAIN = {"steps": 6, "batch_size": 3, "learning_rate": 0.003, "checkpoint_every": 2, "log_every": 1, "ema_decay": 0.5}
