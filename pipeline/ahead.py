@@ -6,7 +6,6 @@ SIGTERM has it write a checkpoint and end. An error is noted and left to the net
 import logging
 import signal
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -18,8 +17,6 @@ from pipeline import runs
 from pipeline.beside import TRIED
 from pipeline.stage import mine, quiet, recorded
 
-ASKED = threading.Event()
-"""By SIGTERM, to end."""
 log_ = logging.getLogger(__name__)
 
 
@@ -36,7 +33,7 @@ def train(name: str, threads: int, params: Params, stated: Params) -> None:
     stage, key = stages.name_of(name), runs.key_of(name, params)
     folder = runs.folder_of(stage, key)
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / TRIED).exists() or runs.threads_of(folder, threads) != threads or ASKED.is_set():
+    if (folder / TRIED).exists() or runs.threads_of(folder, threads) != threads or loop.STOP.is_set():
         return  # one that began with all cores has them to itself, in its stage
     curve = Curve(folder)
     with recorded(stage, params, stated) as run:
@@ -45,10 +42,8 @@ def train(name: str, threads: int, params: Params, stated: Params) -> None:
         def log(step: int, metrics: Mapping[str, float]) -> None:
             curve.append(step, metrics)
             run.log(step, metrics)
-            if ASKED.is_set():  # at the end of a row of the curve, which is then that of a training in one go
-                loop.STOP.set()
 
-        signal.signal(signal.SIGTERM, lambda *_: ASKED.set())
+        signal.signal(signal.SIGTERM, lambda *_: loop.STOP.set())
         make.train(name, params, runs.inputs_of(name), folder, log)
     (folder / TRIED).write_text("finished\n")
 

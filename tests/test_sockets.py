@@ -22,7 +22,7 @@ def long_folder(tmp_path: Path, length: int) -> Path:
     folder = tmp_path
     while (missing := length - len(os.fsencode(folder))) > 0:
         folder = folder / ("x" * min(100, max(1, missing - 1)))
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -25,8 +25,9 @@ def snr_step(snr_db: float) -> int:
 
 
 def _apart(snrs_db: list[float]) -> list[float]:
-    steps = [snr_step(snr_db) for snr_db in snrs_db]
-    if twice := [snr_db for snr_db, step in zip(snrs_db, steps, strict=True) if steps.count(step) > 1]:
+    different = sorted(set(snrs_db))
+    steps = [snr_step(snr_db) for snr_db in different]
+    if twice := [snr_db for snr_db, step in zip(different, steps, strict=True) if steps.count(step) > 1]:
         raise ValueError(f"{' and '.join(f'{snr_db:g}' for snr_db in twice)} dB are nearer than a hundredth of a dB")
     return snrs_db
 
