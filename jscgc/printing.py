@@ -7,6 +7,7 @@ The one module that knows rich, whose console takes `[brackets]` and `:names:` i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -61,6 +62,17 @@ def bar(left: str = "", *, hidden: bool = False) -> Progress:
         refresh_per_second=1,
         disable=hidden,
     )
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say `what` and the time passed, in a line on a terminal, until the block ends, and then take it back; elsewhere nothing."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    said, where = TextColumn("{task.description}", markup=False), console(stderr=True)
+    with Progress(said, TimeElapsedColumn(), console=where, transient=True, disable=not where.is_terminal) as progress:
+        progress.add_task(what, total=None)
+        yield
 
 
 def track(items: Sequence[Item], what: str, silent_up_to: int) -> Iterator[Item]:

@@ -5,7 +5,6 @@ MLflow imports this module by its name, which stands in each registered model's 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,9 +16,6 @@ from jscgc.systems.load import load_folder
 
 if TYPE_CHECKING:
     import pandas
-
-_READING = threading.Lock()
-"""Pillow's limit of pixels is one for the whole process, and a server has several threads."""
 
 
 class Served:
@@ -57,8 +53,7 @@ class Served:
         return pandas.DataFrame(rows, columns=["received", "cbr"])
 
     def _send(self, row: Mapping[str, Any], name: str, seed: int, channel: str) -> tuple[bytes, float]:
-        with _READING:
-            photo = read_photo(row["photo"], name or "photo")
+        photo = read_photo(row["photo"], name or "photo")
         snr_db, cbr = float(row["snr_db"]), str(row["cbr"])
         sent = self.transceiver.transmit(photo, snr_db=snr_db, cbr=cbr, channel=channel, seed=seed, name=name)
         return to_png(sent.received), sent.cbr

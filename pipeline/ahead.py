@@ -15,7 +15,7 @@ from jscgc.device import use_threads
 from jscgc.params import Params, load_params
 from pipeline import runs
 from pipeline.beside import TRIED
-from pipeline.stage import mine, quiet, recorded
+from pipeline.stage import quiet, recorded, take_over
 
 log_ = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def train(name: str, threads: int, params: Params, stated: Params) -> None:
         return  # one that began with all cores has them to itself, in its stage
     curve = Curve(folder)
     with recorded(stage, params, stated) as run:
-        mine(folder, run, curve)
+        take_over(folder, run, curve)
 
         def log(step: int, metrics: Mapping[str, float]) -> None:
             curve.append(step, metrics)

@@ -5,7 +5,6 @@ Each is a folder `checkpoints/STAGE-KEY/step-N`, from which `make resume RUN=...
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from jscgc.files import read_json, write_json
 from jscgc.tracking import StageRun
+from jscgc.tracking.spool import keep
 from jscgc.training.curve import Curve
 
 PLACE = "checkpoints"
@@ -48,9 +48,12 @@ class Checkpoints:
         ]
         if not self._count or not new:
             return
+        try:
+            self._send(new[-1])
+        except OSError:  # a newer one has taken its place, or there is no room: the next one's turn
+            return
         for path in new:
             self._losses[self._name(path)] = self._loss(_step(path))
-        self._send(new[-1])
         self._held.append(self._name(new[-1]))
         best = min(self._held, key=lambda name: self._losses[name])
         wanted = {best, *self._held[-self._count :]}
@@ -66,9 +69,7 @@ class Checkpoints:
     def _send(self, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".sent-") as folder:
             place = Path(folder) / self._name(path)
-            target = place / path.relative_to(self._folder)
-            target.parent.mkdir(parents=True)
-            os.link(path, target)
+            keep(path, place / path.relative_to(self._folder).parent)
             for name in ALONG:
                 if (self._folder / name).exists():
                     shutil.copyfile(self._folder / name, place / name)

@@ -7,6 +7,7 @@ The stage goes on from it if parameters, code and inputs are those that it was t
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -43,7 +44,7 @@ def fetch(run: str, step: int | None) -> Path:
                 (path for path in source.rglob("*") if path.is_file()), key=lambda path: path.suffix == ".safetensors"
             ):
                 with atomic(place / file.relative_to(source)) as temporary:
-                    temporary.write_bytes(file.read_bytes())
+                    shutil.copyfile(file, temporary)
         return place
     raise ValueError(
         f"run {run} has no checkpoints; `tracking.checkpoints` in params.yaml says how many a training keeps"

@@ -76,7 +76,7 @@ class Stage:
         runs.wait_for_others(folder)
         folder.mkdir(parents=True, exist_ok=True)
         curve = Curve(folder)
-        mine(folder, self.run, curve)
+        take_over(folder, self.run, curve)
         saved = Checkpoints(folder, self.params.tracking.checkpoints, self.run)
 
         def log(step: int, metrics: Mapping[str, float]) -> None:
@@ -246,7 +246,7 @@ def datasets(manifest: Mapping[str, Any], splits: Sequence[str]) -> list[dict[st
     return result
 
 
-def mine(folder: Path, run: tracking.StageRun, curve: Curve) -> None:
+def take_over(folder: Path, run: tracking.StageRun, curve: Curve) -> None:
     """Have a run hold the whole curve of the checkpoints in a folder, from which another run may have gone on to here."""
     path = folder / "run"
     before = path.read_text() if path.exists() else ""

@@ -32,7 +32,6 @@ ALLOWED: dict[str, set[str]] = {
     "signals": set(),
     "sockets": set(),
     "startup": {"machine"},
-    "waiting": set(),
     "channel": {"config", "registry"},
     "cluster": {"config", "machine", "printing", "signals", "sockets", "startup"},
     "data": {"config", "files", "printing", "seeding"},
@@ -141,7 +140,6 @@ ALLOWED: dict[str, set[str]] = {
         "systems",
         "theory",
         "transmission",
-        "waiting",
     },
     "demo": {
         "channel",

@@ -14,7 +14,7 @@ from jscgc import tracking
 from jscgc.training.curve import Curve
 from pipeline import resume, runs
 from pipeline.checkpoints import Checkpoints
-from pipeline.stage import mine
+from pipeline.stage import take_over
 
 STAGE = "train_jscgc-0123456789ab"
 LOSSES = {10: 3.0, 20: 1.0, 30: 2.0, 40: 1.5}
@@ -32,7 +32,7 @@ def train(folder: Path, count: int, run: tracking.StageRun) -> None:
     """As a training does it: a row, then a checkpoint, of which the newest two are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     curve = Curve(folder)
-    mine(folder, run, curve)
+    take_over(folder, run, curve)
     (folder / "threads").write_text("1\n")
     watch = Checkpoints(folder, count, run)
     for step, loss in LOSSES.items():
@@ -76,7 +76,7 @@ def test_the_newest_and_the_best_are_kept_and_one_goes_on_elsewhere(
     with pytest.raises(ValueError, match=r"no checkpoint of step 30; it has 20, 40"):
         resume.fetch(run_id, 30)
     with tracking.stage_run("train_jscgc", params={}, tags={}, root=root, identity="second") as run:
-        mine(folder, run, Curve(folder))
+        take_over(folder, run, Curve(folder))
         run.log(45, {"loss": 0.1})
     client = tracking.client(root)
     again = next(one for one in client.search_runs([stage_of(root).info.experiment_id], "tags.`jscgc.id` = 'second'"))

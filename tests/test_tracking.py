@@ -321,10 +321,14 @@ def test_a_run_says_who_what_and_of_which_photographs(
     root: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "murky-tole")
-    monkeypatch.setattr(processes, "commit", lambda root: "abc-dirty")
     photos = {"name": "photographs-train", "digest": "d1", "source": "builtin", "profile": '{"photographs": 7}'}
     with tracking.stage_run(
-        "told", params={}, tags=TAGS, root=root, name="murky-tole", datasets=[photos | {"context": "train"}]
+        "told",
+        params={},
+        tags=TAGS | {"commit": "abc-dirty"},
+        root=root,
+        name="murky-tole",
+        datasets=[photos | {"context": "train"}],
     ) as run:
         run.describe("![grid]({artifacts}grid.png)")
         run.table("results.json", ["snr_db", "psnr"], [[0.0, 20.5], [5.0, float("nan")]])

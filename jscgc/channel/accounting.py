@@ -63,6 +63,10 @@ def bandwidth(
     return Bandwidth(data, overhead(data), 3 * height * width)
 
 
+RATES = tuple(range(1, 61))
+"""Complex symbols per position that any method may send (`config.Rate`)."""
+
+
 def parse_rate(cbr: str, rates: tuple[int, ...]) -> int:
     """Complex symbols per position of a CBR written as `8/768`, `1/96` or a decimal number.
 

@@ -15,7 +15,6 @@ from jscgc import options, printing
 from jscgc.channel import spec
 from jscgc.files import check_folder, sha256
 from jscgc.parser import add_json, emit
-from jscgc.waiting import waiting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from jscgc.transmission import Arrival, Request
 
 log = logging.getLogger(__name__)
-EVERY_RATE = tuple(range(1, 61))
-"""That `config.Rate` allows."""
 LARGE = 4.0
 """Megapixels from which on it is said that a photo is large."""
 DESCRIPTION = """\
@@ -66,7 +63,7 @@ def run(a: argparse.Namespace) -> None:
         OSError: pictures can't be written.
     """
     check_folder(a.out)
-    from jscgc.channel.accounting import SOURCE_DIMENSIONS, parse_rate
+    from jscgc.channel.accounting import RATES, SOURCE_DIMENSIONS, parse_rate
     from jscgc.config import digest
     from jscgc.data.images import open_in_full, reduce, to_tensor
     from jscgc.device import resolve_device
@@ -97,7 +94,7 @@ def run(a: argparse.Namespace) -> None:
     for name in names:
         system = load_system(name, a.models, device, a.precision)
         try:
-            with waiting(f"{name}: {size} pixels, sent and scored"):
+            with printing.waiting(f"{name}: {size} pixels, sent and scored"):
                 arrivals.append(send(system, photo, a.photo.name, request, metrics, device))
         except CannotOperate as error:
             if len(names) == 1:
@@ -106,7 +103,7 @@ def run(a: argparse.Namespace) -> None:
     if not arrivals:
         raise ValueError("; ".join(cannot.values()))
     common = conditions(str(a.photo), photo, request) | {"colour": asdict(opened.colour), "models": str(a.models)}
-    rate = parse_rate(request.cbr, EVERY_RATE)
+    rate = parse_rate(request.cbr, RATES)
     sent = [
         a.photo.name,
         sha256(a.photo),

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import IO
 
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's decoders are known to raise on damaged files; a bug of ours outside decoding is not hidden by it."""
 _FULL = frozenset({b"meta"})
 """Boxes whose content begins with four bytes of version and flags."""
 _MOST = 1 << 22

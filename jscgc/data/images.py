@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import io
 import stat
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from jscgc.data import depth, profiles
+from jscgc.data.boxes import BROKEN
 from jscgc.data.colour import Colour, to_srgb
 from jscgc.files import NOT_TEXT, atomic, plain
 
@@ -53,22 +52,6 @@ _TURNS = {
 }
 """EXIF orientation -> what makes the picture upright."""
 _SIDEWAYS = (5, 6, 7, 8)
-
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow's decoders are known to raise on damaged files; a bug of ours outside decoding is not hidden by it."""
 
 
 class PhotoError(ValueError):
@@ -215,7 +198,7 @@ def _in_one_line(name: str) -> Iterator[None]:
         raise PhotoError(f"{name}: not an image in any format that is read here") from None
     except FileNotFoundError:
         raise PhotoError(f"{name}: no such file") from None
-    except _BROKEN as error:
+    except BROKEN as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PhotoError(f"{name}: unreadable image ({reason:.200})") from None
 
@@ -241,7 +224,7 @@ def _orientation(image: Image.Image) -> int:
     # Not ImageOps.exif_transpose: it writes the EXIF block back, which damaged but harmless metadata makes fail.
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except _BROKEN:
+    except BROKEN:
         return 1
 
 

@@ -20,7 +20,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from jscgc.data.boxes import boxes, png_chunk
+from jscgc.data.boxes import BROKEN, boxes, png_chunk
 
 D65, _D50_XYZ = (0.3127, 0.3290), (0.9642, 1.0, 0.8249)
 _BT709 = (*D65, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
@@ -138,7 +138,7 @@ def _is_adobe_rgb(image: Image.Image) -> bool:
         exif = image.getexif()
         # ColorSpace 2 is what some cameras write there, beside or instead of the interoperability index.
         return exif.get_ifd(0xA005).get(1) == "R03" or exif.get_ifd(0x8769).get(0xA001) == 2
-    except Exception:  # Damaged EXIF raises whatever it likes, and costs no photograph.
+    except BROKEN:  # damaged EXIF costs no photograph
         return False
 
 

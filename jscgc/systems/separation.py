@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from jscgc.channel.accounting import GRID
+from jscgc.channel.accounting import GRID, RATES
 from jscgc.channel.capacity import known, outage_capacity
 from jscgc.channel.channels import get_channel
 from jscgc.channel.receiver import equalise
@@ -33,8 +33,6 @@ from jscgc.data.images import to_photo, to_tensor
 from jscgc.errors import CannotOperate
 from jscgc.systems.base import Exchanged, Link
 
-RATES = tuple(range(1, 61))
-"""A file can have any length: every whole number of symbols per position."""
 GRAY = 0.5
 """What a receiver shows that has no file."""
 ROUNDING = 1e-6
@@ -54,7 +52,7 @@ class Separation:
     generative = False
     own_steps: int | None = 0
     multiple = GRID
-    rates = RATES
+    rates = RATES  # a file can have any length
 
     def __init__(
         self,

@@ -104,7 +104,7 @@ def deliver(store: Store, spool: Path, *, live: bool) -> None:
 
 
 def _remove(spool: Path) -> None:
-    """A record that is delivered, with all that was kept for it; the record last, so that a kill leaves no orphans."""
+    """A record that is delivered, with all that was kept for it; its state last, which says that nothing is to be sent again."""
     shutil.rmtree(kept_files(spool), ignore_errors=True)
     spool.unlink()
     spool.with_suffix(".state.json").unlink(missing_ok=True)

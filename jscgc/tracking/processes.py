@@ -34,10 +34,11 @@ def commit(root: Path) -> str:
         return "unknown"
 
 
-def source_tags(root: Path, above: psutil.Process | None) -> dict[str, str]:
+def source_tags(head: str, above: psutil.Process | None) -> dict[str, str]:
     """MLflow's standard tags of who ran what, and the name of DVC's experiment.
 
     Args:
+        head: as of `commit`.
         above: the dvc process that runs it, if one does.
     """
     known = {"mlflow.user": _user(), "mlflow.source.type": "LOCAL", "mlflow.source.name": _command(sys.orig_argv)}
@@ -45,7 +46,7 @@ def source_tags(root: Path, above: psutil.Process | None) -> dict[str, str]:
         with suppress(psutil.Error):
             typed = _command(above.cmdline())
             known["jscgc.command"] = "dvc exp run" if " exec-run " in typed else typed  # what a queue's worker starts
-    if (head := commit(root)) != "unknown":
+    if head != "unknown":
         known["mlflow.source.git.commit"] = head.removesuffix("-dirty")
     if name := os.environ.get("DVC_EXP_NAME"):
         known["dvc.experiment"] = name

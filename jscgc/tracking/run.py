@@ -244,13 +244,13 @@ def stage_run(
         name: of the reproduction's run; "": its profile and the time.
         datasets: what the stage reads: `name`, `digest`, `source`, `profile` (JSON) and `context` of each, as MLflow's datasets.
     """
-    source, root, start_ms = root.resolve(), main_checkout(root), now_ms()
+    root, start_ms = main_checkout(root), now_ms()
     above = dvc()
     header = {
         "id": identity or uuid.uuid4().hex, "stage": stage, "params": flat(params), "tags": dict(tags),
         "start_ms": start_ms, "owner": process_tags(), "reproduction": reproduction or current_reproduction(),
-        "again": bool(identity), "left": above is not None, "source": source_tags(source, above), "name": name,
-        "datasets": list(datasets),
+        "again": bool(identity), "left": above is not None, "name": name,
+        "source": source_tags(tags.get("commit", "unknown"), above), "datasets": list(datasets),
     }  # fmt: skip
     stem = identity or f"{re.sub(r'[^A-Za-z0-9_.@]', '_', stage)}-{os.getpid()}"
     run = StageRun(new_record(root, stem), header, root)
@@ -280,10 +280,11 @@ def resumable_run(
         name: of the run.
         under: identity of the run that it is a child of; "": of none.
     """
-    source, root, start_ms = root.resolve(), main_checkout(root), now_ms()
+    root, start_ms = main_checkout(root), now_ms()
     header = {
         "id": identity, "stage": name, "params": flat(params), "tags": dict(tags), "start_ms": start_ms,
-        "owner": process_tags(), "reproduction": None, "under": under, "again": True, "source": source_tags(source, None),
+        "owner": process_tags(), "reproduction": None, "under": under, "again": True,
+        "source": source_tags(tags.get("commit", "unknown"), None),
     }  # fmt: skip
     return StageRun(new_record(root, identity), header, root)
 

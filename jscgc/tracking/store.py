@@ -41,11 +41,6 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        from mlflow import MlflowClient
-
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # one warning is enough, and it is ours
         self.root, self.host, self.registry_away = root, socket.gethostname(), False
         self.lock = home(root) / "mlflow.lock"
         self.lock.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +52,7 @@ class Store:
                 location = (database.parent / "mlartifacts").as_uri()
                 _create_database(database)
                 _follow(database, location)
-            self.client = MlflowClient(uri)
+            self.client = _connected(uri)
             known = self.client.get_experiment_by_name(EXPERIMENT)
             if known and known.lifecycle_stage == "deleted":
                 self.client.restore_experiment(known.experiment_id)
@@ -141,11 +136,16 @@ def address(root: Path) -> str:
 
 def client(root: Path) -> Any:
     """MLflow's client of the project's store, for what only reads."""
+    return _connected(settle(root))
+
+
+def _connected(uri: str) -> Any:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    return MlflowClient(settle(root))
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # one warning is enough, and it is ours
+    return MlflowClient(uri)
 
 
 def settle(root: Path) -> str:
@@ -172,11 +172,9 @@ def _database_of(uri: str) -> Path | None:
 
 def _create_database(database: Path) -> None:
     """Create the local store once, whole or not at all: MLflow's migrations take seconds and must not run twice."""
-    from mlflow import MlflowClient
-
     if not database.exists():
         with atomic(database) as temporary:
-            MlflowClient(f"{SQLITE}{temporary}").get_experiment_by_name(EXPERIMENT)
+            _connected(f"{SQLITE}{temporary}").get_experiment_by_name(EXPERIMENT)
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
 

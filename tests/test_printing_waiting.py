@@ -14,15 +14,14 @@ import pytest
 from PIL import Image
 
 from jscgc.cli import main
-from jscgc.waiting import waiting
+from jscgc.printing import waiting
 
 ROOT = Path(__file__).parents[1]
 CODE = """
 import time
-from jscgc import waiting
-waiting.PATIENCE_S = 0.1
+from jscgc.printing import waiting
 try:
-    with waiting.waiting("jscgc: 6000x4000 pixels"):
+    with waiting("jscgc: 6000x4000 pixels"):
         time.sleep(1.6)
         raise ValueError("the error is the last line")
 except ValueError as error:
@@ -44,12 +43,11 @@ def test_a_terminal_shows_what_and_how_long_and_then_no_more() -> None:
         assert child.wait(20) == 0
     os.close(ours)
     said = shown.decode()
-    assert "\r\x1b[Kjscgc: 6000x4000 pixels (0 s)" in said and "(1 s)" in said
-    assert said.endswith("\r\x1b[Kthe error is the last line\r\n")
+    assert "jscgc: 6000x4000 pixels" in said and "0:00:00" in said and "0:00:01" in said
+    assert said.endswith("\x1b[1A\x1b[2Kthe error is the last line\r\n"), "the line is taken back"
 
 
-def test_elsewhere_nothing(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jscgc.waiting.PATIENCE_S", 0.01)
+def test_elsewhere_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with waiting("at work"):
         time.sleep(0.05)
     assert capfd.readouterr() == ("", "")
