@@ -175,6 +175,10 @@ def line_of(path: Path, place: Sequence[str | int]) -> int | None:
     return None if line is None else line + 1
 
 
+NAMES_OF_ITS_OWN = ("baselines.", "finetune.links.")
+"""Sections of params.yaml whose keys are names that a user, or a profile, gives."""
+
+
 def overlay(base: Any, changes: Any, where: str = "") -> None:
     """Change mapping `base` in place by the nested mapping `changes`: a profile over params.yaml.
 
@@ -186,7 +190,7 @@ def overlay(base: Any, changes: Any, where: str = "") -> None:
             if not isinstance(base[key], dict):
                 raise ParamsError(f"profile: {where}{key} is no section of params.yaml")
             overlay(base[key], value, f"{where}{key}.")
-        elif isinstance(value, dict) and key not in base and where != "baselines.":
+        elif isinstance(value, dict) and key not in base and where not in NAMES_OF_ITS_OWN:
             raise ParamsError(f"profile: {where}{key} is no section of params.yaml")
         else:
             base[key] = value
