@@ -196,6 +196,33 @@ def overlay(base: Any, changes: Any, where: str = "") -> None:
             base[key] = value
 
 
+def read_profile(path: Path, among: Sequence[Path] = ()) -> dict[str, Any]:
+    """The changes of a profile's file; with `over: NAME` it states only what differs from the profile NAME beside it.
+
+    Raises:
+        ParamsError: no mapping of sections, or over itself.
+    """
+    changes = read_yaml(path, "; profiles are files, such as pipeline/profiles/paper.yaml")
+    if not isinstance(changes, dict):
+        raise ParamsError(f"{path}: expected a mapping of sections at the top")
+    if (name := changes.pop("over", None)) is None:
+        return changes
+    below = path.with_name(f"{name}.yaml")
+    if below in (path, *among):
+        raise ParamsError(f"{path}: over: {name} stands on itself")
+    base = read_profile(below, (path, *among))
+    _merge(base, changes)
+    return base
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
 def digest(*parts: Any) -> str:
     """Twelve hex digits that identify a configuration (pydantic models, JSON-like values)."""
     plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, cr
 
 from jscgc.channel.params import LinkParams
 from jscgc.cluster.params import DistributedParams
-from jscgc.config import ParamsError, Section, complaints, line_of, overlay, read_yaml
+from jscgc.config import ParamsError, Section, complaints, line_of, overlay, read_profile, read_yaml
 from jscgc.data.params import DataParams
 from jscgc.encoder.params import EncoderParams
 from jscgc.evaluation.params import EvaluateParams
@@ -203,7 +203,8 @@ class Params(Section):
         workers = self.distributed.workers
         keys = {network.trained_by for network in self.trained.values()} - {"", "generator.train"}
         if self.init in ("scratch", "widen"):
-            keys |= {"vae.train", "generator.train"}
+            keys |= {"vae.train"} if self.vae.source == "nano" else set()
+            keys |= {"generator.train"} if self.generator.source == "scratch" else set()
         if self.vae.sharpen:
             keys.add("vae.sharpen.train")
         if self.finetune.links:
@@ -258,10 +259,7 @@ def load_params(path: Path = Path("params.yaml"), profile: Path | None = None) -
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected a mapping of sections at the top")
     if profile is not None:
-        changes = read_yaml(profile, "; profiles are files, such as pipeline/profiles/paper.yaml")
-        if not isinstance(changes, dict):
-            raise ParamsError(f"{profile}: expected a mapping of sections at the top")
-        overlay(content, changes)
+        overlay(content, read_profile(profile))
     try:
         asked = content.get("plugins")
         for name in (*plugins(), *(asked if isinstance(asked, list) else ())):

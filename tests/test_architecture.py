@@ -99,6 +99,7 @@ ALLOWED: dict[str, set[str]] = {
         "method",
         "precision",
         "registry",
+        "seeding",
         "systems",
         "tracking",
     },

@@ -6,7 +6,6 @@ gives another hash, and results of two protocols are never in one table.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
+from jscgc.channel.central import central
 from jscgc.channel.params import ChannelName, Condition
-from jscgc.channel.spec import rank
 from jscgc.config import Positive, Rate, Section, complaints, digest
 from jscgc.evaluation.jobs import ALL_IMAGES
 from jscgc.evaluation.params import GridParams
@@ -104,15 +103,9 @@ class Protocol(Section):
 
     @property
     def headline_place(self) -> tuple[str, float, Rate]:
-        """Channel (AWGN if there), SNR in dB and rate of the report's first table: the middle, the upper one of two; of rates
-        those that are measured at most SNRs."""
-        channel = min(self.channels, key=rank)
-        product = [(channel, snr_db, rate) for snr_db in self.snr_db for rate in self.rates]
-        named = [condition.place for condition in self.conditions]
-        places = [place for place in named if place[0] == channel] or named or product
-        times = Counter(rate for _, _, rate in places)
-        rate = _middle([rate for rate, count in times.items() if count == max(times.values())])
-        return places[0][0], _middle([snr_db for _, snr_db, at in places if at == rate]), rate
+        """Channel, SNR in dB and rate of the report's first table, see `central`."""
+        product = [(c, snr_db, rate) for c in self.channels for snr_db in self.snr_db for rate in self.rates]
+        return central([condition.place for condition in self.conditions] or product)
 
     @property
     def rates(self) -> list[Rate]:
@@ -252,11 +245,6 @@ class Protocol(Section):
                 raise ValueError(
                     f"protocol {self.hash}: the weights of metric {metric.name} here are others than listed"
                 )
-
-
-def _middle(values: list[Any]) -> Any:
-    ordered = sorted(set(values))
-    return ordered[len(ordered) // 2]
 
 
 def _rate(cbr: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from jscgc.channel.params import LinkParams
 from jscgc.config import Positive, Section, TrainParams, Width, each_once
@@ -109,14 +109,22 @@ def joint_link(params: Any) -> LinkParams:
     return link
 
 
+LinkName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
+def _named(links: Any) -> Any:
+    return {name: link for name, link in links.items() if link is not None} if isinstance(links, dict) else links
+
+
 class FinetuneParams(Section):
     """The paper's second phase: from the jointly trained model one for each of these links, by a schedule of its own.
 
     A link may be one condition, as in the paper, or many: then one model serves them all.
     """
 
-    links: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], LinkParams] = Field(default={})
-    """Name -> what that model is trained over; empty: there is no second phase."""
+    links: Annotated[dict[LinkName, LinkParams], BeforeValidator(_named)] = Field(default={})
+    """Name -> what that model is trained over; empty: there is no second phase. A profile over another one drops a link by
+    `NAME: null`."""
     methods: Annotated[list[str], AfterValidator(each_once)] = Field(default=["jscgc", "diffjscc"])
     """That are fine-tuned, all for the same links and as long."""
     train: TrainParams = TrainParams(steps=1000, batch_size=16, learning_rate=0.0005)
