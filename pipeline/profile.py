@@ -16,7 +16,7 @@ from jscgc.files import atomic
 from jscgc.params import Params, load_params
 from jscgc.parser import user_path
 from jscgc.project import home
-from pipeline import graph
+from pipeline import graph, tiny
 
 PARAMS = Path("params.yaml")
 PROFILES = Path("pipeline/profiles")
@@ -98,6 +98,8 @@ if __name__ == "__main__":
         select(sys.argv[1])
         params = load_params(PARAMS)
         graph.write(params)
+        if str(tiny.PLACE) in (params.vae.pretrained_path, params.generator.pretrained_path):
+            tiny.write()
     except ValueError as error:
         sys.exit(str(error))
     print(f"params.yaml is now profile {params.profile}")
