@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from jscgc.files import atomic, write_json
 
@@ -27,7 +28,7 @@ def write(place: Path = PLACE) -> None:
     from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 
     torch.manual_seed(0)
-    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
+    blocks: Any = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
     vae = AutoencoderKL(
         **blocks,
         block_out_channels=[8] * 4,
@@ -75,7 +76,7 @@ def _text(place: Path) -> None:
         "{% if add_generation_prompt %}assistant :{% endif %}"
     )
     tokenizer.save_pretrained(place / "tokenizer")
-    sizes = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 4}
+    sizes: Any = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 4}
     config = Qwen3Config(vocab_size=len(words), hidden_size=CAPTION, intermediate_size=16, **sizes)
     Qwen3Model(config).save_pretrained(place / "text_encoder")
 
