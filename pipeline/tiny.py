@@ -23,13 +23,13 @@ def write(place: Path = PLACE) -> None:
     """Make the folder, whole or not at all; one that is there stays."""
     if place.exists():
         return
+    import diffusers
     import torch
-    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
-    from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 
+    parts: Any = diffusers  # without types
     torch.manual_seed(0)
     blocks: Any = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
-    vae = AutoencoderKL(
+    vae = parts.AutoencoderKL(
         **blocks,
         block_out_channels=[8] * 4,
         norm_num_groups=4,
@@ -37,7 +37,7 @@ def write(place: Path = PLACE) -> None:
         scaling_factor=0.36,
         shift_factor=0.1,
     )
-    net = ZImageTransformer2DModel(
+    net = parts.ZImageTransformer2DModel(
         in_channels=CHANNELS,
         dim=WIDTH,
         n_layers=LAYERS,
@@ -51,14 +51,14 @@ def write(place: Path = PLACE) -> None:
         temporary.mkdir(parents=True)
         vae.save_pretrained(temporary / "vae")
         net.save_pretrained(temporary / "transformer")
-        FlowMatchEulerDiscreteScheduler(shift=SHIFT).save_pretrained(temporary / "scheduler")
+        parts.FlowMatchEulerDiscreteScheduler(shift=SHIFT).save_pretrained(temporary / "scheduler")
         _text(temporary)
-        parts = {
+        kinds = {
             "vae": "AutoencoderKL",
             "transformer": "ZImageTransformer2DModel",
             "scheduler": "FlowMatchEulerDiscreteScheduler",
         }
-        index = {name: ["diffusers", kind] for name, kind in parts.items()}
+        index = {name: ["diffusers", kind] for name, kind in kinds.items()}
         write_json(temporary / "model_index.json", {"_class_name": "ZImagePipeline", **index})
 
 
@@ -67,10 +67,12 @@ def _text(place: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 
+    fast: Any = PreTrainedTokenizerFast
+
     words = {"<pad>": 0, "user": 1, "assistant": 2, ":": 3}
     inner = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>")
+    tokenizer = fast(tokenizer_object=inner, pad_token="<pad>")
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m.role }} : {{ m.content }} {% endfor %}"
         "{% if add_generation_prompt %}assistant :{% endif %}"
