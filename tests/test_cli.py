@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -455,6 +456,26 @@ def test_info_says_which_methods_can_run(models, capsys):
     methods = {row["name"]: row["missing"] for row in json.loads(capsys.readouterr().out)["methods"]}
     assert methods["jscgc"] is methods["hevc_ldpc"] is methods["jpeg_capacity"] is None
     assert methods["mambajscc_lpips"] == "not trained here"
+
+
+def test_info_says_how_each_model_s_scans_run(models, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/model.json").write_text("[]")
+    for name in ("jscgc", "flow", "swinjscc", "mambajscc_psnr_pixels"):
+        shutil.copytree(models / name, tmp_path / name)
+    assert main(["info", "--models", str(tmp_path), "--json"]) == 0
+    scans = {row["name"]: row["scans"] for row in json.loads(capsys.readouterr().out)["models"]}
+    # No windows here: 96 x 64 positions of latents, a quarter of them after the second stage's down-sampling.
+    assert [(stage["steps"], stage["implementation"]) for stage in scans["jscgc"]] == [
+        (6144, "chunked"),
+        (1536, "chunked"),
+    ]
+    assert [stage["steps"] for stage in scans["mambajscc_psnr_pixels"]] == [384 * 256, 192 * 128, 96 * 64, 48 * 32]
+    assert scans["flow"] is scans["swinjscc"] is scans["broken"] is None
+    assert main(["info", "--models", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "scan of a 768x512 photo" in said and "chunked, 6144 and 1536 steps" in said
 
 
 def test_models_are_those_named_or_trained_or_shipped(tmp_path, monkeypatch):

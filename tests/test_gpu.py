@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from jscgc.encoder.kernels import cuda_scan
+from jscgc.encoder.kernels import cuda_scan, cuda_selective_scan
 from jscgc.encoder.scan import KERNEL_FROM, implementation, scan, scan_kernel, scan_reference
+from jscgc.encoder.selective import selective_chunked, selective_kernel
 from jscgc.flow.params import SampleParams
 from jscgc.metrics import available, pair_metric
 from jscgc.metrics import info as metric_info
@@ -55,7 +56,7 @@ def run(function, inputs: list[Tensor]) -> list[Tensor]:
 def test_the_kernel_agrees_with_the_recurrence_and_so_do_its_gradients(length, batch):
     if cuda_scan()[0] is None:
         pytest.skip(cuda_scan()[1])
-    assert implementation(torch.device("cuda"))[0] == "mamba_ssm"
+    assert implementation(KERNEL_FROM, torch.device("cuda"))[0] == "mamba_ssm"
     inputs = problem(length, batch)
     expected = run(scan_reference, inputs)
     found = run(scan_kernel, [t.float().cuda() for t in inputs])
@@ -71,6 +72,29 @@ def test_the_scan_that_is_chosen_agrees_too(length):
     found = run(scan, [t.float().cuda() for t in inputs])
     for a, b in zip(found, run(scan_reference, inputs), strict=True):
         assert (a - b).abs().max() <= (8 * TENSOR_FLOAT if length >= KERNEL_FROM else 1e-5) * b.abs().max()
+
+
+@pytest.mark.parametrize("length, batch", [(1, 2), (64, 3), (1024, 2), (4097, 1)])
+def test_the_selective_scan_s_kernel_agrees_with_the_recurrence_and_so_do_its_gradients(length, batch):
+    kernel, why = cuda_selective_scan()
+    if kernel is None:
+        pytest.skip(why)
+    g = torch.Generator().manual_seed(length + batch)
+    channels, state = 32, 16
+    inputs = [
+        torch.randn(batch, length, channels, generator=g, dtype=torch.float64),
+        0.1 * torch.randn(batch, length, channels, generator=g, dtype=torch.float64).abs(),
+        -torch.rand(channels, state, generator=g, dtype=torch.float64) * 16,
+        torch.randn(batch, length, 2, state, generator=g, dtype=torch.float64),
+        torch.randn(batch, length, 2, state, generator=g, dtype=torch.float64),
+        torch.randn(channels, generator=g, dtype=torch.float64),
+        torch.randn(batch, channels, state, generator=g, dtype=torch.float64),
+    ]
+    found = run(selective_kernel, [t.float().cuda() for t in inputs])
+    # The recurrence's own gradient takes minutes at the longest; the chunked one equals it, see test_encoder_selective.
+    expected = run(selective_chunked, inputs)
+    for name, a, b in zip(("y", "u", "dt", "A", "B", "C", "D", "state"), found, expected, strict=True):
+        assert (a - b).abs().max() <= 1e-4 * b.abs().max(), name
 
 
 @pytest.mark.parametrize("channel", ["awgn", "rayleigh_fast"])

@@ -581,7 +581,9 @@ def test_info(clone: Path) -> None:
         "diffjscc",
         *OTHERS,
     }
-    assert document["scan"]["why"]
+    assert all(entry["why"] for entry in document["scan_kernels"])
+    scans = {m["name"]: m["scans"] for m in document["models"]}
+    assert scans["flow"] is None and all(stage["implementation"] for stage in scans["jscgc"])
     assert next(m for m in document["metrics"] if m["name"] == "lpips_alex")["available"]
     assert "psnr" in jscgc("info", cwd=clone).stdout
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from jscgc.channel.accounting import GRID
+from jscgc.encoder.blocks import vss_block
 from jscgc.encoder.klt import Reading, Writing
-from jscgc.encoder.mamba import VssBlock
 from jscgc.encoder.params import EncoderParams
 from jscgc.encoder.symbols import SymbolEncoder
 
@@ -40,8 +40,7 @@ class Stage(nn.Module):
         """factor: how many pixels of the photo a position of its blocks is wide."""
         super().__init__()
         self.embed = embed
-        window = max(1, params.window // factor) if params.window else 0
-        self.blocks = nn.ModuleList(VssBlock(width, params.state, params.head, window) for _ in range(depth))
+        self.blocks = nn.ModuleList(vss_block(width, params, factor) for _ in range(depth))
 
     def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
         x = self.embed(x)

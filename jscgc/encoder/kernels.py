@@ -1,8 +1,8 @@
 """mamba-ssm, where it is installed; the only module that knows it.
 
-Its package insists on a compiled CUDA extension (of Mamba-1) when it is imported. What we take of it, Mamba-2's Triton
-kernels and the reference functions, needs none: so it is imported with an empty stand-in for the extension, and a
-build without CUDA (`MAMBA_SKIP_CUDA_BUILD=TRUE`, seconds) does.
+Its package insists on a compiled CUDA extension when it is imported. Mamba-2's Triton kernels and the reference functions need
+none: for them it is imported with an empty stand-in for the extension, and a build without CUDA (`MAMBA_SKIP_CUDA_BUILD=TRUE`,
+seconds) does. Mamba-1's selective scan is that extension.
 """
 
 from __future__ import annotations
@@ -44,6 +44,20 @@ def cuda_scan() -> tuple[Any | None, str]:
         return None, "torch sees no GPU, which mamba-ssm's kernels need"
     try:
         kernel = mamba_ssm_module("ops.triton.ssd_combined").mamba_chunk_scan_combined
+    except ImportError as error:
+        return None, f"{error}; pip install 'jscgc[cuda]' adds mamba-ssm's kernels"
+    return kernel, "mamba-ssm is installed and the device is a GPU"
+
+
+@cache
+def cuda_selective_scan() -> tuple[Any | None, str]:
+    """mamba-ssm's `selective_scan_fn` where it can run, and why it is chosen or not."""
+    if not torch.cuda.is_available():
+        return None, "torch sees no GPU, which mamba-ssm's kernels need"
+    if find_spec("mamba_ssm") is not None and find_spec(EXTENSION) is None:
+        return None, f"mamba-ssm was built without its CUDA extension {EXTENSION}; pip install 'jscgc[cuda]' adds it"
+    try:
+        kernel = mamba_ssm_module("ops.selective_scan_interface").selective_scan_fn
     except ImportError as error:
         return None, f"{error}; pip install 'jscgc[cuda]' adds mamba-ssm's kernels"
     return kernel, "mamba-ssm is installed and the device is a GPU"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jscgc.encoder.readings import LONGEST, readings
-from jscgc.encoder.scan import SEGMENT, scan
+from jscgc.encoder.scan import SEGMENT, implementation, scan
 from jscgc.encoder.windows import Windows
 
 DIRECTIONS = 4
@@ -93,6 +93,13 @@ class VssBlock(nn.Module):
         steps = torch.exp(torch.linspace(math.log(1e-3), math.log(1e-1), self.heads))
         self.dt_bias.copy_(torch.log(torch.expm1(steps)))
         self.log_decay.copy_(torch.log(torch.linspace(1, 16, self.heads)))
+
+    @staticmethod
+    def implementation(positions: int, device: torch.device) -> tuple[str, str]:
+        """Which implementation scans so many positions on a device, and why."""
+        if positions <= LONGEST:
+            return "readings", f"all readings of up to {LONGEST} positions are one matrix, on any device"
+        return implementation(positions, device)
 
     def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
         """x [B,D,h,w], snr_db [B] -> [B,D,h,w]."""

@@ -12,11 +12,16 @@ from jscgc.config import Depth, Levels, Section, Width
 class EncoderParams(Section):
     """The Mamba encoder: stage i down-samples by downsample[i], then applies depths[i] visual state-space blocks."""
 
+    block: Literal["ssd", "mambajscc"] = "ssd"
+    """`ssd`: ours, Mamba-2's scan along four readings, no MLP. `mambajscc`: that of the published code, Mamba-1's selective scan
+    along two, channels doubled inside, with an MLP."""
     widths: Levels
     depths: list[Depth]
     downsample: list[Literal[1, 2, 4]]
     state: Width
+    """Entries of a channel's state."""
     head: Width
+    """Of block ssd: channels that share one decay; in the published block each entry of a channel has its own."""
     window: Annotated[int, Field(ge=0, multiple_of=16)] = 0
     """Side in pixels of the photo of the squares within which scans stay; 0: the whole photo, as published."""
     linear: bool = True

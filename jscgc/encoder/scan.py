@@ -121,12 +121,16 @@ def scan_kernel(
     return y
 
 
-def implementation(device: torch.device) -> tuple[str, str]:
-    """Which scan runs on a device, and why."""
+def implementation(length: int, device: torch.device) -> tuple[str, str]:
+    """Which scan runs over `length` steps on a device, and why."""
     if device.type != "cuda":
         return "chunked", f"the device is {device.type}; mamba-ssm's kernels need a GPU"
     kernel, why = cuda_scan()
-    return ("chunked" if kernel is None else "mamba_ssm"), why
+    if kernel is None:
+        return "chunked", why
+    if length < KERNEL_FROM:
+        return "chunked", f"mamba-ssm's kernels are for {KERNEL_FROM} steps or more"
+    return "mamba_ssm", why
 
 
 def scan(
@@ -141,6 +145,5 @@ def scan(
     Returns:
         y_BLHP.
     """
-    if x_BLHP.is_cuda and x_BLHP.shape[1] >= KERNEL_FROM and cuda_scan()[0] is not None:
-        return scan_kernel(x_BLHP, dt_BLH, A_H, B_BLGN, C_BLGN, D_H, state_BHPN)
-    return scan_chunked(x_BLHP, dt_BLH, A_H, B_BLGN, C_BLGN, D_H, state_BHPN)
+    chosen = scan_kernel if implementation(x_BLHP.shape[1], x_BLHP.device)[0] == "mamba_ssm" else scan_chunked
+    return chosen(x_BLHP, dt_BLH, A_H, B_BLGN, C_BLGN, D_H, state_BHPN)

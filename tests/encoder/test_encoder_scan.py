@@ -131,5 +131,5 @@ def test_the_scan_is_causal():
 
 
 def test_implementation_on_the_cpu_is_named_with_its_reason():
-    name, why = module.implementation(torch.device("cpu"))
+    name, why = module.implementation(10_000, torch.device("cpu"))
     assert name == "chunked" and "cpu" in why

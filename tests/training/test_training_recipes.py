@@ -215,8 +215,10 @@ def test_without_its_own_decoder_the_refiner_starts_at_random_and_the_encoder_fr
     assert same(state(net.encoder), state(store.load(trained["mambajscc_psnr"]).net.encoder))
 
 
-def test_a_codec_without_linear_branch_and_the_paper_s_jscgc_train_and_come_back(params, latents, trained, tmp_path):
-    params = params.model_copy(update={"encoder": params.encoder.model_copy(update={"linear": False})})
+def test_the_paper_s_codec_and_jscgc_train_and_come_back(params, latents, trained, tmp_path):
+    """The published block, no linear branch, no linear reading, no decoder in the Refiner."""
+    published = params.encoder.model_copy(update={"block": "mambajscc", "linear": False})
+    params = params.model_copy(update={"encoder": published})
     codec = make.train("mambajscc_psnr", params, {"latents": latents}, tmp_path / "codec-run", ignore)
     make.save("mambajscc_psnr", params, {"latents": latents}, codec, tmp_path / "mambajscc_psnr")
     adapter = params.jscgc.adapter.model_copy(update={"refiner_decoder": False, "reading": False})
@@ -227,11 +229,9 @@ def test_a_codec_without_linear_branch_and_the_paper_s_jscgc_train_and_come_back
     again = store.load(tmp_path / "jscgc")
     assert same(state(again.net), state(net))
     shape = again.architecture.network.model_dump()
-    assert (shape["encoder"]["linear"], shape["adapter"]["reading"], shape["adapter"]["refiner_decoder"]) == (
-        False,
-        False,
-        False,
-    )
+    encoder, adapter = shape["encoder"], shape["adapter"]
+    assert (encoder["block"], encoder["linear"]) == ("mambajscc", False)
+    assert (adapter["reading"], adapter["refiner_decoder"]) == (False, False)
 
 
 def test_the_student_of_few_steps_learns_and_leaves_the_transmitter_alone(params, latents, trained, tmp_path):
