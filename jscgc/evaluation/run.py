@@ -197,6 +197,7 @@ def follow(
         protocol.reference_steps,
         there,
         protocol.sample.calibrated.guidance,
+        (at.snr_db, at.rate) if (at := protocol.reference_at) else None,
     )
     shown_images = [name for name, _ in photos][: shown if pictures else 0]
     jobs += [
