@@ -79,3 +79,40 @@ def test_commands_are_there(page, words, capsys):
 def test_there_are_commands_to_look_at():
     found = [words[0] for _, words in commands()]
     assert found.count("jscgc") > 20 and found.count("make") > 5 and "dvc" in found
+
+
+# Any page, and files of the folders that hold sources; what a run writes (reports/, data/) is there after it only.
+FILE = re.compile(
+    r"(?<![\w/:.{}$*<>~-])"
+    r"(/?(?:[\w.-]+/)*[\w-]+\.md|(?:jscgc|pipeline|tests|docs)/[\w./-]*\w\.(?:py|ya?ml|toml|j2|csv|json|svg|png|cpp|cu))"
+    r"(?![\w/{}*])"
+)
+CITING = [
+    path
+    for folder in ("jscgc", "pipeline", "tests", "docs")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in {".py", ".yaml", ".toml", ".j2", ".md", ".cpp", ".cu"}
+] + [ROOT / name for name in ("README.md", "Makefile", "params.yaml", "dvc.yaml", "pyproject.toml")]
+
+
+def cited(text: str, place: Path) -> Iterator[str]:
+    """Files that a text names and that are not there."""
+    for name in FILE.findall(text):
+        if not (ROOT / name).exists() and not (place / name).exists():
+            yield name
+
+
+def test_no_file_is_cited_that_is_not_there():
+    """In docstrings, comments, strings and pages: a reader can't look into a file that we alone have."""
+    missing = {path.relative_to(ROOT).as_posix(): [*cited(path.read_text("utf-8"), path.parent)] for path in CITING}
+    assert not {name: files for name, files in missing.items() if files}
+    assert len(CITING) > 300
+
+
+@pytest.mark.parametrize(
+    "name", ["notes" + ".md", "../elsewhere/notes" + ".md", "/w/notes" + ".md", "jscgc/none" + ".py"]
+)
+def test_what_is_not_there_is_seen(name):
+    for text in (f'"""{name}: V = c"""', f"# {name}.", f'Check("", 1, 1, 0.1, "{name}")', f"({name}, eq. 4)"):
+        assert [*cited(text, ROOT / "docs")] == [name]
+    assert not [*cited("docs/theory.md, https://a.org/b/notes" + ".md, {place}/notes" + ".md", ROOT)]

@@ -107,6 +107,15 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         metavar="METRIC",
         help="also, at the middle SNR and CBR and the first draw only: what takes seconds a picture, such as dists",
     )
+    sub.add_argument(
+        "--reference-steps",
+        nargs="+",
+        type=options.count,
+        default=[],
+        metavar="N",
+        help="also jscgc with so many sampling steps each, over the first channel at the middle SNR and the highest CBR: quality "
+        "and time over steps",
+    )
     options.add_sampling(sub)
     options.add_precision(sub)
     # A protocol file stands for these. Whether one was given as well shows only if the parser fills in no default.
@@ -259,6 +268,7 @@ def _protocol(a: argparse.Namespace, photos: Sequence[tuple[str, Path]], sets: M
             patch=a.patch,
             metrics=a.metrics,
             headline_metrics=a.headline_metrics,
+            reference_steps=a.reference_steps,
         )
     except ValidationError as error:
         raise ValueError(complaints(error)) from None

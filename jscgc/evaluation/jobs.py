@@ -135,16 +135,18 @@ def every_job(
     dial: Sequence[int] = (),
     dial_steps: int = 16,
     information_points: int = 0,
-    reference_steps: int = 0,
+    reference_steps: Sequence[int] = (),
     trainings: Mapping[str, Sequence[int]] | None = None,
     dial_guidance: Any = 1.0,
+    reference_at: tuple[float, int] | None = None,
     conditions: Collection[tuple[str, float, int]] = (),
 ) -> list[Job]:
     """Every job of the grid, or of its `conditions` (channel, SNR, rate) where there are some; the originals first.
 
     `dial`: numbers of posterior samples of jscgc (of `dial_steps` and `dial_guidance`) whose mean is scored too, at the first
-    channel, the middle SNR, the highest rate and the first seed. `reference_steps`: jscgc with so many steps at that
-    condition, all seeds. `information_points`: of the information estimate, at the first seed.
+    channel, the middle SNR, the highest rate and the first seed. `reference_steps`: jscgc with each of these
+    numbers of steps, all seeds, at that condition or at `reference_at`, SNR in dB and rate. `information_points`: of the
+    information estimate, at the first seed.
 
     With `controls`, a generative system named jscgc is also run with the wrong symbols and with none, at the first
     channel, the highest SNR and the highest rate. Pictures are kept of the first `pictures` images, first seed, of each
@@ -206,19 +208,20 @@ def every_job(
     ]
     counts = tuple(sorted({1, *dial})) if dial else ()
     guidance = tuple(dial_guidance) if isinstance(dial_guidance, list) else dial_guidance  # jobs are keys
-    aside = partial(Job, "jscgc", "none", places[0][0], middle, max(rates_at[middle]), picture=False)
+    place = (middle, max(rates_at[middle]))
+    aside = partial(Job, "jscgc", "none", places[0][0], picture=False)
     asides = [
-        aside(image=image, seed=first, dial=counts, steps=dial_steps, guidance=guidance, training=training)
+        aside(*place, image=image, seed=first, dial=counts, steps=dial_steps, guidance=guidance, training=training)
         for training in among
         for image in images
         if counts
     ]
     asides += [
-        aside(image=image, seed=seed, steps=reference_steps, training=training)
+        aside(*(reference_at or place), image=image, seed=seed, steps=steps, training=training)
         for training in among
+        for steps in reference_steps
         for image in images
         for seed in seeds
-        if reference_steps
     ]
     return originals + grid + checks + asides
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from jscgc.channel.params import ChannelName
 from jscgc.config import Positive, Rate, Section, UserPath, each_once
@@ -32,6 +32,36 @@ def _apart(snrs_db: list[float]) -> list[float]:
     return snrs_db
 
 
+def _several(steps: Any) -> Any:
+    """A single number is a list of one; 0 of none."""
+    if isinstance(steps, int) and not isinstance(steps, bool) and steps >= 0:
+        return [steps] if steps else []
+    if not isinstance(steps, list):
+        raise ValueError("expected a number of steps, 0 for none, or a list such as [10, 20, 50]")
+    return steps
+
+
+def _as_written(steps: list[int]) -> int | list[int]:
+    """One number as it has always been written: protocols with it keep their hash."""
+    return steps if len(steps) > 1 else sum(steps)
+
+
+Steps = Annotated[
+    list[Positive],
+    BeforeValidator(_several),
+    AfterValidator(lambda steps: sorted(set(steps))),
+    PlainSerializer(_as_written),
+]
+"""Numbers of sampling steps, rising; 0: none."""
+
+
+class LinkPlace(Section):
+    """A condition of the grid."""
+
+    snr_db: float
+    rate: Rate
+
+
 class GridParams(Section):
     """What methods are measured at, channel x snr_db x rate x image x seed, and by what."""
 
@@ -47,13 +77,25 @@ class GridParams(Section):
     dial: list[Positive] = Field(default=[])
     """Numbers N of samples (drawn as `sample.calibrated` says) whose mean is scored too, at the middle SNR, first channel,
     highest rate and first seed."""
-    reference_steps: Annotated[int, Field(ge=0)] = 0
-    """At that same condition, all seeds: jscgc with so many steps, which few steps are compared with; 0 leaves it out."""
+    reference_steps: Steps = Field(default=[])
+    """One number or several: jscgc with so many steps each, all seeds, over the first channel; few steps are compared with the
+    most, and quality and time are drawn over all. 0 leaves it out."""
+    reference_at: LinkPlace | None = None
+    """Where, of the grid; none: the middle SNR and the highest rate, as of `dial`."""
     metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])
     """Metrics to score with, by their registered names; empty: all that can run here."""
     headline_metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])
     """Of these, what is scored at the headline's condition (first channel, middle SNR, middle rate) and first draw only: metrics
     that take seconds a picture."""
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        if (at := self.reference_at) and (at.snr_db not in self.snr_db or at.rate not in self.rates):
+            raise ValueError(
+                f"reference_at: {at.snr_db:g} dB at rate {at.rate} is not of the grid, snr_db {self.snr_db} and rates "
+                f"{self.rates}; name one that is"
+            )
+        return self
 
 
 class EvaluateParams(GridParams):

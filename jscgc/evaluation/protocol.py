@@ -17,7 +17,7 @@ from jscgc.channel.central import central
 from jscgc.channel.params import ChannelName, Condition
 from jscgc.config import Positive, Rate, Section, complaints, digest
 from jscgc.evaluation.jobs import ALL_IMAGES
-from jscgc.evaluation.params import GridParams
+from jscgc.evaluation.params import GridParams, LinkPlace, Steps
 from jscgc.files import read_json, sha256, write_json
 from jscgc.flow.params import SampleParams
 from jscgc.metrics import available, registry
@@ -71,7 +71,7 @@ class Protocol(Section):
     max_side: Annotated[int, Field(ge=0)]
     """Photographs are reduced to this longer side in pixels, 0: never."""
     channels: Annotated[list[ChannelName], Field(min_length=1), AfterValidator(_once)]
-    """Asides (controls, means of samples, many steps) are measured over the first."""
+    """Asides (controls, means of samples, other numbers of steps) are measured over the first."""
     snr_db: Annotated[list[float], Field(min_length=1), AfterValidator(_once)]
     cbr: Annotated[list[str], Field(min_length=1), AfterValidator(_once)]
     """Channel uses per source dimension, RATE/768."""
@@ -90,8 +90,9 @@ class Protocol(Section):
     dial: list[Positive]
     dial_steps: Positive
     information_points: Annotated[int, Field(ge=0)]
-    reference_steps: Annotated[int, Field(ge=0)]
-    """See `EvaluateParams`."""
+    reference_steps: Steps
+    reference_at: LinkPlace | None = None
+    """See `GridParams`."""
     precision: Precision = "float32"
     """That networks transmit in; scores are float32 always."""
 
@@ -174,6 +175,7 @@ class Protocol(Section):
             dial_steps=sample.calibrated.steps,
             information_points=params.information_points,
             reference_steps=params.reference_steps,
+            reference_at=params.reference_at,
             precision=precision,
         )
 

@@ -210,6 +210,7 @@ def follow(
         protocol.reference_steps,
         there,
         protocol.sample.calibrated.guidance,
+        (at.snr_db, at.rate) if (at := protocol.reference_at) else None,
         [condition.place for condition in protocol.conditions],
     )
     jobs = at_their_models(jobs, setup)

@@ -14,9 +14,10 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from jscgc.data.images import open_photo
-from jscgc.files import atomic
+from jscgc.files import atomic, read_json
 from jscgc.report.headline import Cell, Headline, headline_table
 from jscgc.report.paper import RC, paper_figures, save_figures
+from jscgc.report.published_table import published_table
 from jscgc.report.reading import Condition, method_label, number, short_label
 from jscgc.report.semantics import Reading, semantic_readings
 from jscgc.report.tables import save_tables
@@ -38,7 +39,8 @@ def save_paper(
     profile: str,
     notes: Sequence[str] = (),
 ) -> None:
-    """Write figures/, tables/ and report.pdf into `reports`; the PDF shows grid.png if it is there already.
+    """Write figures/, tables/ and report.pdf into `reports`; the PDF shows grid.png, and tables/published.csv times of
+    timing.json, if they are there already.
 
     Args:
         reports: the folder.
@@ -51,7 +53,8 @@ def save_paper(
     headline = headline_table(summary)
     figures = paper_figures(summary)
     save_figures(figures, reports / "figures")
-    save_tables(summary, reports / "tables")
+    timing = read_json(reports / "timing.json") if (reports / "timing.json").is_file() else []
+    save_tables(summary, reports / "tables", published_table(summary["rows"], timing, profile))
     told = verdict(headline, cells, summary.get("paired") or [])
     readings = semantic_readings(cells, summary["rows"])
     facts = f"profile {profile}, commit {commit or 'not stated'}"

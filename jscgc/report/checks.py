@@ -126,7 +126,8 @@ def controls(cells: Cells, intervals: Intervals) -> dict[str, Any]:
 
 
 def few_steps(cells: Cells, intervals: Intervals) -> dict[str, Any]:
-    """How near few steps come to many: every metric of JSCGC and of its student beside JSCGC with many steps.
+    """How near few steps come to many: every metric of JSCGC, of its student and of JSCGC with other numbers of steps beside
+    JSCGC with the most.
 
     Returns:
         {"condition" {channel, snr_db, cbr} or null, "steps" of the reference, "rows": [{method, steps, nfe, metric, value,
@@ -134,15 +135,16 @@ def few_steps(cells: Cells, intervals: Intervals) -> dict[str, Any]:
         value; null for a reference of zero)}]}
     """
     summary: dict[str, Any] = {"condition": None, "steps": None, "rows": []}
+    most = max((c.steps for c in intervals if c.method == REFERENCE), default=0)
     for many, reference in intervals.items():
         info = metric_info(many.metric)
-        if many.method != REFERENCE or info is None:
+        if (many.method, many.steps) != (REFERENCE, most) or info is None:
             continue
         summary["condition"] = {"channel": many.channel, "snr_db": many.snr_db, "cbr": many.cbr}
         summary["steps"] = many.steps
         for few, value in intervals.items():
             same = few._replace(method=REFERENCE, steps=many.steps) == many
-            if few.method not in FEW or not same:
+            if few.method not in (*FEW, REFERENCE) or not same or few == many:
                 continue
             nfe = intervals.get(few._replace(metric="nfe"))
             worse = advantage(cells[many], cells[few], info)

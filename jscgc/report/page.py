@@ -23,6 +23,7 @@ from jscgc.report.invented import invented
 from jscgc.report.latency import latency_plots, latency_rows
 from jscgc.report.published import anchors, psnr_gaps, published_plots
 from jscgc.report.published import legend as published_legend
+from jscgc.report.published_table import published_table
 from jscgc.report.series import Style, series_names, series_styles
 from jscgc.report.summary import matrices, summarise
 from jscgc.report.verdict import verdict
@@ -74,7 +75,7 @@ def build_page(
         _environment()
         .get_template("page.html.j2")
         .render(
-            _context(reports, table, cells, summary or summarise(table, cells)),
+            _context(reports, table, cells, summary or summarise(table, cells), profile),
             plotly_js=get_plotlyjs(),
             params_text=params_text,
             manifest=manifest,
@@ -111,7 +112,11 @@ def _environment() -> Environment:
 
 
 def _context(
-    reports: Path, table: pd.DataFrame, cells: Mapping[reading.Condition, pd.DataFrame], summary: Mapping[str, Any]
+    reports: Path,
+    table: pd.DataFrame,
+    cells: Mapping[reading.Condition, pd.DataFrame],
+    summary: Mapping[str, Any],
+    profile: str,
 ) -> dict[str, Any]:
     rows: list[dict[str, Any]] = summary["rows"]
     main = [r for r in rows if not reading.is_aside(r["method"])]
@@ -127,7 +132,7 @@ def _context(
     timing = read_json(reports / "timing.json") if (reports / "timing.json").is_file() else []
     latencies = latency_rows(timing, rows)
     latency = latency_plots(latencies, _at(main, headline))
-    beside = published_plots(main)
+    beside = published_plots(rows, latencies)
     published = [plot for pair in beside for plot in (pair.published, pair.ours) if plot is not None]
     every_plot = [*snr_plots, *cbr_plots, *(c.plot for c in curves), *information, *dial]
     every_plot += [*theory_plots, *latency, *published]
@@ -156,8 +161,10 @@ def _context(
         },
         "published": {
             "beside": beside,
+            "first": next(pair for pair in beside if pair.metric == "LPIPS"),
             "anchors": anchors(reports / "published.csv"),
             "gaps": psnr_gaps(main),
+            "table": published_table(rows, timing, profile),
             "legend": published_legend(main),
         },
         "latency": {"rows": latencies, "plots": latency},

@@ -1,61 +1,51 @@
 """Published figures beside ours: never on one axis, because images, networks and scales differ.
 
-`data/published_paper.csv` holds the values of the JSCGC paper's plots (Kodak at full resolution, CBR 2/768); `exact` says whether
-the paper states the number or whether it was read off a plot (to about 0.004; rFID to 1). `reports/published.csv` holds the
-anchors that `jscgc bench published` recomputes on the very same images: those alone may be compared number by number.
+The paper's are those of `published_data`. `reports/published.csv` holds the anchors that `jscgc bench published` recomputes on
+the very same images: those alone may be compared number by number. `published_table` has every number as a line of a table.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jscgc.report.figures import Figure, Plot, add_series, figure_layout
 from jscgc.report.headline import ARROWS
-from jscgc.report.reading import is_aside, method_label, metric_info, metric_label, order_metrics, rate_of
-from jscgc.report.series import Style, series_names, series_styles
+from jscgc.report.published_data import LOWER, SECONDS, Row, at, channel_of, paper_rows, partner
+from jscgc.report.reading import (
+    OURS,
+    REFERENCE,
+    cbr_label,
+    channel_label,
+    is_aside,
+    method_label,
+    metric_info,
+    metric_label,
+    order_metrics,
+    rate_of,
+)
+from jscgc.report.series import Series, Style, series_names, series_styles
 
-_PARTNERS = {
-    "PSNR (dB)": ("psnr",),
-    "LPIPS": ("lpips_alex", "lpips_vgg"),
-    "DISTS": ("dists",),
-    "CLIP score": ("clip_score", "semantic_cosine_efficientnet_lite2"),
-    "DINO score": ("dino_score", "dino_score_vits14", "semantic_cosine_efficientnet_lite2"),
-    "DreamSim": ("dreamsim", "feature_distance_efficientnet_lite2"),
-    "rFID": ("fid_inception", "fid_efficientnet_lite2"),
-}
-"""Published metric -> ours that look at the same, the nearest first."""
 PAPER_RATE = 2
 """Of the paper's curves over SNR, complex symbols per position."""
-_LOWER = ("LPIPS", "DISTS", "DreamSim", "rFID")
+_AXES = {"snr_db": "SNR (dB)", "rate": "CBR", "steps": "sampling steps"}
 
 
 @dataclass(frozen=True)
 class Beside:
-    """One published metric and the nearest of ours, each on its own axes."""
+    """One published plot and ours of the nearest metric, each on its own axes.
 
+    group: the paper's figure. where: the conditions of ours, or why there is none.
+    """
+
+    group: str
     metric: str
     published: Plot
     ours: Plot | None
-
-
-def paper_rows() -> list[dict[str, Any]]:
-    """The paper's values: {metric, channel, rate, snr_db, method, value, exact, source}."""
-    text = files("jscgc.report").joinpath("data/published_paper.csv").read_text(encoding="utf-8")
-    return [
-        {
-            **r,
-            "rate": int(r["rate"]),
-            "snr_db": float(r["snr_db"]),
-            "value": float(r["value"]),
-            "exact": r["exact"] == "yes",
-        }
-        for r in csv.DictReader(text.splitlines())
-    ]
+    where: str
 
 
 def anchors(path: Path) -> list[dict[str, Any]]:
@@ -66,20 +56,33 @@ def anchors(path: Path) -> list[dict[str, Any]]:
         return [{**r, "within": abs(float(r["difference"])) <= float(r["tolerance"])} for r in csv.DictReader(file)]
 
 
-def published_plots(rows: Sequence[Mapping[str, Any]]) -> list[Beside]:
-    """Per published metric, the paper's AWGN curves and ours at AWGN and the same CBR (or the nearest that we have)."""
-    paper = [r for r in paper_rows() if r["channel"] == "awgn"]
-    ours = [r for r in rows if not is_aside(r["method"]) and r["channel"] == "awgn" and r["mean"] is not None]
-    measured = order_metrics(r["metric"] for r in ours)
-    cbr = min({r["cbr"] for r in ours}, key=lambda c: abs(c - paper[0]["rate"] / 768), default=None)
-    plots = []
-    for index, metric in enumerate(dict.fromkeys(r["metric"] for r in paper)):
-        partner = next((m for m in _PARTNERS[metric] if m in measured), None)
-        here = [r for r in ours if r["metric"] == partner and r["cbr"] == cbr]
-        arrow = ARROWS["lower" if metric in _LOWER else "higher"]
-        published = Plot(f"published-{index}", f"Paper: {metric} {arrow}", _paper_figure(paper, metric))
-        plots.append(Beside(metric, published, _our_figure(here, partner, index) if partner and here else None))
-    return plots
+def group_label(row: Row) -> str:
+    """The paper's figure that a published row is of."""
+    channel = "Rayleigh" if row["channel"] == "rayleigh" else channel_label(row["channel"])
+    return {
+        "snr_db": f"{channel}, CBR {row['rate']}/768, over SNR",
+        "rate": f"{channel}, {row['snr_db']:g} dB, over CBR",
+        "steps": f"{channel}, {row['snr_db']:g} dB, CBR {row['rate']}/768, over sampling steps",
+    }[row["over"]]
+
+
+def published_plots(rows: Sequence[Row], latencies: Sequence[Row] = ()) -> list[Beside]:
+    """Every plot of the paper, and ours of the same kind as far as these results go.
+
+    Args:
+        rows: of the summary, asides too.
+        latencies: of `latency.latency_rows`.
+    """
+    plots: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in paper_rows():
+        plots.setdefault((group_label(row), row["metric"]), []).append(row)
+    found = []
+    for index, ((group, metric), theirs) in enumerate(plots.items()):
+        arrow = ARROWS["lower" if metric in LOWER else "higher"]
+        published = Plot(f"published-{index}", f"Paper: {metric} {arrow}", _paper_figure(theirs))
+        ours, where = _OURS[theirs[0]["over"]](f"published-ours-{index}", theirs[0], rows, latencies)
+        found.append(Beside(group, metric, published, ours, where))
+    return found
 
 
 def psnr_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -106,26 +109,35 @@ def psnr_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def legend(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Style]]:
+def legend(rows: Sequence[Row]) -> list[tuple[str, Style]]:
     """Every series of `published_plots`, the paper's and ours."""
-    ours = [r for r in rows if r["channel"] == "awgn"]
-    names = series_names(ours)
-    names |= {
-        k: v for k, v in series_names([{**r, "steps": 0} for r in paper_rows()]).items() if v not in names.values()
-    }
+    there = {r["channel"] for r in rows}
+    channels = {channel_of(name, there) for name in ("awgn", "rayleigh")}
+    names = series_names(r for r in rows if r["channel"] in channels)
+    theirs = series_names({**r, "steps": 0} for r in paper_rows())
+    names |= {key: name for key, name in theirs.items() if name not in names.values()}
     styles = series_styles(list(names))
     return [(name, styles[key]) for key, name in names.items()]
 
 
-def _paper_figure(paper: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
+def _ticks(figure: Figure, axis: str, values: Iterable[float]) -> None:
+    there = sorted(set(values))
+    text = [cbr_label(v / 768) if axis == "rate" else f"{v:g}" for v in there]
+    if axis != "snr_db":
+        figure.update_xaxes(type="log")
+    figure.update_xaxes(tickvals=there, ticktext=text)
+
+
+def _paper_figure(theirs: Sequence[Row]) -> dict[str, Any]:
     figure = Figure()
-    theirs = [{**r, "steps": 0} for r in paper if r["metric"] == metric]
-    names = series_names(theirs)
+    axis = theirs[0]["over"]
+    names = series_names({**r, "steps": 0} for r in theirs)
+    styles = series_styles(list(names))
     for key, name in names.items():
-        points = sorted((r for r in theirs if r["method"] == key[0]), key=lambda r: float(r["snr_db"]))
-        style = series_styles(list(names))[key]
+        points = sorted((r for r in theirs if r["method"] == key[0]), key=lambda r: float(r[axis]))
+        style = styles[key]
         figure.add_scatter(
-            x=[r["snr_db"] for r in points],
+            x=[r[axis] for r in points],
             y=[r["value"] for r in points],
             mode="lines+markers",
             name=name,
@@ -139,19 +151,117 @@ def _paper_figure(paper: Sequence[Mapping[str, Any]], metric: str) -> dict[str, 
             hovertemplate="%{y:.4g}",
             meta={"series": name},
         )
-    figure.update_layout(figure_layout("SNR (dB)"))
+    figure.update_layout(figure_layout(_AXES[axis]))
+    _ticks(figure, axis, (r[axis] for r in theirs))
     return figure.plain()
 
 
-def _our_figure(rows: Sequence[Mapping[str, Any]], metric: str, index: int) -> Plot:
+def _over_snr(name: str, of: Row, rows: Sequence[Row], _: Sequence[Row]) -> tuple[Plot | None, str]:
+    """Ours over the same channel and the same CBR, or the nearest that we have."""
+    channel = channel_of(of["channel"], {r["channel"] for r in rows})
+    here = [r for r in _measured(rows) if r["channel"] == channel]
+    cbr = min({r["cbr"] for r in here}, key=lambda c: abs(c - of["rate"] / 768), default=None)
+    here = [r for r in here if r["cbr"] == cbr]
+    if not here or channel is None or cbr is None:
+        return None, f"These results have no {'Rayleigh' if of['channel'] == 'rayleigh' else 'AWGN'} channel."
+    other = "" if rate_of(cbr) == of["rate"] else f": not the paper's {of['rate']}/768, which was not measured"
+    return _plot(name, of, here, "snr_db", f"{channel_label(channel)}, CBR {cbr_label(cbr)}{other}")
+
+
+def _over_cbr(name: str, of: Row, rows: Sequence[Row], _: Sequence[Row]) -> tuple[Plot | None, str]:
+    """Ours over the same channel at the same SNR."""
+    here = [
+        {**r, "rate": 768 * r["cbr"]}
+        for r in _measured(rows)
+        if (r["channel"], r["snr_db"]) == (of["channel"], of["snr_db"])
+    ]
+    if not here:
+        return None, f"Not measured at {channel_label(of['channel'])}, {of['snr_db']:g} dB."
+    return _plot(name, of, here, "rate", f"{channel_label(of['channel'])}, {of['snr_db']:g} dB")
+
+
+def _over_steps(name: str, of: Row, rows: Sequence[Row], latencies: Sequence[Row]) -> tuple[Plot | None, str]:
+    """Ours with several numbers of steps: where the paper's are, or where most were measured."""
+    if of["metric"] == SECONDS:
+        return _seconds(name, latencies)
+    swept = [r for r in rows if r["method"] in (OURS, REFERENCE) and r["mean"] is not None and metric_info(r["metric"])]
+    places: dict[tuple[Any, ...], set[int]] = {}
+    for r in swept:
+        places.setdefault((r["channel"], r["snr_db"], r["cbr"]), set()).add(r["steps"])
+
+    def rank(place: tuple[Any, ...]) -> tuple[bool, int]:
+        channel, snr_db, cbr = place
+        theirs = at({"channel": channel, "snr_db": snr_db, "cbr": cbr}, of["channel"], of["rate"], of["snr_db"])
+        return theirs, len(places[place])
+
+    several = [place for place, steps in places.items() if len(steps) > 1]
+    if not several:
+        return None, "Measured with one number of steps only (evaluate.reference_steps)."
+    best = max(several, key=rank)
+    here = [{**r, "method": OURS} for r in once_each(r for r in swept if (r["channel"], r["snr_db"], r["cbr"]) == best)]
+    channel, snr_db, cbr = best
+    other = "" if rank(best)[0] else ": not the paper's condition, at which there is one number of steps or none"
+    return _plot(name, of, here, "steps", f"{channel_label(channel)}, {snr_db:g} dB, CBR {cbr_label(cbr)}{other}")
+
+
+def once_each(rows: Iterable[Row]) -> list[Row]:
+    """Of each number of steps and metric one row, the method's own before its aside's."""
+    kept: dict[tuple[int, str], Row] = {}
+    for row in sorted(rows, key=lambda r: r["method"] != OURS):
+        kept.setdefault((row["steps"], row["metric"]), row)
+    return sorted(kept.values(), key=lambda r: r["steps"])
+
+
+def received_in(latencies: Sequence[Row]) -> tuple[dict[int, float], str]:
+    """Steps -> seconds that JSCGC takes to receive one photograph, and of which size: that which most steps were timed at."""
+    timed = [t for t in latencies if t["method"] in (OURS, REFERENCE)]
+    sizes = [(t["height"], t["width"]) for t in timed]
+    size = max(set(sizes), key=lambda s: (sizes.count(s), s[0] * s[1], s), default=(0, 0))
+    here = [{**t, "metric": SECONDS} for t in timed if (t["height"], t["width"]) == size]
+    return {t["steps"]: t["decode_ms_median"] / 1000 for t in once_each(here)}, f"{size[1]} × {size[0]} pixels"
+
+
+def _seconds(name: str, latencies: Sequence[Row]) -> tuple[Plot | None, str]:
+    times, size = received_in(latencies)
+    if len(times) < 2:
+        return None, "Timed with one number of steps only (evaluate.reference_steps)."
     figure = Figure()
-    names = series_names(rows)
-    styles = series_styles(list(names))
-    for key, name in names.items():
-        points = sorted((r for r in rows if (r["method"], r["steps"]) == key), key=lambda r: float(r["snr_db"]))
-        add_series(figure, points, "snr_db", name, styles[key], {"series": name})
-    figure.update_layout(figure_layout("SNR (dB)"))
+    points = [{"steps": steps, "mean": s, "low": s, "high": s} for steps, s in times.items()]
+    _add(figure, {(OURS, 0): method_label(OURS)}, {(OURS, 0): points}, "steps")
+    plot = Plot(name, f"Ours: seconds to receive {ARROWS['lower']}", figure.plain())
+    return plot, f"{size}, median of this evaluation, on its machine"
+
+
+_OURS: dict[str, Callable[[str, Row, Sequence[Row], Sequence[Row]], tuple[Plot | None, str]]] = {
+    "snr_db": _over_snr,
+    "rate": _over_cbr,
+    "steps": _over_steps,
+}
+
+
+def _measured(rows: Sequence[Row]) -> list[Row]:
+    return [r for r in rows if not is_aside(r["method"]) and r["mean"] is not None]
+
+
+def _plot(name: str, of: Row, here: Sequence[Row], axis: str, where: str) -> tuple[Plot | None, str]:
+    """Of the rows of one condition, those of the metric that is nearest to the published one."""
+    metric = partner(of["metric"], order_metrics(r["metric"] for r in here))
+    if metric is None:
+        return None, f"{where}: no metric like {of['metric']} was measured."
+    rows = [r for r in here if r["metric"] == metric]
+    names = {(OURS, 0): method_label(OURS)} if axis == "steps" else series_names(rows)
+    points = {key: [r for r in rows if axis == "steps" or (r["method"], r["steps"]) == key] for key in names}
+    figure = Figure()
+    _add(figure, names, points, axis)
     info = metric_info(metric)
     assert info is not None
-    title = f"Ours: {metric_label(metric)} {ARROWS[info.direction]}"
-    return Plot(f"published-ours-{index}", title, figure.plain())
+    return Plot(name, f"Ours: {metric_label(metric)} {ARROWS[info.direction]}", figure.plain()), where
+
+
+def _add(figure: Figure, names: Mapping[Series, str], points: Mapping[Series, Sequence[Row]], axis: str) -> None:
+    styles = series_styles(list(names))
+    for key, label in names.items():
+        ordered = sorted(points[key], key=lambda r: float(r[axis]))
+        add_series(figure, ordered, axis, label, styles[key], {"series": label})
+    figure.update_layout(figure_layout(_AXES[axis]))
+    _ticks(figure, axis, (float(r[axis]) for rows in points.values() for r in rows))

@@ -33,16 +33,16 @@ CONTROLS = ("jscgc_wrong_symbols", "jscgc_unconditional")
 FEW = ("jscgc", "jscgc_fast")
 """What few steps are taken by."""
 REFERENCE = "jscgc_reference"
-"""JSCGC with many steps, which few steps are compared with."""
+"""JSCGC with other numbers of steps than it is evaluated with; few steps are compared with the most."""
 MEAN_OF = "_mean_of_"
 """Between a method and a number N: the mean of N of its samples was scored."""
 
-ASIDES = {REFERENCE: ", many steps", CONTROLS[0]: ", wrong symbols", CONTROLS[1]: ", no symbols"}
+ASIDES = {REFERENCE: ", other steps", CONTROLS[0]: ", wrong symbols", CONTROLS[1]: ", no symbols"}
 """What is measured beside the method `OURS` -> what its label says of it."""
 
 
 def is_aside(method: str) -> bool:
-    """Whether it is measured beside the methods without being one: controls, means of several samples, many steps."""
+    """Whether it is measured beside the methods without being one: controls, means of several samples, other steps."""
     return method in CONTROLS or MEAN_OF in method or method == REFERENCE
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from jscgc.channel.spec import file_name
 from jscgc.files import atomic
 from jscgc.report.headline import MARK, Headline, headline_table
+from jscgc.report.published_table import Table
 from jscgc.report.reading import (
     cbr_label,
     channel_label,
@@ -52,8 +53,8 @@ def escape(text: str) -> str:
     return "".join(_SPECIAL.get(letter, letter) for letter in text)
 
 
-def save_tables(summary: Mapping[str, Any], folder: Path) -> None:
-    """Write headline.{tex,csv}, results_CHANNEL_RATE.tex and results.csv.
+def save_tables(summary: Mapping[str, Any], folder: Path, published: Table) -> None:
+    """Write headline.{tex,csv}, results_CHANNEL_RATE.tex, results.csv, and published.csv: the paper's numbers beside ours.
 
     The .tex files are tables to `\\input`; they need the package booktabs. The folder then holds nothing else.
     """
@@ -62,6 +63,7 @@ def save_tables(summary: Mapping[str, Any], folder: Path) -> None:
     with atomic(folder) as temporary:
         temporary.mkdir()
         _write(temporary / "results.csv", _csv(pd.DataFrame(summary["rows"]).reindex(columns=COLUMNS)))
+        _write(temporary / "published.csv", _csv(pd.DataFrame(published.records())))
         if headline is not None:
             _write(temporary / "headline.tex", headline_latex(headline))
             here = (headline.channel, headline.snr_db, headline.cbr)

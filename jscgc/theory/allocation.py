@@ -2,9 +2,9 @@
 
 A Gaussian component of variance l_i sent with power P_i over AWGN has posterior variance c_i = l_i / (1 + P_i / sigma^2). The
 loss (4) with uniform t is (pi/2) sum sqrt(c_i), with the likelihood weighting 0.5 sum ln c_i and a constant, least squares
-sum c_i. At a given total power the optimum is (1 + P_i / sigma^2) ~ l_i^a with a = 1/3, 0 and 1/2. The encoder is trained
-here by gradient descent through power normalisation, channel and equaliser, by the losses that train the systems; only the
-receiver's field is the exact one, so that what is measured is the loss and no network.
+sum c_i. At a given total power the optimum is (1 + P_i / sigma^2) ~ l_i^a with a = 1/3, 0 and 1/2 (docs/theory.md). The
+encoder is trained here by gradient descent through power normalisation, channel and equaliser, by the losses that train the
+systems; only the receiver's field is the exact one, so that what is measured is the loss and no network.
 """
 
 from __future__ import annotations
@@ -90,6 +90,6 @@ def allocation() -> tuple[list[Check], dict[str, Any]]:
         powers = train_powers(name)
         measured = float(np.polyfit(np.log(VARIANCES), powers.log().numpy(), 1)[0])
         statement = f"1 + P/sigma^2 ~ variance^a, encoder trained by {name}: a"
-        checks.append(Check(statement, exponent, measured, 0.03 * max(exponent, 1 / 3), "method.md"))
+        checks.append(Check(statement, exponent, measured, 0.03 * max(exponent, 1 / 3), "docs/theory.md"))
         shown[name] = {"variance": list(VARIANCES), "one_plus_snr": powers.tolist(), "exponent": exponent}
     return checks, shown

@@ -13,6 +13,7 @@ from jscgc.machine import cores
 from jscgc.theory.allocation import allocation
 from jscgc.theory.bounds import bounds
 from jscgc.theory.check import Check
+from jscgc.theory.goal import goals
 from jscgc.theory.information import information
 from jscgc.theory.joint import prediction
 from jscgc.theory.solvers import loss_values, optimum, orders, posterior
@@ -37,6 +38,7 @@ CHECKS: dict[str, Callable[[], Outcome]] = {
     "solvers": _shown("orders", orders),
     "posterior sampling": _plain(posterior),
     "information": _plain(information),
+    "the goal and its bounds": _plain(goals),
     "what a wrong field costs": _plain(bounds),
     "the value of the loss": _plain(loss_values),
     "what the loss optimises": _shown("allocation", allocation),

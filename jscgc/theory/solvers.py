@@ -114,4 +114,4 @@ def loss_values() -> Iterator[Check]:
     mean = (1 - variances).sqrt() * normal(9, 4000, 200, 3)
     x0 = mean + variances.sqrt() * normal(10, 4000, 200, 3)
     loss = flow_matching_loss(gaussian_velocity(mean, variances), x0, stream(11)).item()
-    yield stated("loss (4), uniform t", math.pi / 2 * variances.sqrt().mean().item(), loss, 0.01, "method.md")
+    yield stated("loss (4), uniform t", math.pi / 2 * variances.sqrt().mean().item(), loss, 0.01, "docs/theory.md")

@@ -21,7 +21,7 @@ def rayleigh(snr_db: float) -> float:
 
 
 @pytest.mark.parametrize("snr_db, bits", [(-5, 1218), (0, 3072), (5, 6320), (10, 10627)])
-def test_kodak_at_two_symbols_is_method_md_s_ceiling(snr_db, bits):
+def test_kodak_at_two_symbols_has_the_ceiling_of_the_formula(snr_db, bits):
     assert 3072 * ergodic_capacity("awgn", snr_db) == pytest.approx(bits, abs=1)
 
 

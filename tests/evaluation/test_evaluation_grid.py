@@ -42,7 +42,7 @@ def test_the_plan_has_every_condition_once_and_the_controls():
 
 def test_the_plan_has_the_dial_and_the_information_where_they_are_asked_for():
     jobs = every_job(
-        ["jscgc", "diffjscc"], ["awgn", "tdl_a"], [-5, 0, 10], [2, 8], ["a", "b"], [3, 4], 0, True, [4, 2], 20, 9, 50
+        ["jscgc", "diffjscc"], ["awgn", "tdl_a"], [-5, 0, 10], [2, 8], ["a", "b"], [3, 4], 0, True, [4, 2], 20, 9, [50]
     )
     asides = [j for j in jobs if j.dial or j.steps]
     assert {(j.image, j.seed) for j in asides if j.dial == (1, 2, 4)} == {("a", 3), ("b", 3)}
@@ -58,8 +58,18 @@ def test_the_plan_has_the_dial_and_the_information_where_they_are_asked_for():
     assert len(jobs) == len(set(jobs))
 
 
+def test_the_plan_has_every_number_of_steps_where_it_is_asked_for():
+    asked = (["jscgc", "diffjscc"], ["awgn", "tdl_a"], [-5, 0, 10], [2, 8], ["a"], [3, 4], 0, False, [2], 20, 0)
+    jobs = every_job(*asked, [10, 50], reference_at=(10.0, 2))
+    sweep = [j for j in jobs if j.label == "jscgc_reference" and not j.dial]
+    assert [(j.steps, j.seed) for j in sweep] == [(10, 3), (10, 4), (50, 3), (50, 4)]
+    assert {(j.channel, j.snr_db, j.rate) for j in sweep} == {("awgn", 10.0, 2)}
+    assert {(j.snr_db, j.rate) for j in jobs if j.dial} == {(0.0, 8)}  # the dial stays where it was
+    assert len(jobs) == len(set(jobs)) and every_job(*asked, []) == every_job(*asked)
+
+
 def test_every_training_has_its_jobs_and_the_first_the_pictures():
-    asked = (["jscgc", "diffjscc", "hevc_ldpc"], ["awgn"], [0, 5], [2], ["a", "b"], [3, 4], 1, True, [2], 16, 0, 50)
+    asked = (["jscgc", "diffjscc", "hevc_ldpc"], ["awgn"], [0, 5], [2], ["a", "b"], [3, 4], 1, True, [2], 16, 0, [50])
     there = {"jscgc": (0, 2), "diffjscc": (1,), "hevc_ldpc": (0,)}
     jobs = every_job(*asked, trainings=there)
     by_training = {

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
-from jscgc.config import digest
+from jscgc.config import complaints, digest
 from jscgc.evaluation.protocol import Protocol
 from jscgc.files import sha256
 from jscgc.flow.params import CalibratedParams, SampleParams
@@ -79,6 +80,36 @@ def test_order_and_repetition_in_the_grid_make_no_other_protocol(protocol):
 )
 def test_anything_else_makes_another_protocol(protocol, change: dict[str, Any]):
     assert protocol(**change).hash != protocol().hash
+
+
+def test_numbers_of_steps_are_one_or_several_and_one_has_the_hash_that_it_had(protocol, tmp_path: Path):
+    fixed = Protocol.model_validate(FIXED | {"reference_steps": 50})
+    assert fixed.hash == "e0d82a2fea17" and fixed.reference_steps == [50] and "reference_at" not in FIXED
+    assert Protocol.model_validate(FIXED | {"reference_steps": [50]}) == fixed
+    assert Protocol.model_validate(FIXED | {"reference_steps": []}) == Protocol.model_validate(FIXED)
+    several = protocol(reference_steps=[50, 10, 50], reference_at={"snr_db": -0.0 + 5, "rate": 2})
+    assert several.reference_steps == [10, 50] and several.hash != protocol(reference_steps=[10, 50]).hash
+    for one in (fixed, several):
+        one.write(tmp_path / "protocol.json")
+        assert Protocol.read(tmp_path / "protocol.json") == one
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        (
+            {"reference_steps": -1},
+            "reference_steps: expected a number of steps, 0 for none, or a list such as",
+        ),
+        ({"reference_steps": [10, 0]}, "reference_steps.1: Input should be greater than 0"),
+        ({"reference_steps": [2], "reference_at": {"snr_db": 10, "rate": 2}}, "10 dB at rate 2 is not of the grid"),
+        ({"reference_steps": [2], "reference_at": {"snr_db": 5, "rate": 3}}, "5 dB at rate 3 is not of the grid"),
+    ],
+)
+def test_wrong_numbers_of_steps_and_places_are_one_clear_line(protocol, wrong: dict[str, Any], said: str):
+    with pytest.raises(ValidationError) as error:
+        protocol(**wrong)
+    assert said in complaints(error.value) and "\n" not in complaints(error.value)
 
 
 def test_the_precision_is_part_of_it_and_one_that_states_none_is_of_float32(protocol, tmp_path: Path):

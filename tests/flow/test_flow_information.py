@@ -24,7 +24,7 @@ def normal(*shape: int, seed: int) -> Tensor:
 
 @pytest.mark.parametrize("c, nats", [(0.5, 0.34657), (0.1, 1.15129), (0.01, 2.30259), (0.001, 3.45388)])
 def test_gaussian_data_have_half_the_log_of_the_posterior_variance(c, nats):
-    """method.md's checks, from as many points of lambda in [-7, 7]."""
+    """The checks of docs/theory.md, from as many points of lambda in [-7, 7]."""
     values = 40_000
     noise_var = c / (1 - c)
     x0 = normal(20, values, seed=1)
@@ -124,7 +124,7 @@ def test_the_control_changes_nothing_of_the_rest():
 
 
 def test_the_unweighted_integral_would_be_wrong():
-    """What method.md warns of: the same difference integrated in tau without its weight is no information."""
+    """What docs/theory.md warns of: the same difference integrated in tau without its weight is no information."""
     c = 0.01
     x0 = normal(20, 2000, seed=1)
     mean, _ = mmse_posterior(x0, c / (1 - c), normal(20, 2000, seed=2))

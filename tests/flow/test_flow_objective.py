@@ -17,7 +17,7 @@ from jscgc.flow.times import LOG_SNR, Times
 
 
 def error_at(t: float, c: float) -> float:
-    """method.md: V = c / ((1-tau)^2 + tau^2 c) with tau = 1 - t."""
+    """docs/theory.md: V = c / ((1-tau)^2 + tau^2 c) with tau = 1 - t."""
     return c / (t**2 + (1 - t) ** 2 * c)
 
 
@@ -64,7 +64,7 @@ def test_logit_normal_times_weigh_the_same_error_by_their_density():
 
 @pytest.mark.parametrize("c", [0.5, 0.1])
 def test_the_likelihood_weighting_measures_the_information_that_is_lost(c):
-    """method.md: weighted by tau / (1 - tau), the difference to c = 1 is 0.5 ln(1/c)."""
+    """docs/theory.md: weighted by tau / (1 - tau), the difference to c = 1 is 0.5 ln(1/c)."""
     losses = []
     for variance in (1.0, c):
         mean = math.sqrt(1 - variance) * data(seed=3)

@@ -52,7 +52,14 @@ def test_what_is_written(written: Path) -> None:
     stems = {f"{kind}_awgn_{rate}" for kind in ("quality", "semantics") for rate in (2, 8)} | {"quality_over_cbr_awgn"}
     assert names == {f"{stem}.{end}" for stem in stems for end in ("svg", "png")}
     tables = {p.name for p in (written / "tables").iterdir()}
-    assert tables == {"headline.tex", "headline.csv", "results.csv", "results_awgn_2.tex", "results_awgn_8.tex"}
+    assert tables == {
+        "headline.tex",
+        "headline.csv",
+        "results.csv",
+        "published.csv",
+        "results_awgn_2.tex",
+        "results_awgn_8.tex",
+    }
     pdf = (written / "report.pdf").read_bytes()
     assert pdf.startswith(b"%PDF-") and b"/CreationDate" not in pdf
     # The words, the table, the pictures, the readings, five figures.

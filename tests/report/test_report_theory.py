@@ -143,6 +143,19 @@ def test_few_steps_stand_beside_many(make):
     assert summarise(table)["checks"]["few_steps"] == {"condition": None, "steps": None, "rows": []}
 
 
+def test_of_several_numbers_of_steps_all_stand_beside_the_most(make):
+    table = make()
+    own = table[(table["method"] == "jscgc") & (table["snr_db"] == 0) & (table["cbr"] > 5 / 768)]
+    sweep = [
+        own.assign(method="jscgc_reference", steps=steps, value=own["value"] + own["metric"].eq("psnr") * steps / 10)
+        for steps in (20, 100, 50)
+    ]
+    found = summarise(pd.concat([table, *sweep], ignore_index=True))["checks"]["few_steps"]
+    worse = {(r["method"], r["steps"]): r["worsening"]["mean"] for r in found["rows"] if r["metric"] == "psnr"}
+    assert found["steps"] == 100
+    assert worse == pytest.approx({("jscgc", 10): 10, ("jscgc_reference", 20): 8, ("jscgc_reference", 50): 5})
+
+
 def test_means_of_samples_are_no_method_of_the_comparison(make):
     summary = summarise(extended(make()))
     checked = summary["checks"]["monotonic"]

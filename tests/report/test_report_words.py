@@ -14,7 +14,7 @@ from jscgc.report import headline_table, summarise
 from jscgc.report.failures import extreme_pictures, failed_pictures, failure_table
 from jscgc.report.picture_store import Store, picture_captions
 from jscgc.report.pictures import embed, find_photos
-from jscgc.report.published import anchors, paper_rows, psnr_gaps, published_plots
+from jscgc.report.published import anchors, psnr_gaps
 from jscgc.report.reading import ADDED, COLUMNS, checked, method_label
 from jscgc.report.scope import scope, subject
 from jscgc.report.semantics import semantic_points, semantic_readings
@@ -319,18 +319,6 @@ def test_a_set_metric_has_no_p_and_needs_as_many_photographs(photographs: int, w
     few = "5 photographs are too few to tell who wins; by their means these weights of JSCGC are ahead of these weights of "
     few += "DiffJSCC on 1 of 2 metrics."
     assert (told.sentence == few) == (photographs < 6)
-
-
-def test_published_values_are_those_of_the_source_and_never_on_our_axes() -> None:
-    rows = paper_rows()
-    found = {(r["metric"], r["channel"], r["snr_db"], r["method"]): r for r in rows}
-    assert len(found) == len(rows) and all("2606.12858" in r["source"] for r in rows)
-    headline = found["LPIPS", "awgn", 5, "jscgc"]["value"] / found["LPIPS", "awgn", 5, "diffjscc"]["value"]
-    assert headline == pytest.approx(0.7942, abs=0.01)  # the abstract's 79.42 %, read off a plot to 0.004
-    assert found["rFID", "awgn", 0, "jscgc"]["exact"] and not found["LPIPS", "awgn", 0, "jscgc"]["exact"]
-    for pair in published_plots(summarise(semantic_table({"jscgc": (1, 1, 1)}))["rows"]):
-        shown = {y for trace in pair.published.figure["data"] for y in trace["y"]}
-        assert shown == {r["value"] for r in rows if (r["metric"], r["channel"]) == (pair.metric, "awgn")}
 
 
 def test_anchors_within_and_beyond_their_tolerance(tmp_path: Path) -> None:
