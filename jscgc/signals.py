@@ -5,12 +5,15 @@ SIGTERM is what cluster managers, containers and `kill` send, SIGHUP what a term
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+PR_SET_PDEATHSIG = 1
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -42,3 +45,9 @@ def deferred() -> Iterator[None]:
         handler = before[number]
         assert callable(handler)
         handler(number, frame)
+
+
+def end_with_parent() -> None:
+    """Have this process terminated when its parent ends: killing dvc, or a stage, leaves no orphan that writes on."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -116,7 +116,9 @@ def report_sources() -> tuple[Path, ...]:
 
 def theory_sources() -> tuple[Path, ...]:
     """What the theory is checked by."""
-    return closure("jscgc.theory.run", "jscgc.theory", "jscgc.latent.spectrum", KINDS.module("awgn"))
+    return closure(
+        "jscgc.theory.run", "jscgc.theory", "jscgc.latent.cache", "jscgc.latent.spectrum", KINDS.module("awgn")
+    )
 
 
 def declared() -> list[str]:

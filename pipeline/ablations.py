@@ -159,6 +159,10 @@ def main() -> None:
         if not need.exists():
             raise ValueError(f"{need} is missing; run: dvc repro pretrain_flow train_mambajscc_psnr")
     every = split_files(PHOTOS, "validation")
+    if not every:
+        raise ValueError(
+            f"{PHOTOS}: no validation photographs to compare on; set data.validation_fraction or data.validation"
+        )
     photos = every[:: max(1, len(every) // content["photos"])][: content["photos"]]
     rows: list[dict[str, Any]] = []
     base = None

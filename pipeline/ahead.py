@@ -13,6 +13,7 @@ from typing import Literal
 from jscgc import stages
 from jscgc.device import use_threads
 from jscgc.params import Params, load_params
+from jscgc.signals import end_with_parent
 from pipeline import runs
 from pipeline.beside import TRIED
 from pipeline.stage import quiet, recorded, take_over
@@ -50,7 +51,7 @@ def train(name: str, threads: int, params: Params, stated: Params) -> None:
 
 def main(threads: int, precision: Literal["float32", "bfloat16"], names: list[str]) -> None:
     """Train them in turn."""
-    runs.end_with_parent()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's, which then ends this
     quiet("ahead")
     stated = load_params()

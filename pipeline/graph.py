@@ -63,11 +63,12 @@ def _making(result: str, params: Params) -> dict[str, Any]:
         shipped = ["jscgc/pretrained/flow/model.json"]  # the statistics
     sources = [f"pipeline/{module.split()[0]}.py", *_files(made_by.sources(params))]
     inputs = [f"data/{stages.place(need).as_posix()}" for need in made_by.needs]
+    listed = [params.data.list_file] if result == "photos" and params.data.list_file else []
     keys = [key for key in ("device",) if result != "photos"]
     made: dict[str, Any] = {
         "desc": made_by.about,
         "cmd": f"python -m pipeline.{module}",
-        "deps": [*sources, *shipped, *inputs],
+        "deps": [*sources, *shipped, *inputs, *listed],
         "params": [*keys, *made_by.keys],
         "outs": [f"data/{stages.place(result).as_posix()}", f"reports/metrics/{file}.json"],
     }

@@ -5,11 +5,8 @@ It is the stage itself, after an interruption, or after another stage has traine
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import signal
-import sys
 import time
 import uuid
 from dataclasses import dataclass
@@ -24,7 +21,6 @@ from jscgc.sources import PACKAGE
 ROOT = Path()
 DATA = Path("data")
 REPORTS = Path("reports")
-PR_SET_PDEATHSIG = 1
 
 
 def folder_of(stage: str, key: str) -> Path:
@@ -125,9 +121,3 @@ def wait_for_others(folder: Path) -> None:
                 logging.getLogger(__name__).warning("%s", busy)
             said = True
             time.sleep(1)
-
-
-def end_with_parent() -> None:
-    """Have this process terminated when its parent ends: killing dvc, or a stage, leaves no orphan that writes on."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

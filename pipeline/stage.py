@@ -19,10 +19,10 @@ from jscgc import stages, tracking
 from jscgc.cluster import session
 from jscgc.cluster.train import train_on_workers
 from jscgc.config import ParamsError, digest
-from jscgc.files import check_folder, read_json, write_json
+from jscgc.files import check_folder, held, read_json, write_json
 from jscgc.metrics import info
 from jscgc.params import Params, load_params
-from jscgc.signals import end_as_interrupted
+from jscgc.signals import end_as_interrupted, end_with_parent
 from jscgc.tracking.spool import flat
 from jscgc.training.curve import Curve
 from pipeline import beside, cards, graph, profile, runs
@@ -110,6 +110,16 @@ class Stage:
             self.run.artifact(path)
         shutil.rmtree(folder)
 
+    @contextmanager
+    def work(self, result: str) -> Iterator[Path]:
+        """A folder for what is finished of a result that is no training: an interrupted stage finds it again, under a name made
+        of all that the result depends on. It is removed at the end."""
+        folder = runs.folder_of(self.name, runs.key_of(result, self.params))
+        runs.wait_for_others(folder)
+        with held(folder / "lock", f"{folder}: process {{holder}} is at work here; wait for it or stop it"):
+            yield folder
+        shutil.rmtree(folder)
+
     def trained(self, folder: Path) -> None:
         """Have the trained model in a folder uploaded and registered."""
         self.run.artifact(folder, "models")
@@ -139,7 +149,7 @@ def stage(name: str, *, networks: bool = False) -> Iterator[Stage]:
         networks: whether it computes in the precision of params.yaml, which is decided now.
     """
     quiet(name)
-    runs.end_with_parent()
+    end_with_parent()
     end_as_interrupted()
     start = time.perf_counter()
     try:
@@ -228,16 +238,17 @@ def datasets(manifest: Mapping[str, Any], splits: Sequence[str]) -> list[dict[st
     result = []
     for split in splits:
         photos = [photo for photo in manifest["photos"] if photo["split"] == split]
-        if photos:
+        shards = manifest.get("shards", []) if split == "train" else []
+        if photos or shards:
             what = {
-                "photographs": len(photos),
-                "licences": sorted({photo["licence"] for photo in photos}),
+                "photographs": len(photos) + sum(shard["photos"] for shard in shards),
+                "licences": sorted({p["licence"] for p in photos}.union(*(shard["licences"] for shard in shards))),
                 "origins": sorted({photo["origin"].rpartition("/")[0] or photo["origin"] for photo in photos})[:20],
             }
             result.append(
                 {
                     "name": f"photographs-{split}",
-                    "digest": digest([photo["png_sha256"] for photo in photos]),
+                    "digest": digest([*(p["png_sha256"] for p in photos), *(shard["sha256"] for shard in shards)]),
                     "source": str(manifest["source"]),
                     "profile": json.dumps(what),
                     "context": split,

@@ -2,16 +2,14 @@
 
 import logging
 
-from safetensors.torch import load_file
-
 from jscgc.files import read_json, write_json
+from jscgc.latent.cache import cached
 from jscgc.latent.spectrum import spectrum
 from jscgc.theory import run
 from pipeline.stage import LATENTS, REPORTS, stage
 
 with stage("theory") as running:
-    latents = load_file(LATENTS / "latents.safetensors")["latents"]
-    found = spectrum([latents], read_json(LATENTS / "statistics.json")["factor"])
+    found = spectrum(cached(LATENTS).values(), read_json(LATENTS / "statistics.json")["factor"])
     checked = run(found.variances, found.positions)
     write_json(REPORTS / "theory.json", checked)
     rows = checked["rows"]

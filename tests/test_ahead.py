@@ -226,7 +226,7 @@ def test_experiments_in_copies_wait_for_each_other(tmp_path, monkeypatch, caplog
 def test_the_second_training_dies_with_the_stage(tmp_path):
     code = (
         "import subprocess, sys, time; from pipeline import runs\n"
-        "child = 'import time; from pipeline import runs; runs.end_with_parent(); print(1, flush=True); time.sleep(60)'\n"
+        "child = 'import time; from jscgc import signals; signals.end_with_parent(); print(1, flush=True); time.sleep(60)'\n"
         "subprocess.Popen([sys.executable, '-c', child]); time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)

@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "startup": {"machine"},
     "channel": {"config", "registry"},
     "cluster": {"config", "machine", "printing", "signals", "sockets", "startup"},
-    "data": {"config", "files", "printing", "seeding"},
+    "data": {"config", "files", "printing", "seeding", "signals"},
     "flow": {"config", "registry"},
     "method": {"config", "registry"},
     "parser": {"registry"},

@@ -22,9 +22,10 @@ STAGE = """
 import json, os, sys, time
 from pathlib import Path
 from jscgc.params import load_params
+from jscgc.signals import end_with_parent
 from pipeline import runs
 from pipeline.stage import recorded
-runs.end_with_parent()
+end_with_parent()
 params, name = load_params(), sys.argv[1]
 with recorded(name, params, params) as run:
     folder = runs.folder_of(name, "key")

@@ -89,7 +89,7 @@ def bench_rates(
     longer = params.codec.model_copy(update={"steps": universal_steps})
     if checkpoints:
         # Another configuration, or other latents, must not go on from here.
-        identity = digest(longer, params.encoder, params.link, params.seed, sha256(latents / "latents.safetensors"))
+        identity = digest(longer, params.encoder, params.link, params.seed, sha256(latents))
         checkpoints = checkpoints / f"universal-{identity}"
     universal = _trained(lambda: mamba(max_rate), crops, params.link, longer, params.seed, "universal", checkpoints)
     cnn_params = params.codec.model_copy(update={"steps": cnn_steps or params.codec.steps})

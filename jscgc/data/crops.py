@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from jscgc.data.images import Pixels, open_photo
+from jscgc.data.shards import Packed
 from jscgc.seeding import Name, derive
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class CropSampler:
 
     def __init__(
         self,
-        files: Sequence[tuple[str, Path]],
+        files: Sequence[tuple[str, Path | Packed]],
         crop: int,
         min_scale: float,
         scenes: Mapping[str, str] | None = None,
@@ -107,7 +108,7 @@ class CropSampler:
     ) -> None:
         """
         Args:
-            files: name and path of each photograph.
+            files: name of each photograph, and its path or place in a shard.
             crop: side of the crops, pixels.
             min_scale: smallest scale, in (0, 1].
             scenes: photograph's name -> its scene; without, each photograph is a scene of its own.
@@ -121,15 +122,15 @@ class CropSampler:
             raise ValueError("no photographs to take crops from")
         if crop < 1 or not 0 < min_scale <= 1:
             raise ValueError(f"crop must be at least 1 and min_scale in (0, 1], got {crop} and {min_scale}")
-        grouped: dict[str, list[Path]] = {}
-        for name, path in sorted(files):
+        grouped: dict[str, list[Path | Packed]] = {}
+        for name, path in sorted(files, key=lambda named: named[0]):
             grouped.setdefault(scenes[name] if scenes is not None else name, []).append(path)
         self.crop = crop
         self.min_scale = min_scale
         self._scenes = list(grouped.values())
         self._memory = memory
         self._colour = colour
-        self._decoded: OrderedDict[Path, Pixels] = OrderedDict()
+        self._decoded: OrderedDict[Path | Packed, Pixels] = OrderedDict()
         self._used = 0
 
     def crops(self, size: int, seed: int, *names: Name) -> Pixels:
@@ -154,7 +155,7 @@ class CropSampler:
         """The photographs from which the crops of that batch come."""
         return [self._choose(np.random.default_rng(derive(seed, *names, i))).name for i in range(size)]
 
-    def _choose(self, rng: np.random.Generator) -> Path:
+    def _choose(self, rng: np.random.Generator) -> Path | Packed:
         scene = self._scenes[rng.integers(len(self._scenes))]
         return scene[rng.integers(len(scene))]
 
@@ -162,11 +163,11 @@ class CropSampler:
         crop = random_crop(self._photo(self._choose(rng)), self.crop, self.min_scale, rng)
         return vary_colour(crop, rng) if rng.random() < self._colour else crop
 
-    def _photo(self, path: Path) -> Pixels:
+    def _photo(self, path: Path | Packed) -> Pixels:
         if path in self._decoded:
             self._decoded.move_to_end(path)
             return self._decoded[path]
-        photo = open_photo(path)
+        photo = path.open() if isinstance(path, Packed) else open_photo(path)
         if photo.nbytes <= self._memory:
             self._decoded[path] = photo
             self._used += photo.nbytes

@@ -36,6 +36,8 @@ Pixels = npt.NDArray[np.uint8]
 MAX_PIXELS = 200_000_000
 """Larger images are refused before they are decoded (decompression bombs)."""
 
+_WEBP_SIDE = 16383
+"""Most pixels per side of a WebP file."""
 _NO_PHOTOGRAPHS = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 """What Pillow only recognises, or has another program draw."""
 _DECODING = threading.RLock()
@@ -51,6 +53,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what makes the picture upright."""
+_ORIENTATIONS = {0: 1, 90: 8, 180: 3, 270: 6}
+"""Degrees to turn a picture counterclockwise -> EXIF orientation."""
+ROTATIONS = tuple(_ORIENTATIONS)
 _SIDEWAYS = (5, 6, 7, 8)
 
 
@@ -87,11 +92,16 @@ def open_photo(path: Path, least: int = 0) -> Pixels:
     return open_in_full(path, least).pixels
 
 
-def open_in_full(path: Path, least: int = 0) -> Opened:
-    """As `open_photo`, with what its colours were."""
+def open_in_full(path: Path, least: int = 0, rotation: int | None = None) -> Opened:
+    """As `open_photo`, with what its colours were.
+
+    Args:
+        rotation: one of `ROTATIONS`, degrees by which the pixels as they are stored must be turned counterclockwise, in place of
+            what EXIF says; None: EXIF.
+    """
     with _in_one_line(plain(path)):
         _check_file(path)
-        return _decode(path, least)
+        return _decode(path, least, rotation)
 
 
 def read_photo(content: bytes, name: str) -> Pixels:
@@ -125,7 +135,7 @@ def _check_file(path: Path) -> None:
         raise PhotoError(f"{path}: empty file")
 
 
-def _decode(source: Path | io.BytesIO, least: int = 0) -> Opened:
+def _decode(source: Path | io.BytesIO, least: int = 0, rotation: int | None = None) -> Opened:
     with limited(), _opened(source) as image:
         if least:
             image.draft(None, (least, least))
@@ -134,10 +144,10 @@ def _decode(source: Path | io.BytesIO, least: int = 0) -> Opened:
         cut = depth.is_cut(image)
         image.load()
         if not cut:
-            return _upright(image, found)
+            return _upright(image, found, rotation=rotation)
         with _opened(source) as again:
             depth.check(again)
-            return _upright(image, found, depth.low_bytes(again))
+            return _upright(image, found, depth.low_bytes(again), rotation)
 
 
 def _opened(source: Path | io.BytesIO) -> ImageFile.ImageFile:
@@ -173,7 +183,9 @@ def upright(image: Image.Image) -> Pixels:
     return _upright(image, found).pixels
 
 
-def _upright(image: Image.Image, found: profiles.Found, low: Image.Image | None = None) -> Opened:
+def _upright(
+    image: Image.Image, found: profiles.Found, low: Image.Image | None = None, rotation: int | None = None
+) -> Opened:
     eight = depth.eight_bits(image, low)
     layer = eight
     if eight.has_transparency_data:
@@ -181,7 +193,8 @@ def _upright(image: Image.Image, found: profiles.Found, low: Image.Image | None 
     shown, colour = to_srgb(layer, found)
     if shown.has_transparency_data:
         shown = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown.convert("RGBA"))
-    converted, turn = shown.convert("RGB"), _TURNS.get(_orientation(image))
+    orientation = _orientation(image) if rotation is None else _ORIENTATIONS[rotation]
+    converted, turn = shown.convert("RGB"), _TURNS.get(orientation)
     return Opened(np.array(converted if turn is None else converted.transpose(turn)), colour)
 
 
@@ -238,11 +251,19 @@ def reduce(photo: Pixels, max_side: int) -> Pixels:
     Returns:
         uint8 [H', W', 3] with max(H', W') <= max_side, no side below 1.
     """
+    return _reduce(photo, max_side, max(photo.shape[:2]))
+
+
+def reduce_shorter(photo: Pixels, side: int) -> Pixels:
+    """The same of the shorter side: uint8 [H', W', 3] with min(H', W') <= side."""
+    return _reduce(photo, side, min(photo.shape[:2]))
+
+
+def _reduce(photo: Pixels, side: int, before: int) -> Pixels:
     height, width = photo.shape[:2]
-    longer = max(height, width)
-    if max_side == 0 or longer <= max_side:
+    if side == 0 or before <= side:
         return photo
-    size = (max(1, round(width * max_side / longer)), max(1, round(height * max_side / longer)))
+    size = (max(1, round(width * side / before)), max(1, round(height * side / before)))
     return np.array(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
 
 
@@ -251,6 +272,15 @@ def to_png(photo: Pixels) -> bytes:
     stream = io.BytesIO()
     # Level 4 of 9: files 0.3 % larger than at the default 6, in two thirds of the time.
     Image.fromarray(photo).save(stream, format="PNG", compress_level=4)
+    return stream.getvalue()
+
+
+def to_lossless(photo: Pixels) -> bytes:
+    """uint8 [H, W, 3] as the content of the smallest lossless file that is quickly written: WebP, else (too long a side) PNG."""
+    if max(photo.shape[:2]) > _WEBP_SIDE:
+        return to_png(photo)
+    stream = io.BytesIO()
+    Image.fromarray(photo).save(stream, format="WEBP", lossless=True, method=0, quality=0)
     return stream.getvalue()
 
 

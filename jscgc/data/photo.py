@@ -25,3 +25,5 @@ class Photo:
     licence: str
     sha256: str = ""
     """Checksum of the file; empty before collection."""
+    rotation: int | None = None
+    """Degrees by which its pixels must be turned counterclockwise, where a list says so; None: as EXIF says."""

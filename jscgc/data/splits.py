@@ -18,12 +18,13 @@ from jscgc.config import ParamsError
 from jscgc.data.builtin import builtin_photos
 from jscgc.data.downloads import DOWNLOADS
 from jscgc.data.folders import find_photos, listed
-from jscgc.data.images import PhotoError, open_in_full
+from jscgc.data.listing import choose
 from jscgc.data.overlap import Fingerprint, compare, read_fingerprint
+from jscgc.data.packing import Looked, Shard, checksums, look, pack
 from jscgc.data.params import DataParams
 from jscgc.data.photo import SPLITS, Photo, Split
-from jscgc.data.progress import progress
-from jscgc.files import sha256
+from jscgc.data.readers import Readers
+from jscgc.data.shards import SHARD
 from jscgc.seeding import derive
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,23 @@ class Collection:
     """Training and validation photographs left out for a test photograph: {"dropped", "of", "distance"}, see `overlap`."""
     closest: dict[str, str | int] | None = None
     """Of those that stay and the test photographs: {"photo", "of", "distance"}."""
+    shards: list[Shard] = field(default_factory=list)
+    """With `data.train_side`: where the training photographs are, and some that are in `photos` no more."""
+    stated: dict[Split, str] = field(default_factory=dict)
+    """By what validation and test photographs were chosen."""
+    missing: dict[str, int | list[str]] = field(default_factory=dict)
+    """Of a list: how many photographs are not there ("count"), and the "first" of them."""
 
 
-def collect(params: DataParams, seed: int) -> Collection:
+@dataclass(frozen=True)
+class _Candidates:
+    """photos: all of the source. given: the sides besides train that the source itself says, be they empty."""
+
+    photos: list[Photo]
+    given: set[Split]
+
+
+def collect(params: DataParams, seed: int, readers: Readers | None = None, work: Path | None = None) -> Collection:
     """Find the photographs of a source, drop duplicates, set aside what is missing of validation and test, and drop what of
     the others is a near-duplicate of a test photograph.
 
@@ -58,25 +73,37 @@ def collect(params: DataParams, seed: int) -> Collection:
     (test) or the back (validation) of an order that follows from the seed and each photograph's relative name.
     Adding one photograph therefore moves at most one other across each border, none between validation and test.
 
+    Args:
+        readers: processes to read the photographs; None: this one.
+        work: a folder for what is finished, in which a call that was interrupted goes on; shards need one.
+
     Raises:
         ParamsError: a folder is missing or empty, there are too few photographs, a side of the split is left
             empty, or a download failed.
     """
-    result = Collection()
-    unique = _deduplicate(_with_checksums(_candidates(params), result), result)
+    result, readers = Collection(), readers or Readers()
+    candidates = _candidates(params, result)
+    unique = _deduplicate(_with_checksums(candidates.photos, result, readers, work), result)
     ranked = _with_names(sorted(unique, key=lambda photo: (derive(seed, "split", photo.name), photo.sha256)))
     queues = {split: deque(photo for photo in ranked if photo.split == split) for split in SPLITS}
-    shares = _shares(params, {split: len(queue) for split, queue in queues.items()})
+    shares = _shares(params, candidates.given, {split: len(queue) for split, queue in queues.items()}, result)
     taken: dict[Split, list[Photo]] = {}
     for split, count in shares.items():
-        aside = _take(queues["train"], count, result, from_end=split == "validation")
+        aside = _take(queues["train"], count, result, readers, from_end=split == "validation")
         taken[split] = [replace(photo, split=split) for photo in aside][: params.max_photos or None]
+    prints: dict[str, Fingerprint] = {}
     for split in SPLITS:
         if split not in shares:
-            taken[split] = _take(queues[split], params.max_photos or len(queues[split]), result)
-    _leave_out_near_duplicates(taken, result)
+            queue, count = queues[split], params.max_photos or len(queues[split])
+            if split == "train" and params.train_side:
+                assert work is not None
+                taken[split] = _pack(queue, count, params.train_side, result, readers, work, prints)
+            else:
+                taken[split] = _take(queue, count, result, readers)
+    _leave_out_near_duplicates(taken, result, readers, prints)
+    asked = {"train", "test", *shares, *(photo.split for photo in candidates.photos)}
     for split in SPLITS:
-        if not taken[split]:
+        if split in asked and not taken[split]:
             raise ParamsError(
                 f"data: no photograph is left for {split} ({len(result.skipped)} unreadable, {len(result.duplicates)} "
                 f"duplicates, {len(result.near_duplicates)} near-duplicates of test photographs; equal files stay on one "
@@ -90,16 +117,40 @@ def collect(params: DataParams, seed: int) -> Collection:
     return result
 
 
-def _candidates(params: DataParams) -> list[Photo]:
+def _candidates(params: DataParams, result: Collection) -> _Candidates:
     """All photographs of the source, of the split that the source gives them."""
-    if params.source == "folder":
-        if not params.train:
-            raise ParamsError("data.train: name at least one folder of photographs (data.source is folder)")
-        given: dict[Split, list[str]] = {"train": params.train, "validation": params.validation, "test": params.test}
-        return [photo for split, folders in given.items() for photo in _folder_photos(folders, split)]
-    if params.train or params.validation or params.test:
-        log.warning("data.train, data.validation and data.test have no effect with data.source: %s", params.source)
-    return builtin_photos() if params.source == "builtin" else DOWNLOADS[params.source]()
+    if params.source != "folder":
+        if params.train or params.validation or params.test or params.list_file:
+            log.warning(
+                "data.train, data.validation, data.test and data.list_file have no effect with data.source: %s",
+                params.source,
+            )
+        photos = builtin_photos() if params.source == "builtin" else DOWNLOADS[params.source]()
+        return _Candidates(photos, {"test"} if params.source == "div2k" else {"validation", "test"})
+    if not params.train:
+        raise ParamsError("data.train: name at least one folder of photographs (data.source is folder)")
+    others: dict[Split, list[str]] = {"validation": params.validation, "test": params.test}
+    train = list(_folder_photos(params.train, "train"))
+    apart = [photo for split, folders in others.items() for photo in _folder_photos(folders, split)]
+    given: set[Split] = {split for split, folders in others.items() if folders}
+    if params.list_file:
+        chosen = choose(Path(params.list_file), train)
+        train = chosen.photos
+        log.info(
+            "%s: %d photographs of data.train, %d others are not in it", params.list_file, len(train), chosen.unlisted
+        )
+        if chosen.missing:
+            names = ", ".join(chosen.first_missing)
+            more = f" and {chosen.missing - len(chosen.first_missing)} more"
+            log.warning(
+                "%s: %d photographs are in no folder of data.train: %s%s",
+                params.list_file, chosen.missing, names, more if chosen.missing > len(chosen.first_missing) else "",
+            )  # fmt: skip
+        result.missing = {"count": chosen.missing, "first": chosen.first_missing}
+        if chosen.splits:
+            result.stated = dict.fromkeys(("validation", "test"), "data.list_file")
+    result.stated |= {split: f"data.{split}" for split in given}
+    return _Candidates(train + apart, {*given, *result.stated})
 
 
 def _folder_photos(folders: list[str], split: Split) -> Iterable[Photo]:
@@ -111,17 +162,13 @@ def _folder_photos(folders: list[str], split: Split) -> Iterable[Photo]:
             yield Photo(relative, path, "", split, origin, "unknown: a folder of the user's")
 
 
-def _with_checksums(photos: list[Photo], result: Collection) -> list[Photo]:
+def _with_checksums(photos: list[Photo], result: Collection, readers: Readers, work: Path | None) -> list[Photo]:
     checked = []
-    for photo in progress(photos, "checksums"):
-        try:
-            # Empty files are all equal; each is unreadable, none is a duplicate.
-            if photo.path.stat().st_size == 0:
-                _skip(photo, "empty file", result)
-            else:
-                checked.append(replace(photo, sha256=sha256(photo.path)))
-        except OSError as error:
-            _skip(photo, error.strerror or type(error).__name__, result)
+    for photo, (total, reason) in zip(photos, checksums(photos, readers, work), strict=True):
+        if reason:
+            _skip(photo, reason, result)
+        else:
+            checked.append(replace(photo, sha256=total))
     return checked
 
 
@@ -152,11 +199,11 @@ def _safe(stem: str) -> str:
     return re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", stem)).strip(".-")[:50] or "photo"
 
 
-def _shares(params: DataParams, available: dict[Split, int]) -> dict[Split, int]:
+def _shares(params: DataParams, given: set[Split], available: dict[Split, int], result: Collection) -> dict[Split, int]:
     """How many training photographs to set aside for each side that the source leaves empty."""
     total = available["train"]
     fractions: dict[Split, float] = {"test": params.test_fraction, "validation": params.validation_fraction}
-    missing = [split for split in fractions if split not in _given(params)]
+    missing = [split for split in fractions if split not in given and fractions[split]]
     if sum(fractions[split] for split in missing) >= 1:
         raise ParamsError("data.validation_fraction + data.test_fraction must be below 1: the rest is for training")
     if missing and total <= len(missing):
@@ -169,37 +216,70 @@ def _shares(params: DataParams, available: dict[Split, int]) -> dict[Split, int]
         # One photograph at least for this side, for each side still to come, and for training.
         most = total - sum(shares.values()) - (len(missing) - index)
         shares[split] = min(most, max(1, round(total * fractions[split])))
+        result.stated[split] = f"data.{split}_fraction {fractions[split]:g}"
+        log.info(
+            "%d of %d training photographs set aside for %s (%s)", shares[split], total, split, result.stated[split]
+        )
     return shares
 
 
-def _given(params: DataParams) -> set[Split]:
-    """The sides besides train for which the source itself names photographs."""
-    if params.source == "folder":
-        given: dict[Split, list[str]] = {"validation": params.validation, "test": params.test}
-        return {split for split, folders in given.items() if folders}
-    return {"test"} if params.source == "div2k" else {"validation", "test"}
-
-
-def _take(queue: deque[Photo], count: int, result: Collection, *, from_end: bool = False) -> list[Photo]:
+def _take(
+    queue: deque[Photo], count: int, result: Collection, readers: Readers, *, from_end: bool = False
+) -> list[Photo]:
     """The next `count` readable photographs; unreadable ones on the way are listed."""
     taken: list[Photo] = []
     while queue and len(taken) < count:
-        photo = queue.pop() if from_end else queue.popleft()
-        try:
-            colour = open_in_full(photo.path).colour
-            taken.append(photo)
-            if colour.said:
-                result.colours.append(f"{photo.source} {colour}")
-        except PhotoError as error:
-            _skip(photo, str(error).removeprefix(f"{photo.path}: "), result)
+        photos = _next(queue, count - len(taken), from_end=from_end)
+        for photo, looked in zip(photos, readers.map(look, photos, "photographs"), strict=True):
+            taken += [photo] if _noted(photo, looked, result) else []
     return taken
 
 
-def _leave_out_near_duplicates(taken: dict[Split, list[Photo]], result: Collection) -> None:
+def _next(queue: deque[Photo], count: int, *, from_end: bool = False) -> list[Photo]:
+    return [queue.pop() if from_end else queue.popleft() for _ in range(min(count, len(queue)))]
+
+
+def _noted(photo: Photo, looked: Looked, result: Collection) -> bool:
+    """Whether a photograph can be read; what is to be said of it is noted."""
+    if looked.reason:
+        _skip(photo, looked.reason, result)
+    elif looked.colour:
+        result.colours.append(f"{photo.source} {looked.colour}")
+    return not looked.reason
+
+
+def _pack(
+    queue: deque[Photo], count: int, side: int, result: Collection, readers: Readers, work: Path,
+    prints: dict[str, Fingerprint],
+) -> list[Photo]:  # fmt: skip
+    """The same for shards, with the fingerprints by source."""
+    taken: list[Photo] = []
+    while queue and len(taken) < count:
+        photos = _next(queue, min(SHARD, count - len(taken)))
+        shards = len(result.shards) + 1 + -(-min(len(queue), count - len(taken) - len(photos)) // SHARD)
+        shard = pack(photos, side, readers, work, f"shard {len(result.shards) + 1} of {shards}")
+        for entry in shard.skipped:
+            log.warning("%s: %s, skipped", entry["file"], entry["reason"])
+        result.skipped += shard.skipped
+        result.colours += shard.colours
+        result.shards.append(shard)
+        by_name = {photo.name: photo for photo in photos}
+        readable = [by_name[name] for name in shard.names]
+        prints |= {photo.source: one for photo, one in zip(readable, shard.fingerprints, strict=True)}
+        taken += readable
+    return taken
+
+
+def _leave_out_near_duplicates(
+    taken: dict[Split, list[Photo]], result: Collection, readers: Readers, prints: dict[str, Fingerprint]
+) -> None:
+    """`prints` are the fingerprints that are known, by source."""
     others = taken["train"] + taken["validation"]
     if not others or not taken["test"]:
         return
-    found = compare(_fingerprints(others), _fingerprints(taken["test"]))
+    unknown = [photo for photo in others if photo.source not in prints]
+    prints |= dict(_fingerprints(unknown, readers))
+    found = compare([(photo.source, prints[photo.source]) for photo in others], _fingerprints(taken["test"], readers))
     for pair in found.near:
         log.warning("%s: near-duplicate of the test photograph %s, left out", pair.train, pair.test)
         result.near_duplicates.append({"dropped": pair.train, "of": pair.test, "distance": pair.distance})
@@ -210,8 +290,9 @@ def _leave_out_near_duplicates(taken: dict[Split, list[Photo]], result: Collecti
         taken[split] = [photo for photo in taken[split] if photo.source not in dropped]
 
 
-def _fingerprints(photos: list[Photo]) -> list[tuple[str, Fingerprint]]:
-    return [(photo.source, read_fingerprint(photo.path)) for photo in progress(photos, "perceptual hashes")]
+def _fingerprints(photos: list[Photo], readers: Readers) -> list[tuple[str, Fingerprint]]:
+    found = readers.map(read_fingerprint, [photo.path for photo in photos], "perceptual hashes")
+    return [(photo.source, one) for photo, one in zip(photos, found, strict=True)]
 
 
 def _skip(photo: Photo, reason: str, result: Collection) -> None:

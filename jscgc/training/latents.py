@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +18,7 @@ from torch import Tensor, nn
 from jscgc.config import TrainParams, complaints
 from jscgc.device import resolve_device
 from jscgc.files import atomic, read_json, save_tensors, sha256, write_json
+from jscgc.latent import cache
 from jscgc.latent.autoencoder import LatentStatistics, load_vae
 from jscgc.precision import resolve_precision
 from jscgc.seeding import stream
@@ -25,50 +30,115 @@ from jscgc.training.start import KEEPS_PRIOR, shipped_statistics
 if TYPE_CHECKING:
     from jscgc.params import Params
 
+log = logging.getLogger(__name__)
+
 
 @torch.no_grad()
-def extract_latents(params: Params, photos: Path, vae_folder: Path, out: Path) -> LatentStatistics:
-    """Latents of random crops of the training photographs, normalised per channel, as float16 in `out`/latents.safetensors.
+def extract_latents(
+    params: Params, photos: Path, vae_folder: Path, out: Path, work: Path | None = None
+) -> LatentStatistics:
+    """Latents of random crops of the training photographs, normalised per channel, as float16 in `out`: see `latent.cache`.
 
     Half precision halves the cache; its rounding is far below the VAE's own error. `out`/statistics.json holds mean and
-    standard deviation.
+    standard deviation. Never more than a shard is in memory.
+
+    Args:
+        work: a folder for what is finished of many shards, where a call that was interrupted goes on; None: a temporary one.
     """
-    device = resolve_device(params.device)
-    vae = place(load_vae(vae_folder), device)
-    crops = photo_crops(params, photos, params.latents.crop)
-    chunk, parts, total = 32, [], params.latents.crops
+    vae, crops = _Encoder(params, photos, vae_folder), params.latents.crops
+    each = cache.per_shard(vae.crop_bytes)
+    ranges = [range(start, min(crops, start + each)) for start in range(0, crops, each)]
+    with ExitStack() as held, atomic(out) as temporary:
+        temporary.mkdir()
+        if len(ranges) == 1:
+            shards = [vae(ranges[0])]
+        else:
+            folder = work or Path(held.enter_context(TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent)))
+            shards = [_finished(vae, part, folder / cache.shard_name(n)) for n, part in enumerate(ranges)]
+        mean, std = _statistics(params, shards, vae_folder)
+        for number, shard in enumerate(shards):
+            normalised = (shard - mean[:, None, None]) / std[:, None, None] if params.latents.normalise else shard
+            name = cache.FILE if len(shards) == 1 else cache.shard_name(number)
+            save_tensors({cache.KEY: normalised.half().contiguous()}, temporary / name)
+        if len(shards) > 1:
+            index = [{"file": cache.shard_name(n), "crops": len(shard)} for n, shard in enumerate(shards)]
+            write_json(temporary / cache.INDEX, {"shards": index})
+        statistics = LatentStatistics(mean.tolist(), std.tolist(), vae.factor, sha256(vae_folder))
+        write_json(temporary / "statistics.json", vars(statistics))
+    return statistics
 
-    def draw(number: int) -> Tensor:
-        start = number * chunk
-        return crops.batch(min(chunk, total - start), params.seed, "latents", start)
 
-    count = -(-total // chunk)
-    drawn = draw if device.type == "cpu" else Ahead(draw, range(count))
-    for number in range(count):
-        part = vae.encode(place(drawn(number), device)).cpu()
-        # What is not normalised later is rounded at once: a large cache fits into memory once, not twice.
-        parts.append(part if params.latents.normalise else part.half())
-    latents = torch.cat(parts)
-    mean, std = torch.zeros(latents.shape[1]), torch.ones(latents.shape[1])
+class _Encoder:
+    """Numbers of crops -> their latents [N,C,h,w] on the CPU, as the VAE has them.
+
+    What is normalised later is float32; what is not is rounded at once: it fits into memory once, not twice.
+    """
+
+    def __init__(self, params: Params, photos: Path, vae_folder: Path) -> None:
+        self._device = resolve_device(params.device)
+        self._vae = place(load_vae(vae_folder), self._device)
+        self._crops = photo_crops(params, photos, params.latents.crop)
+        self._params = params
+        starts = range(0, params.latents.crops, cache.MULTIPLE)
+        self._drawn = self._draw if self._device.type == "cpu" else Ahead(self._draw, starts)
+        self.factor = self._vae.factor
+        self.crop_bytes = 2 * self._vae.channels * (params.latents.crop // self.factor) ** 2
+        """Of a crop's latents in float16."""
+        self.total = params.latents.crops
+
+    def _draw(self, start: int) -> Tensor:
+        size = min(cache.MULTIPLE, self._params.latents.crops - start)
+        return self._crops.batch(size, self._params.seed, "latents", start)
+
+    def __call__(self, numbers: range) -> Tensor:
+        parts = []
+        for start in range(numbers.start, numbers.stop, cache.MULTIPLE):
+            part = self._vae.encode(place(self._drawn(start), self._device)).cpu()
+            parts.append(part if self._params.latents.normalise else part.half())
+        return torch.cat(parts)
+
+
+def _finished(vae: _Encoder, numbers: range, path: Path) -> Tensor:
+    """The latents of a shard, memory-mapped from `path`, where they are made if they are not."""
+    if path.exists():
+        try:
+            with safe_open(path, framework="pt") as file:
+                if _checksum(file.get_tensor(cache.KEY)) == (file.metadata() or {}).get("sha256"):
+                    return cache.mapped(path)
+        except (SafetensorError, OSError):
+            pass
+        log.warning("%s: the shard is damaged; it is made again", path)
+    latents = vae(numbers).contiguous()
+    with atomic(path) as temporary:
+        save_tensors({cache.KEY: latents}, temporary, {"sha256": _checksum(latents)})
+    log.info("latents %d to %d of %d are done", numbers.start + 1, numbers.stop, vae.total)
+    return cache.mapped(path)
+
+
+def _checksum(latents: Tensor) -> str:
+    """Safetensors itself notices no flipped bit."""
+    return hashlib.sha256(latents.view(-1).view(torch.uint8).numpy().data).hexdigest()
+
+
+def _statistics(params: Params, shards: list[Tensor], vae_folder: Path) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel: those by which the latents are normalised, or that their prior knows."""
+    channels = shards[0].shape[1]
+    mean, std = torch.zeros(channels), torch.ones(channels)
     if params.latents.normalise and params.init not in KEEPS_PRIOR:
-        mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(1e-6)
+        one = shards[0]
+        found = (one.mean((0, 2, 3)), one.std((0, 2, 3))) if len(shards) == 1 else cache.moments(shards)
+        mean, std = found[0], found[1].clamp_min(1e-6)
     if params.init != "scratch":  # its prior knows latents by the statistics that it was trained with
         known = shipped_statistics()
         if params.init == "widen":
             std /= params.latents.added_scale
-        elif known.channels != len(mean):
+        elif known.channels != channels:
             raise ValueError(
-                f"{vae_folder}: this VAE has {len(mean)} channels, the one that comes with the package {known.channels}; run "
+                f"{vae_folder}: this VAE has {channels} channels, the one that comes with the package {known.channels}; run "
                 "`dvc repro`"
             )
         mean[: known.channels], std[: known.channels] = torch.tensor(known.mean), torch.tensor(known.std)
-    normalised = (latents - mean[:, None, None]) / std[:, None, None] if params.latents.normalise else latents
-    statistics = LatentStatistics(mean.tolist(), std.tolist(), vae.factor, sha256(vae_folder))
-    with atomic(out) as temporary:
-        temporary.mkdir()
-        save_tensors({"latents": normalised.half().contiguous()}, temporary / "latents.safetensors")
-        write_json(temporary / "statistics.json", vars(statistics))
-    return statistics
+    return mean, std
 
 
 def read_statistics(latents: Path) -> LatentStatistics:
@@ -94,20 +164,13 @@ class LatentCrops:
     """
 
     def __init__(self, folder: Path, seed: int, device: torch.device) -> None:
-        path = folder / "latents.safetensors"
-        try:
-            with safe_open(path, framework="pt") as file:
-                self._latents = file.get_tensor("latents")
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path}: no readable latents ({error}); run `dvc repro extract_latents`") from None
-        if self._latents.dim() != 4 or 0 in self._latents.shape or not self._latents.is_floating_point():
-            raise ValueError(f"{path}: expected numbers [N,C,h,w], got {tuple(self._latents.shape)}")
+        self._shards = cache.cached(folder)
+        self._count = sum(map(len, self._shards.values()))
         self._seed, self._device = seed, device
 
     def first(self, count: int) -> Tensor:
         """The first `count` crops, or all if there are fewer: float32 [N,C,h,w]."""
-        first: Tensor = self._latents[:count].float().to(self._device)
-        return first
+        return self._rows(torch.arange(min(count, self._count))).to(self._device)
 
     def split(self, count: int) -> Tensor:
         """Take the last `count` crops out, so that no later batch holds them: float32 [count,C,h,w].
@@ -115,23 +178,32 @@ class LatentCrops:
         Raises:
             ValueError: there are no more than that.
         """
-        if count >= len(self._latents):
-            raise ValueError(f"{len(self._latents)} crops are too few to hold {count} of them out; raise latents.crops")
-        held_out: Tensor = self._latents[-count:].float().to(self._device)
-        self._latents = self._latents[:-count]
-        return held_out
+        if count >= self._count:
+            raise ValueError(f"{self._count} crops are too few to hold {count} of them out; raise latents.crops")
+        self._count -= count
+        return self._rows(torch.arange(self._count, self._count + count)).to(self._device)
 
     def batch(self, size: int, name: str, draw: int) -> Tensor:
         """Normalised latents float32 [size,C,h,w]."""
-        batch: Tensor = place(self._latents[self._chosen(size, name, draw)].float(), self._device)
+        batch: Tensor = place(self._rows(self._chosen(size, name, draw)), self._device)
         return batch
 
     def chosen(self, size: int, name: str, draw: int) -> list[str]:
         """Which crops of the cache that batch has."""
-        return [f"latents.safetensors[{index}]" for index in self._chosen(size, name, draw).tolist()]
+        return [self._place(number) for number in self._chosen(size, name, draw).tolist()]
+
+    def _rows(self, numbers: Tensor) -> Tensor:
+        return cache.rows([*self._shards.values()], numbers).float()
+
+    def _place(self, number: int) -> str:
+        for file, shard in self._shards.items():
+            if number < len(shard):
+                return f"{file}[{number}]"
+            number -= len(shard)
+        raise IndexError(number)
 
     def _chosen(self, size: int, name: str, draw: int) -> Tensor:
-        return torch.randint(len(self._latents), (size,), generator=stream(self._seed, name, "batch", draw))
+        return torch.randint(self._count, (size,), generator=stream(self._seed, name, "batch", draw))
 
 
 def train_on_latents(

@@ -50,7 +50,7 @@ def make(
 ) -> None:
     """Make a result in `out`; it appears there whole or not at all."""
     if result == "latents":
-        extract_latents(params, inputs["photos"], inputs["vae"], out)
+        extract_latents(params, inputs["photos"], inputs["vae"], out, folder)
     else:
         save(result, params, inputs, train(result, params, inputs, folder, log, until), out)
 

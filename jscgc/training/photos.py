@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from jscgc.config import TrainParams
 from jscgc.data.crops import CropSampler
-from jscgc.data.prepared import scenes, split_files
+from jscgc.data.prepared import training_photos
 from jscgc.metrics import Trainable, pair_metric
 from jscgc.precision import resolve_precision
 from jscgc.seeding import derive
@@ -40,7 +40,8 @@ def place(value: Placed, device: torch.device) -> Placed:
 def photo_crops(params: Params, photos: Path, crop: int, colour: float | None = None) -> CropSampler:
     """Of the training photographs; colours as of section `latents`, unless told otherwise."""
     colour = params.latents.colour if colour is None else colour
-    return CropSampler(split_files(photos, "train"), crop, params.latents.min_scale, scenes(photos), colour=colour)
+    files, scenes = training_photos(photos)
+    return CropSampler(files, crop, params.latents.min_scale, scenes, colour=colour)
 
 
 def batches(

@@ -19,7 +19,7 @@ from jscgc.data.builtin import builtin_photos
 from jscgc.data.images import open_photo, save_png
 from jscgc.data.params import DataParams
 from jscgc.data.photo import SPLITS, Photo
-from jscgc.data.prepared import prepare, read_manifest, scenes, split_files
+from jscgc.data.prepared import prepare, read_manifest, split_files, training_photos
 from jscgc.data.splits import collect
 from jscgc.files import read_json, sha256, write_json
 
@@ -255,7 +255,9 @@ def test_manifest_of_a_prepared_folder(tmp_path: Path) -> None:
             np.testing.assert_array_equal(pixels, source)
     assert [name for name, _ in split_files(out, "test")] == ["again", "tall"]
     assert len(split_files(out, "train")) == manifest["counts"]["train"]
-    assert scenes(out) == {entry["name"]: entry["name"] for entry in manifest["photos"]}
+    photos, scenes = training_photos(out)
+    assert photos == split_files(out, "train")
+    assert scenes == {entry["name"]: entry["name"] for entry in manifest["photos"]}
 
 
 def test_prepare_is_deterministic_and_replaces_the_folder(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def run(a: argparse.Namespace) -> Measurement:
         raise ValueError(
             f"snr-db {outside[0]:g} is outside link.snr_db {low:g}..{high:g}, which the universal model knows"
         )
-    if not (a.data / "latents" / "latents.safetensors").exists():
+    if not (a.data / "latents" / "statistics.json").exists():
         raise ValueError(f"{a.data}/latents: no latents here; make them with `dvc repro extract_latents`")
     changes = {"steps": a.steps or params.codec.steps, "batch_size": a.batch_size or params.codec.batch_size}
     params = params.model_copy(update={"codec": params.codec.model_copy(update=changes)})
