@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from jscgc.channel.params import ChannelName
 from jscgc.config import Positive, Rate, Section, UserPath, each_once
 from jscgc.method import METHODS
+from jscgc.metrics.registry import check_available, randomly
 
 MethodName = Annotated[str, AfterValidator(METHODS.check)]
 
@@ -51,9 +52,24 @@ class GridParams(Section):
     """At that same condition, all seeds: jscgc with so many steps, which few steps are compared with; 0 leaves it out."""
     metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])
     """Metrics to score with, by their registered names; empty: all that can run here."""
+    metric_weights: Literal["real", "random"] = "real"
+    """random: in the place of metrics on large pretrained networks, small random ones of the same class, whose numbers mean
+    nothing and are called NAME_random everywhere: a rehearsal without downloads."""
     headline_metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])
     """Of these, what is scored at the headline's condition (first channel, middle SNR, middle rate) and first draw only: metrics
     that take seconds a picture."""
+
+    def scored(self, names: list[str]) -> list[str]:
+        """What stands for these metrics, by `metric_weights`."""
+        return [randomly(name) for name in names] if self.metric_weights == "random" else names
+
+    def check_metrics(self) -> None:
+        """Whether every metric that is named can run here.
+
+        Raises:
+            ValueError: one is unknown or can't; says all that is missing.
+        """
+        check_available(self.scored([*self.metrics, *self.headline_metrics]), "evaluate.metrics")
 
 
 class EvaluateParams(GridParams):
