@@ -175,6 +175,10 @@ def line_of(path: Path, place: Sequence[str | int]) -> int | None:
     return None if line is None else line + 1
 
 
+NAMES_OF_ITS_OWN = ("baselines.", "finetune.links.")
+"""Sections of params.yaml whose keys are names that a user, or a profile, gives."""
+
+
 def overlay(base: Any, changes: Any, where: str = "") -> None:
     """Change mapping `base` in place by the nested mapping `changes`: a profile over params.yaml.
 
@@ -186,8 +190,35 @@ def overlay(base: Any, changes: Any, where: str = "") -> None:
             if not isinstance(base[key], dict):
                 raise ParamsError(f"profile: {where}{key} is no section of params.yaml")
             overlay(base[key], value, f"{where}{key}.")
-        elif isinstance(value, dict) and key not in base and where != "baselines.":
+        elif isinstance(value, dict) and key not in base and where not in NAMES_OF_ITS_OWN:
             raise ParamsError(f"profile: {where}{key} is no section of params.yaml")
+        else:
+            base[key] = value
+
+
+def read_profile(path: Path, among: Sequence[Path] = ()) -> dict[str, Any]:
+    """The changes of a profile's file; with `over: NAME` it states only what differs from the profile NAME beside it.
+
+    Raises:
+        ParamsError: no mapping of sections, or over itself.
+    """
+    changes = read_yaml(path, "; profiles are files, such as pipeline/profiles/paper.yaml")
+    if not isinstance(changes, dict):
+        raise ParamsError(f"{path}: expected a mapping of sections at the top")
+    if (name := changes.pop("over", None)) is None:
+        return changes
+    below = path.with_name(f"{name}.yaml")
+    if below in (path, *among):
+        raise ParamsError(f"{path}: over: {name} stands on itself")
+    base = read_profile(below, (path, *among))
+    _merge(base, changes)
+    return base
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
         else:
             base[key] = value
 

@@ -48,14 +48,19 @@ def costs(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]
         one, photo = torch.zeros(1), torch.zeros(1, 3, height, width)
         symbols = torch.zeros(1, rate, height // 16, width // 16, dtype=torch.complex64)
         received = Received(symbols, symbols.real, one)
-        condition = torch.zeros(1, 2 * vae.channels, *latents.shape[-2:])
+        condition = torch.zeros(1, net.condition_channels, *latents.shape[-2:])
     receiver = net.receiver
     generator, adapter = receiver.prior.backbone, receiver.adapter
     averaged = 4 if params.jscgc.train.ema_decay else 0
     parts: list[tuple[str, list[nn.Module], bool, Callable[[], Any]]] = [
         ("VAE encoder", [vae.part("encoder")], False, lambda: vae.encode(photo)),
         ("encoder", [net.encoder], params.jscgc.encoder_learns, lambda: net.encoder(latents, one, rate)),
-        ("Refiner", [net.refiner, net.own], True, lambda: net.condition(received)),
+        (
+            "Refiner",
+            [part for part in (net.refiner, net.own) if part is not None],
+            True,
+            lambda: net.condition(received),
+        ),
         ("adapter", [adapter], True, lambda: adapter(condition, received, latents, one)),
         ("generator", [generator], params.jscgc.generator_learns, lambda: generator(latents, one)),
         ("VAE decoder", [vae.part("decoder")], False, lambda: vae.decode(latents)),

@@ -82,6 +82,10 @@ class Network:
     """
     trained_by: str
     """Dotted key of its steps, batch and so on, a `TrainParams`; empty: nothing is trained."""
+    link: Callable[[Any], Any] = lambda params: params.link
+    """params -> the `LinkParams` that it is trained over."""
+    finetunes: bool = False
+    """Whether section `finetune` may name it: the recipe then goes on from a model of its own among `inputs`."""
     steps: Callable[[Any], int | None] = lambda params: None
     """params -> training steps, where they are not those of `trained_by`."""
     record: Callable[[Any], Mapping[str, Any] | None] = lambda params: None
@@ -178,6 +182,12 @@ def network(name: str) -> Network:
     if declared is None:
         raise ValueError(f"{name} has no network: nothing of it is trained")
     return declared
+
+
+def parted(result: str) -> tuple[str, str]:
+    """Method and link of a fine-tuned model, METHOD-LINK; of any other result its name, and no link."""
+    name, _, link = result.partition("-")
+    return name, link
 
 
 def own_sections() -> dict[str, type[Section]]:

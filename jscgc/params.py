@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, cr
 
 from jscgc.channel.params import LinkParams
 from jscgc.cluster.params import DistributedParams
-from jscgc.config import ParamsError, Section, complaints, line_of, overlay, read_yaml
+from jscgc.config import ParamsError, Section, complaints, line_of, overlay, read_profile, read_yaml
 from jscgc.data.params import DataParams
 from jscgc.encoder.params import EncoderParams
 from jscgc.evaluation.params import EvaluateParams
@@ -20,10 +20,11 @@ from jscgc.generator.backbones import BACKBONES
 from jscgc.generator.params import GeneratorParams
 from jscgc.generator.schedule import read_shift
 from jscgc.latent.params import LatentParams, VaeParams
-from jscgc.method import METHODS, Network, own_sections, trainable
+from jscgc.method import METHODS, Network, network, own_sections, parted, trainable
 from jscgc.precision import PrecisionSetting, resolve_precision
 from jscgc.registry import add_plugin, plugins
-from jscgc.systems.params import CodecParams, FewStepParams, JscgcParams
+from jscgc.seeding import derive
+from jscgc.systems.params import CodecParams, FewStepParams, FinetuneParams, JscgcParams
 from jscgc.tracking.params import TrackingParams
 
 S = TypeVar("S", bound=Section)
@@ -70,7 +71,9 @@ class Params(Section):
     link: LinkParams
     codec: CodecParams
     jscgc: JscgcParams
-    few_step: FewStepParams
+    finetune: FinetuneParams = FinetuneParams()
+    few_step: FewStepParams | None
+    """null: jscgc_fast is not trained."""
     sample: SampleParams
     baselines: Annotated[dict[str, SerializeAsAny[Section]], BeforeValidator(_own_sections)] = Field(default={})
     """Methods that are trained if they have a key here, with their own settings; `{}`: their defaults (`jscgc.methods`)."""
@@ -103,7 +106,38 @@ class Params(Section):
     @property
     def trained(self) -> dict[str, Network]:
         """The networks that these parameters train, by name, in the registry's order."""
-        return {name: net for name, net in trainable().items() if net.settings is None or name in self.baselines}
+        return {
+            name: net
+            for name, net in trainable().items()
+            if (self.at(net.section) is not None if net.settings is None else name in self.baselines)
+        }
+
+    @property
+    def finetuned(self) -> list[str]:
+        """The results METHOD-LINK of section `finetune`."""
+        return [f"{name}-{link}" for name in self.finetune.methods for link in self.finetune.links]
+
+    def finetuning(self, result: str) -> Params:
+        """The same as a fine-tuned result is trained by: its link, the schedule of section `finetune`, draws of its own."""
+        name, link = parted(result)
+        section, _, key = network(name).trained_by.partition(".")
+        changes: dict[str, Any] = {
+            "seed": derive(self.seed, result) % 2**32,
+            "link": self.finetune.links[link],
+            "jscgc": self.jscgc.model_copy(update={"link": None}),
+        }
+        schedule, known = dict(self.finetune.train), changes.get(section) or getattr(self, section)
+        inner = getattr(known, key) if key else known
+        changed = inner.model_copy(update=schedule)
+        changes[section] = known.model_copy(update={key: changed}) if key else changed
+        return self.model_copy(update=changes)
+
+    @property
+    def conditions(self) -> list[tuple[str, float, int]]:
+        """Channel, SNR in dB and rate of all that section `evaluate` measures."""
+        grid, links = self.evaluate, self.finetune.links.values()
+        every = [(c, float(s), r) for c in grid.channels for s in grid.snr_db for r in grid.rates]
+        return every if grid.conditions == "all" else [at for at in every if any(link.covers(*at) for link in links)]
 
     def own(self, name: str, kind: type[S]) -> S:
         """The section `baselines.NAME`; its defaults if the method is not trained."""
@@ -125,8 +159,8 @@ class Params(Section):
         for name in self.evaluate.methods:
             if METHODS[name].network is not None and name not in trained:
                 raise ValueError(f"evaluate.methods: {name} is not trained; give baselines the key {name}")
-        for name, network in trained.items():
-            if lacking := [need for need in network.needs if need in METHODS and need not in trained]:
+        for name, declared in trained.items():
+            if lacking := [need for need in declared.needs if need in METHODS and need not in trained]:
                 raise ValueError(
                     f"baselines.{name}: it is trained on from {lacking[0]}, which is not trained; give baselines that key, too"
                 )
@@ -138,22 +172,59 @@ class Params(Section):
         Raises:
             ValueError: section evaluate asks for rates that are not trained; conditions are dropped to no purpose.
         """
-        untrained = sorted(set(self.evaluate.rates) - set(self.link.rates))
-        if untrained and any(METHODS[name].network for name in self.evaluate.methods):
-            raise ValueError(f"evaluate.rates: {untrained} are not trained; link.rates are {self.link.rates}")
+        for name in self.evaluate.methods:
+            declared = METHODS[name].network
+            links = self.finetune.links.values() if name in self.finetune.methods else ()
+            if declared and (
+                untrained := sorted(
+                    {
+                        at[2]
+                        for at in self.conditions
+                        if at[2] not in declared.link(self).rates and not any(link.covers(*at) for link in links)
+                    }
+                )
+            ):
+                stated = "jscgc.link" if declared.link(self) is self.jscgc.link else "link"
+                tuned = ", and no link of section finetune covers them" if links else ""
+                rates = declared.link(self).rates
+                raise ValueError(
+                    f"evaluate.rates: {untrained} are not trained for {name}; {stated}.rates are {rates}{tuned}"
+                )
+        if not self.conditions:
+            raise ValueError(
+                "evaluate.conditions: finetuned, but section finetune has no link in the grid of section evaluate"
+            )
         if self.jscgc.condition_dropout and not self.jscgc.perception_weight:
             raise ValueError(
                 "jscgc.condition_dropout needs a perception_weight above 0, by which dropped images count: set both, or neither"
             )
 
     @model_validator(mode="after")
+    def _phases_fit(self) -> Params:
+        tuned = {f"finetune.links.{name}": link for name, link in self.finetune.links.items()}
+        joint = {"jscgc.link": self.jscgc.link} if self.jscgc.link else {}
+        for name, link in (joint | tuned).items():
+            if odd := sorted(set(link.rates) - set(self.link.rates)):
+                raise ValueError(
+                    f"{name}: rates {odd} are not among link.rates, which the codec that all start from is trained for"
+                )
+        for name in self.finetune.methods if tuned else ():
+            if name not in self.trained or not network(name).finetunes:
+                able = [name for name, one in self.trained.items() if one.finetunes]
+                raise ValueError(f"finetune.methods: {name} can't be fine-tuned here; choose from {', '.join(able)}")
+        return self
+
+    @model_validator(mode="after")
     def _workers_share_parts(self) -> Params:
         workers = self.distributed.workers
         keys = {network.trained_by for network in self.trained.values()} - {"", "generator.train"}
         if self.init in ("scratch", "widen"):
-            keys |= {"vae.train", "generator.train"}
+            keys |= {"vae.train"} if self.vae.source == "nano" else set()
+            keys |= {"generator.train"} if self.generator.source == "scratch" else set()
         if self.vae.sharpen:
             keys.add("vae.sharpen.train")
+        if self.finetune.links:
+            keys.add("finetune.train")
         if odd := [f"{key}.parts ({self.at(key).parts})" for key in sorted(keys) if self.at(key).parts % workers]:
             raise ValueError(
                 f"distributed.workers: {workers} workers can't share the parts of a step evenly; make a multiple of {workers} of "
@@ -208,10 +279,7 @@ def load_params(path: Path = Path("params.yaml"), profile: Path | None = None) -
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected a mapping of sections at the top")
     if profile is not None:
-        changes = read_yaml(profile, "; profiles are files, such as pipeline/profiles/paper.yaml")
-        if not isinstance(changes, dict):
-            raise ParamsError(f"{profile}: expected a mapping of sections at the top")
-        overlay(content, changes)
+        overlay(content, read_profile(profile))
     try:
         asked = content.get("plugins")
         for name in (*plugins(), *(asked if isinstance(asked, list) else ())):

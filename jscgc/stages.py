@@ -17,7 +17,7 @@ from jscgc.config import Section, digest
 from jscgc.files import SHIPPED, sha256
 from jscgc.flow.solver import SOLVERS
 from jscgc.generator.backbones import BACKBONES
-from jscgc.method import METHODS, PARTS, Network, network, trainable
+from jscgc.method import METHODS, PARTS, Network, network, parted, trainable
 from jscgc.metrics import registry as metrics
 from jscgc.params import Params
 from jscgc.sources import PACKAGE, closure, code, entry
@@ -61,7 +61,13 @@ class Stage:
 def name_of(result: str) -> str:
     """DVC's stage that makes a result."""
     names = {"photos": "prepare", "vae": "train_vae", "latents": "extract_latents", "flow": "pretrain_flow"}
-    return names.get(result, f"train_{result}")
+    method, link = parted(result)
+    return f"finetune_{method}@{link}" if link else names.get(result, f"train_{result}")
+
+
+def file_of(stage: str) -> str:
+    """What a stage's files are named by: MLflow takes no `@`."""
+    return stage.replace("@", "-")
 
 
 def starts_from_shipped(result: str) -> bool:
@@ -80,12 +86,16 @@ def stage(result: str) -> Stage:
     Raises:
         ValueError: nothing makes it.
     """
-    return _FIXED[result] if result in _FIXED else _training(result)
+    if result in _FIXED:
+        return _FIXED[result]
+    method, link = parted(result)
+    return _finetuning(method, link) if link else _training(result)
 
 
 def trains(result: str) -> bool:
     """Whether something is learnt on the way to it, so that there is a curve."""
-    return result == "vae" or (result in trainable() and bool(network(result).trained_by))
+    method, _ = parted(result)
+    return result == "vae" or (method in trainable() and bool(network(method).trained_by))
 
 
 def before(result: str) -> list[str]:
@@ -140,6 +150,17 @@ def checkpoint_key(result: str, params: Params, inputs: Mapping[str, Path]) -> s
 def _training(name: str) -> Stage:
     how = network(name)
     return Stage(name, how.about, how.needs, _code(name, how), ("seed", "precision", *how.keys, how.section))
+
+
+@cache
+def _finetuning(method: str, link: str) -> Stage:
+    how, joint = network(method), _training(method)
+    if not how.finetunes:
+        raise ValueError(f"{method} can't be fine-tuned")
+    keys = (*(key for key in joint.keys if key != "link"), f"finetune.links.{link}", "finetune.train")
+    return Stage(
+        f"{method}-{link}", f"{method} from its joint model, for link {link}", ("latents", method), joint.entries, keys
+    )
 
 
 def _code(name: str, how: Network) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class Variant:
     snr_db: tuple[float, ...]
     """Evaluated at."""
     own_codec: bool = False
-    """It starts from a codec trained for it, not from the stage's: its `codec` parameters are others."""
+    """It starts from a codec trained for it, not from the stage's: its `codec` or `encoder` parameters are others."""
 
 
 def variants(content: Mapping[str, Any], params: Params) -> Iterator[Variant]:
@@ -75,7 +75,8 @@ def variants(content: Mapping[str, Any], params: Params) -> Iterator[Variant]:
         if method not in VARIED:
             raise ParamsError(f"{FILE}: {name}: method must be {' or '.join(VARIED)}, not {method!r}")
         changed = _changed(params, name, content["common"], changes)
-        yield Variant(name, method, changed, changed.sample, tuple(grid), changed.codec != params.codec)
+        own_codec = (changed.codec, changed.encoder) != (params.codec, params.encoder)
+        yield Variant(name, method, changed, changed.sample, tuple(grid), own_codec)
         if name == BASE:
             for sampler, settings in content["samplers"].items():
                 sample = _changed(changed, sampler, {"sample": settings}).sample

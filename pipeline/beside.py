@@ -19,7 +19,7 @@ from pathlib import Path
 from jscgc import project, stages, tracking
 from jscgc.device import resolve_device, use_threads
 from jscgc.machine import cores
-from jscgc.method import network
+from jscgc.method import network, parted
 from jscgc.params import Params
 from pipeline import runs
 
@@ -62,7 +62,7 @@ def offered(result: str, params: Params) -> list[str]:
     above = tracking.dvc()
     if above is None or os.environ.get(SWITCH) == "0":
         return []
-    ready, every = set(stages.before(result)), ("vae", *params.trained)
+    ready, every = set(stages.before(result)), ("vae", *params.trained, *params.finetuned)
     asked = targets(above.cmdline(), every)
     found = [
         name
@@ -80,7 +80,8 @@ def learns(result: str, params: Params) -> bool:
 
     if result == "vae":
         return params.vae.source == "nano" and params.init not in KEEPS_PRIOR
-    return stages.trains(result) and network(result).record(params) is None
+    method, _ = parted(result)
+    return stages.trains(result) and network(method).record(params) is None
 
 
 def targets(command: Sequence[str], every: Sequence[str]) -> set[str]:

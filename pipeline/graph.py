@@ -35,8 +35,9 @@ EVALUATED = tuple(key for key in EvaluateParams.model_fields if key not in ("wor
 def graph(params: Params) -> dict[str, Any]:
     """The content of dvc.yaml."""
     made = {name_of(result): _making(result, params) for result in ("photos", "vae", "latents", *params.trained)}
+    tuned = {f"finetune_{name}": _each_link(name, params) for name in params.finetune.methods if params.finetune.links}
     return {
-        "stages": {**made, "evaluate": _evaluate(), "theory": _theory(), "report": _report()},
+        "stages": {**made, **tuned, "evaluate": _evaluate(), "theory": _theory(), "report": _report()},
         "plots": [
             {
                 f"Results by SNR, {metric}": {
@@ -55,6 +56,7 @@ def graph(params: Params) -> dict[str, Any]:
 
 def _making(result: str, params: Params) -> dict[str, Any]:
     made_by, name = stages.stage(result), name_of(result)
+    file = stages.file_of(name)
     module = name if result in ("photos", "latents") else f"train {result}"
     shipped = [f"jscgc/pretrained/{result}"] if stages.starts_from_shipped(result) else []
     if result == "latents":
@@ -67,13 +69,21 @@ def _making(result: str, params: Params) -> dict[str, Any]:
         "cmd": f"python -m pipeline.{module}",
         "deps": [*sources, *shipped, *inputs],
         "params": [*keys, *made_by.keys],
-        "outs": [f"data/{stages.place(result).as_posix()}", f"reports/metrics/{name}.json"],
+        "outs": [f"data/{stages.place(result).as_posix()}", f"reports/metrics/{file}.json"],
     }
     if stages.trains(result):
         y, label = ("psnr_db", "PSNR (dB)") if result == "vae" else ("loss", "Loss")
         shown = {"x": "step", "y": y, "title": f"Training: {result}", "x_label": "Step", "y_label": label}
-        made["plots"] = [{f"reports/curves/{name}.csv": shown}]
+        made["plots"] = [{f"reports/curves/{file}.csv": shown}]
     return made
+
+
+def _each_link(method: str, params: Params) -> dict[str, Any]:
+    """A method's stages of section `finetune`, one for each link; what they can run is that of all links together."""
+    links = sorted(params.finetune.links)
+    made = _making(f"{method}-${{item}}", params)
+    made["deps"] = list(dict.fromkeys(dep for link in links for dep in _making(f"{method}-{link}", params)["deps"]))
+    return {"foreach": links, "do": made}
 
 
 def _evaluate() -> dict[str, Any]:
@@ -82,7 +92,14 @@ def _evaluate() -> dict[str, Any]:
         "desc": "Every method over channels, SNRs, rates and test photographs, on Ray",
         "cmd": "python -m pipeline.evaluate",
         "deps": ["pipeline/evaluate.py", *_files(stages.evaluation_sources()), "data/photos", "data/models"],
-        "params": ["seed", "device", "precision", "sample", *(f"evaluate.{key}" for key in EVALUATED)],
+        "params": [
+            "seed",
+            "device",
+            "precision",
+            "sample",
+            "finetune.links",
+            *(f"evaluate.{key}" for key in EVALUATED),
+        ],
         "outs": [f"reports/{name}" for name in outs],
         # In git, so that a clone has something to compare with.
         "metrics": [{"reports/headline": {"cache": False}}],
@@ -125,7 +142,8 @@ def render(params: Params) -> str:
     from ruamel.yaml.comments import CommentedSeq
 
     content = graph(params)
-    for made in content["stages"].values():
+    for stage in content["stages"].values():
+        made = stage.get("do", stage)
         for key in ("deps", "params", "outs"):
             if key in made:
                 made[key] = CommentedSeq(made[key])
@@ -145,12 +163,12 @@ def check(params: Params, running: str = "") -> None:
     text = FILE.read_text(encoding="utf-8") if FILE.exists() else ""
     blocks = {block.partition(":")[0]: set(re.split(r"[\s,\[\]]+", block)) for block in re.split(r"\n  (?=\w)", text)}
     remedy = "run: python -m pipeline.graph"
-    for result in params.trained:
-        if name_of(result) not in blocks:
+    for result in (*params.trained, *params.finetuned):
+        if name_of(result).partition("@")[0] not in blocks:
             raise ValueError(f"params.yaml trains {result}, and dvc.yaml has no stage for it; {remedy}")
-    for result in ("vae", *params.trained):
+    for result in ("vae", *params.trained, *params.finetuned):
         if name_of(result) == running and (
-            missing := set(_making(result, params)["deps"]) - blocks.get(running, set())
+            missing := set(_making(result, params)["deps"]) - blocks.get(running.partition("@")[0], set())
         ):
             raise ValueError(f"dvc.yaml: stage {running} runs {min(missing)} and does not depend on it; {remedy}")
 

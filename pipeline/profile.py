@@ -11,12 +11,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from jscgc.config import ParamsError, overlay, read_yaml
+from jscgc.config import ParamsError, overlay, read_profile
 from jscgc.files import atomic
 from jscgc.params import Params, load_params
 from jscgc.parser import user_path
 from jscgc.project import home
-from pipeline import graph
+from pipeline import graph, tiny
 
 PARAMS = Path("params.yaml")
 PROFILES = Path("pipeline/profiles")
@@ -63,8 +63,8 @@ def _kept() -> Path:
 
 def _lay(file: Path, current: str) -> None:
     """Lay a file over params.yaml, which is a profile's now; what it was as nano's is kept."""
-    changes = read_yaml(file)
-    if not isinstance(changes, dict) or changes.get("profile") in (None, "nano"):
+    changes = read_profile(file)
+    if changes.get("profile") in (None, "nano"):
         raise ParamsError(f"{file}: not a profile: expected sections of params.yaml, and profile: NAME")
     load_params(PARAMS, file)
     yaml = YAML()  # keeps comments and order, and writes as DVC does
@@ -98,6 +98,8 @@ if __name__ == "__main__":
         select(sys.argv[1])
         params = load_params(PARAMS)
         graph.write(params)
+        if str(tiny.PLACE) in (params.vae.pretrained_path, params.generator.pretrained_path):
+            tiny.write()
     except ValueError as error:
         sys.exit(str(error))
     print(f"params.yaml is now profile {params.profile}")

@@ -54,7 +54,9 @@ def fetch(run: str, step: int | None) -> Path:
 def advice(place: Path, params: Params) -> str:
     """What to do next, and whether it will go on from there."""
     name, _, key = place.name.rpartition("-")
-    result = next(result for result in ("vae", *params.trained) if stages.name_of(result) == name)
+    every = ("vae", *params.trained, *params.finetuned)
+    result = next(result for result in every if stages.file_of(stages.name_of(result)) == name)
+    name = stages.name_of(result)
     missing = [str(path) for path in runs.inputs_of(result).values() if not path.exists()]
     if missing:
         return f"next: dvc repro {name} (makes {', '.join(missing)} first)"

@@ -29,7 +29,7 @@ PR_SET_PDEATHSIG = 1
 
 def folder_of(stage: str, key: str) -> Path:
     """Where a stage's checkpoints lie."""
-    return project.home(ROOT) / "runs" / f"{stage}-{key}"
+    return project.home(ROOT) / "runs" / f"{stages.file_of(stage)}-{key}"
 
 
 def inputs_of(result: str) -> dict[str, Path]:
@@ -50,7 +50,7 @@ def is_made(result: str, key: str) -> bool:
 
 def metrics_of(stage: str) -> Path:
     """Where a stage leaves its scalars."""
-    return REPORTS / "metrics" / f"{stage}.json"
+    return REPORTS / "metrics" / f"{stages.file_of(stage)}.json"
 
 
 def threads_of(folder: Path, wanted: int) -> int:

@@ -107,7 +107,7 @@ class Stage:
         self.logged |= set(last)
         if not result or stages.trains(result):
             self.metrics["training_seconds"] = curve.seconds()
-            path = REPORTS / "curves" / f"{self.name}.csv"
+            path = REPORTS / "curves" / f"{stages.file_of(self.name)}.csv"
             curve.write_csv(path)
             self.run.artifact(path)
         shutil.rmtree(folder)

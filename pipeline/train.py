@@ -13,7 +13,8 @@ if len(sys.argv) != 2:
 result = sys.argv[1]
 
 with stage(name_of(result), networks=True) as running:
-    if result not in (known := ("vae", *trainable())):  # params.yaml has been read, and the plugins that it names
+    # params.yaml has been read, and the plugins that it names
+    if result not in (known := ("vae", *trainable(), *running.params.finetuned)):
         raise ValueError(f"nothing trains {result!r}; choose from {', '.join(known)}")
     with running.training(result) as (train, inputs):
         net = train(make.train_on, result, inputs)

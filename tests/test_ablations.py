@@ -41,6 +41,19 @@ def test_every_variant_of_the_file_fits_and_differs_from_the_base():
         assert variant.params.jscgc.train == base.params.jscgc.train, "an equal number of steps"
 
 
+def test_the_paper_s_variant_has_all_of_its_choices_at_once():
+    planned = list(ablations.variants(ablations.read_yaml(ROOT / ablations.FILE), load_params(ROOT / "params.yaml")))
+    variant = next(variant for variant in planned if variant.name == "jscgc_paper")
+    jscgc, adapter, objective = variant.params.jscgc, variant.params.jscgc.adapter, variant.params.objective
+    assert (jscgc.tuning, jscgc.condition_dropout, jscgc.perception_weight, jscgc.codec_rate) == ("frozen", 0, 0, 1)
+    assert adapter.sees_x_t and not adapter.reading and not adapter.refiner_decoder
+    assert not variant.params.encoder.linear and variant.params.encoder.window == 0
+    assert (objective.time_law, objective.weight_power) == ("uniform", 0)
+    assert (variant.sample.steps, variant.sample.guidance, variant.sample.solver) == (50, 1.0, "euler")
+    # What changes the encoder has a codec of its own to start from.
+    assert {v.name for v in planned if v.own_codec} >= {"jscgc_paper", "no linear branch in the encoder"}
+
+
 @pytest.mark.parametrize(
     ("variants", "said"),
     [

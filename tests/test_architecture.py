@@ -100,6 +100,7 @@ ALLOWED: dict[str, set[str]] = {
         "method",
         "precision",
         "registry",
+        "seeding",
         "systems",
         "tracking",
     },

@@ -17,7 +17,15 @@ from jscgc.systems.store import Architecture, build
 ROOT = Path(__file__).parents[1]
 
 
-def test_a_small_configuration_is_what_is_built(params):
+@pytest.mark.parametrize("papers", [False, True])
+def test_a_small_configuration_is_what_is_built(params, papers):
+    if papers:  # none of our additions
+        adapter = params.jscgc.adapter.model_copy(update={"reading": False, "refiner_decoder": False})
+        jscgc, encoder = (
+            params.jscgc.model_copy(update={"adapter": adapter}),
+            params.encoder.model_copy(update={"linear": False}),
+        )
+        params = params.model_copy(update={"jscgc": jscgc, "encoder": encoder})
     found = costs(params, 40, 70)
     assert (found["height"], found["width"]) == (48, 80)
     parts = {row["part"]: row for row in found["parts"]}

@@ -245,7 +245,7 @@ def test_an_edit_of_a_plugin_makes_other_jobs_of_those_that_use_it(installed: No
     def digests() -> dict[tuple[str, str], str]:
         sample = SampleParams(steps=1, guidance=1.0)
         kinds = [("repetition", BURST), ("repetition", "awgn"), ("hevc_capacity", BURST), ("hevc_capacity", "awgn")]
-        entries = {kind: identity.entries(*kind, ["psnr"], tmp_path, sample) for kind in kinds}
+        entries = {kind: identity.entries(*kind, ["psnr"], tmp_path / kind[0], sample) for kind in kinds}
         return {kind: identity.code_digest.__wrapped__(found) for kind, found in entries.items()}
 
     def changed(name: str, old: str, new: str) -> set[tuple[str, str]]:

@@ -108,7 +108,7 @@ def test_a_download_works_alone(
     assert received == transmitted(photo, tmp_path / "elsewhere", "jscgc", tmp_path / "b")
     from jscgc.evaluation.identity import weights_digest
 
-    assert weights_digest(tmp_path / "elsewhere", "jscgc")
+    assert weights_digest(tmp_path / "elsewhere" / "jscgc", "jscgc")
     assert not [path for path in got.rglob("*") if path.suffix in (".pkl", ".pickle")]
 
 

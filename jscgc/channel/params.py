@@ -13,6 +13,18 @@ ChannelName = Annotated[str, AfterValidator(canonical)]
 """A channel with its options, `NAME:key=value,...`, kept as its canonical text."""
 
 
+class Condition(Section):
+    """One link: a channel, an SNR in dB and complex symbols per 1/16 position."""
+
+    channel: ChannelName
+    snr_db: float
+    rate: Rate
+
+    @property
+    def place(self) -> tuple[str, float, int]:
+        return self.channel, self.snr_db, self.rate
+
+
 class LinkParams(Section):
     """What training transmits over: SNR and rate are drawn anew for every image, the channel for every batch."""
 
@@ -24,6 +36,16 @@ class LinkParams(Section):
 
     def named(self) -> tuple[str, ...]:
         return tuple(KINDS.module(parse_channel(channel).name) for channel in self.channels)
+
+    def covers(self, channel: str, snr_db: float, rate: int) -> bool:
+        """Whether a condition is one of this link's; the channel is named as canonical text."""
+        lowest, highest = self.snr_db
+        return channel in self.channels and lowest <= snr_db <= highest and rate in self.rates
+
+    @property
+    def breadth(self) -> tuple[float, int, int]:
+        """How many conditions it is for: of several links that cover one, the narrowest is the nearest."""
+        return self.snr_db[1] - self.snr_db[0], len(self.rates), len(self.channels)
 
     @model_validator(mode="before")
     @classmethod

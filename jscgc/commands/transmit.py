@@ -92,7 +92,7 @@ def run(a: argparse.Namespace) -> None:
     arrivals: list[Arrival] = []
     cannot: dict[str, str] = {}
     for name in names:
-        system = load_system(name, a.models, device, a.precision)
+        system = load_system(_sender(name, a), a.models, device, a.precision)
         try:
             with printing.waiting(f"{name}: {size} pixels, sent and scored"):
                 arrivals.append(send(system, photo, a.photo.name, request, metrics, device))
@@ -126,6 +126,16 @@ def run(a: argparse.Namespace) -> None:
         if opened.colour.said:
             print(f"colours: {opened.colour}")
         _print(document)
+
+
+def _sender(name: str, a: argparse.Namespace) -> str:
+    """The method's model for the link, which may be one that was fine-tuned for it."""
+    from jscgc.channel.accounting import parse_rate
+    from jscgc.systems.load import finetuned, model_for
+
+    if not finetuned(name, a.models):
+        return name
+    return model_for(name, a.models, a.channel, a.snr_db, parse_rate(a.cbr, tuple(range(1, 61))))
 
 
 def _free(first: Path, transmission: str) -> Path:

@@ -82,14 +82,14 @@ class MambaEncoder(SymbolEncoder):
         symbols = 2 * max_rate * self.spread**2
         self.to_symbols = nn.Sequential(nn.Conv2d(previous, symbols, 3, padding=1), nn.PixelShuffle(self.spread))
         # Beside the network: where training starts, see klt.py.
-        self.linear = Reading(channels, max_rate, self.down, self.spread)
+        self.linear = Reading(channels, max_rate, self.down, self.spread) if params.linear else None
 
     def planes(self, latents: Tensor, snr_db: Tensor) -> Tensor:
         x = latents
         for stage in self.stages:
             x = stage(x, snr_db)
-        symbols: Tensor = self.to_symbols(x) + self.linear(latents)
-        return symbols
+        symbols: Tensor = self.to_symbols(x)
+        return symbols if self.linear is None else symbols + self.linear(latents)
 
 
 class MambaDecoder(nn.Module):
@@ -118,12 +118,12 @@ class MambaDecoder(nn.Module):
                 ups.append(nn.Conv2d(width, following, 1))
         self.stages, self.ups = nn.ModuleList(stages), nn.ModuleList(ups)
         self.to_latents = nn.Conv2d(widths[-1], channels, 3, padding=1)
-        self.linear = Writing(channels, max_rate, down, spread)
+        self.linear = Writing(channels, max_rate, down, spread) if params.linear else None
 
     def forward(self, planes: Tensor, snr_db: Tensor) -> Tensor:
         """Feature planes [B,3 max_rate,h',w'] and average SNR [B] -> normalised latents [B,C,h,w]."""
         x = self.from_symbols(planes)
         for stage, up in zip(self.stages, self.ups, strict=True):
             x = up(stage(x, snr_db))
-        latents: Tensor = self.to_latents(x) + self.linear(planes)
-        return latents
+        latents: Tensor = self.to_latents(x)
+        return latents if self.linear is None else latents + self.linear(planes)

@@ -19,6 +19,8 @@ class EncoderParams(Section):
     head: Width
     window: Annotated[int, Field(ge=0, multiple_of=16)] = 0
     """Side in pixels of the photo of the squares within which scans stay; 0: the whole photo, as published."""
+    linear: bool = True
+    """Whether a linear code stands beside encoder and decoder, from which the codec's training starts; false: as published."""
 
     @model_validator(mode="after")
     def _same_lengths(self) -> EncoderParams:

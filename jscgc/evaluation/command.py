@@ -273,13 +273,14 @@ def _rates(methods: Sequence[str], models: Sequence[Path], cbr: Sequence[str]) -
     """Complex symbols per position of each CBR, which every training of every method must be able to send."""
     from jscgc.channel.accounting import parse_rate
     from jscgc.evaluation.trainings import trainings
-    from jscgc.systems.load import load_system
+    from jscgc.systems.load import finetuned, load_system
 
     rates = set() if methods else {parse_rate(text, ANY_RATE) for text in cbr}
     for name, numbers in trainings(methods, models, warn=False).items():
         for number in numbers:
             system = load_system(name, models[number])
-            rates |= {parse_rate(text, system.rates) for text in cbr}
+            tuned = (rate for _, link in finetuned(name, models[number]) for rate in link.rates)
+            rates |= {parse_rate(text, tuple(sorted({*system.rates, *tuned}))) for text in cbr}
     return sorted(rates)
 
 

@@ -1,7 +1,7 @@
 """The few numbers that a run is known by: where the report's first table looks, the judges' metrics of every method.
 
-The place is the first channel (AWGN if there), the middle SNR and the middle CBR (the upper one of two), as in the report;
-there is a metric for each thing a receiver can get wrong. Models are ranked by another, on a network that judges nothing.
+The place is the report's (see `channel.central`); there is a metric for each thing a receiver can get wrong. Models are
+ranked by another, on a network that judges nothing.
 """
 
 from __future__ import annotations

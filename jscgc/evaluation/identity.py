@@ -48,13 +48,13 @@ FORMAT = 1
 """Of the identity: raised if what is in it changes its meaning."""
 
 
-def entries(method: str, channel: str, metrics: Iterable[str], models: Path, sample: SampleParams) -> tuple[str, ...]:
+def entries(method: str, channel: str, metrics: Iterable[str], model: Path, sample: SampleParams) -> tuple[str, ...]:
     """What a job of this kind runs, as `sources.closure` takes it.
 
     Args:
         method: a method's name, or ORIGINAL, which crosses no channel.
         channel: with its options.
-        models: where the method's network is; its model.json names a backbone.
+        model: folder of the method's network; its model.json names a backbone.
 
     Raises:
         ValueError: the method is not trained.
@@ -66,7 +66,7 @@ def entries(method: str, channel: str, metrics: Iterable[str], models: Path, sam
     if declared.system:
         scored.append(entry(declared.system))
     else:
-        scored += [_STORE, entry(network(method).build), *_named(models / method)]
+        scored += [_STORE, entry(network(method).build), *_named(model)]
     if declared.samples:
         scored += sample.modules()
     return tuple(
@@ -126,7 +126,7 @@ class Identities:
         models = self._models[job.training]
         scored = [metric for metric in protocol.metrics if metric.name not in job.without]
         names = tuple(metric.name for metric in scored)
-        run = self._run(job.method if runs else ORIGINAL, job.channel, sample, models, names)
+        run = self._run(job.method if runs else ORIGINAL, job.channel, sample, models / job.sender, names)
         reads_other = job.control == "wrong_symbols" or job.information_points > 0
         images = list(self._images)
         following = images[(images.index(job.image) + 1) % len(images)]
@@ -148,7 +148,7 @@ class Identities:
             "max_side": protocol.max_side,
             "metrics": [metric.model_dump(mode="json") for metric in scored],
             "patch": protocol.patch,
-            "weights": self._weights_of(job.method, models) if trained else "",
+            "weights": self._weights_of(job.method, models / job.sender) if trained else "",
             "code": code_digest(run),
             "packages": packages(run),
             "device": self._device,
@@ -162,26 +162,26 @@ class Identities:
         return JobKey(job.method, identity, hashlib.sha256(identity.encode()).hexdigest())
 
     def _run(
-        self, method: str, channel: str, sample: SampleParams, models: Path, scored: tuple[str, ...]
+        self, method: str, channel: str, sample: SampleParams, model: Path, scored: tuple[str, ...]
     ) -> tuple[str, ...]:
-        if (place := (method, channel, sample.solver, models, scored)) not in self._entries:
-            self._entries[place] = entries(method, channel, scored, models, sample)
+        if (place := (method, channel, sample.solver, model, scored)) not in self._entries:
+            self._entries[place] = entries(method, channel, scored, model, sample)
         return self._entries[place]
 
-    def _weights_of(self, method: str, models: Path) -> str:
-        if (place := (method, models)) not in self._weights:
-            self._weights[place] = weights_digest(models, method)
+    def _weights_of(self, method: str, model: Path) -> str:
+        if (place := (method, model)) not in self._weights:
+            self._weights[place] = weights_digest(model, method)
         return self._weights[place]
 
 
-def weights_digest(models: Path, method: str) -> str:
-    """Of a trained method and of the VAE that it decodes with: SHA-256 of the folders, and of what they name elsewhere.
+def weights_digest(model: Path, method: str) -> str:
+    """Of a method's model and of the VAE that it decodes with: SHA-256 of the folders, and of what they name elsewhere.
 
     Raises:
         ValueError: not trained.
     """
-    _check_trained(models / method)
-    folders = [models / method] if network(method).pixels else [models / method, companion(models / method, "vae")]
+    _check_trained(model)
+    folders = [model] if network(method).pixels else [model, companion(model, "vae")]
     return digest([[sha256(folder), *_elsewhere(read_json(folder / "model.json"))] for folder in folders])
 
 

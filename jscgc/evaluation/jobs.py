@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,8 @@ class Job:
     """Which of several trainings of the method."""
     without: tuple[str, ...] = ()
     """Metrics that are not scored."""
+    model: str = ""
+    """The model that sends it; empty: the method's general one."""
     received: bool = False
     """Whether somebody else received it: its picture is given, and only scored."""
 
@@ -58,6 +60,11 @@ class Job:
     def plain(self) -> bool:
         """Whether it is a method's own transmission: no original, and none of the asides."""
         return self.method != ORIGINAL and (self.control, self.dial, self.steps) == ("none", (), 0)
+
+    @property
+    def sender(self) -> str:
+        """The name of its model's folder."""
+        return self.model or self.method
 
     @property
     def label(self) -> str:
@@ -131,8 +138,9 @@ def every_job(
     reference_steps: int = 0,
     trainings: Mapping[str, Sequence[int]] | None = None,
     dial_guidance: Any = 1.0,
+    conditions: Collection[tuple[str, float, int]] = (),
 ) -> list[Job]:
-    """Every job of the grid, the originals first.
+    """Every job of the grid, or of its `conditions` (channel, SNR, rate) where there are some; the originals first.
 
     `dial`: numbers of posterior samples of jscgc (of `dial_steps` and `dial_guidance`) whose mean is scored too, at the first
     channel, the middle SNR, the highest rate and the first seed. `reference_steps`: jscgc with so many steps at that
@@ -153,13 +161,13 @@ def every_job(
 
     points = {seed: information_points if seed == first else 0 for seed in seeds}
     originals = [Job(ORIGINAL, "none", "", 0.0, 0, image, first, (image, first) in kept) for image in images]
+    product = [(channel, snr, rate) for channel in channels for snr in map(float, snr_db) for rate in rates]
+    places = [place for place in product if not conditions or place in conditions]
     grid = [
         Job(
             method,
             "none",
-            channel,
-            snr,
-            rate,
+            *place,
             image,
             seed,
             shown(method, training, image, seed),
@@ -168,21 +176,24 @@ def every_job(
         )
         for method, among in runs.items()
         for training in among
-        for channel in channels
-        for snr in map(float, snr_db)
-        for rate in rates
+        for place in places
         for image in images
         for seed in seeds
     ]
     kinds: tuple[Control, ...] = ("wrong_symbols", "unconditional") if controls else ()
     among = runs.get("jscgc", ())
+    rates_at: dict[float, list[int]] = {}
+    for channel, snr, rate in places:
+        if channel == places[0][0]:
+            rates_at.setdefault(snr, []).append(rate)
+    best, middle = max(rates_at), sorted(rates_at)[len(rates_at) // 2]
     checks = [
         Job(
             "jscgc",
             kind,
-            channels[0],
-            float(max(snr_db)),
-            max(rates),
+            places[0][0],
+            best,
+            max(rates_at[best]),
             image,
             seed,
             shown("jscgc", training, image, seed),
@@ -193,10 +204,9 @@ def every_job(
         for image in images
         for seed in seeds
     ]
-    middle = float(sorted(snr_db)[len(snr_db) // 2])
     counts = tuple(sorted({1, *dial})) if dial else ()
     guidance = tuple(dial_guidance) if isinstance(dial_guidance, list) else dial_guidance  # jobs are keys
-    aside = partial(Job, "jscgc", "none", channels[0], middle, max(rates), picture=False)
+    aside = partial(Job, "jscgc", "none", places[0][0], middle, max(rates_at[middle]), picture=False)
     asides = [
         aside(image=image, seed=first, dial=counts, steps=dial_steps, guidance=guidance, training=training)
         for training in among

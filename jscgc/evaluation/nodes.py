@@ -45,8 +45,8 @@ class Batches:
 def needed(setup: Setup, jobs: Iterable[Job]) -> Iterator[Path]:
     """Files and folders that jobs read: photographs, models, what these share, the VAE."""
     yield from (path for _, path in setup.photos)
-    runs = {(job.training, job.method) for job in jobs if not job.received}
-    learned = [(setup.folder(training), name) for training, name in runs if name != ORIGINAL and METHODS[name].network]
+    runs = {(job.training, job.method, job.sender) for job in jobs if not job.received}
+    learned = [(setup.folder(at), name) for at, method, name in runs if method != ORIGINAL and METHODS[method].network]
     yield from (given.file for given in setup.received.values() if given.file)
     for models in {models for models, _ in learned}:
         if (models / "vae").is_dir():
@@ -70,10 +70,10 @@ class MakeWorker:
 
     @classmethod
     def of(cls, setup: Setup, threads: int, jobs: Iterable[Job]) -> MakeWorker:
-        kinds = {(ORIGINAL if job.received else job.method, job.channel, job.training) for job in jobs}
+        kinds = {(ORIGINAL if job.received else job.method, job.channel, job.training, job.sender) for job in jobs}
         ran = [
-            entries(method, channel, setup.metrics or (), setup.folder(training), setup.sample)
-            for method, channel, training in kinds
+            entries(method, channel, setup.metrics or (), setup.folder(training) / sender, setup.sample)
+            for method, channel, training, sender in kinds
         ]
         run = tuple(sorted(set().union(*ran)))
         return cls(setup, threads, run, code_digest(run), packages(run))

@@ -76,6 +76,8 @@ class EvaluateParams(GridParams):
     """The methods, the grid that they are measured at, and on what."""
 
     methods: Annotated[list[MethodName], Field(min_length=1)]
+    conditions: Literal["all", "finetuned"] = "all"
+    """Of channels x snr_db x rates what is measured: all, or those that a link of section `finetune` is for."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Ray workers, 0 for as many as there is room for: without a GPU one per `cpus_per_worker` cores."""
     cpus_per_worker: Positive = 1

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from jscgc.channel.accounting import SOURCE_DIMENSIONS
-from jscgc.channel.params import ChannelName
-from jscgc.channel.spec import rank
+from jscgc.channel.central import central
+from jscgc.channel.params import ChannelName, Condition
 from jscgc.config import Positive, Rate, Section, complaints, digest
 from jscgc.evaluation.jobs import ALL_IMAGES
 from jscgc.evaluation.params import GridParams
@@ -75,6 +75,8 @@ class Protocol(Section):
     snr_db: Annotated[list[float], Field(min_length=1), AfterValidator(_once)]
     cbr: Annotated[list[str], Field(min_length=1), AfterValidator(_once)]
     """Channel uses per source dimension, RATE/768."""
+    conditions: list[Condition] = Field(default=[])
+    """Of channels x snr_db x cbr what is measured; empty: all."""
     seeds: Annotated[list[int], Field(min_length=1), AfterValidator(_once)]
     """One channel draw each."""
     metrics: Annotated[list[MetricEntry], Field(min_length=1), AfterValidator(_names_once)]
@@ -101,8 +103,9 @@ class Protocol(Section):
 
     @property
     def headline_place(self) -> tuple[str, float, Rate]:
-        """Channel (AWGN if there), SNR in dB and rate of the report's first table: the middle, the upper one of two."""
-        return min(self.channels, key=rank), _middle(self.snr_db), _middle(self.rates)
+        """Channel, SNR in dB and rate of the report's first table, see `central`."""
+        product = [(c, snr_db, rate) for c in self.channels for snr_db in self.snr_db for rate in self.rates]
+        return central([condition.place for condition in self.conditions] or product)
 
     @property
     def rates(self) -> list[Rate]:
@@ -126,6 +129,7 @@ class Protocol(Section):
         controls: bool = False,
         sets: Mapping[str, str] | None = None,
         precision: Precision = "float32",
+        conditions: Sequence[tuple[str, float, Rate]] = (),
     ) -> Protocol:
         """The protocol of an evaluation.
 
@@ -135,6 +139,7 @@ class Protocol(Section):
             seed: draws use seed, seed + 1, ... (params.seeds of them).
             sets: photograph -> its set, where there are several.
             precision: that networks transmit in.
+            conditions: channel, SNR in dB and rate of those to be measured; none: all of the grid.
 
         Raises:
             ValueError: a metric is unknown or can't run here.
@@ -154,6 +159,7 @@ class Protocol(Section):
             channels=params.channels,
             snr_db=sorted({float(snr) for snr in params.snr_db}),
             cbr=[f"{rate}/{SOURCE_DIMENSIONS}" for rate in sorted(set(params.rates))],
+            conditions=[Condition(channel=c, snr_db=snr_db, rate=rate) for c, snr_db, rate in sorted(conditions)],
             seeds=list(range(seed, seed + params.seeds)),
             metrics=[
                 MetricEntry(name=name, weights_sha256=[sha256(path) for path in _weights(name)])
@@ -234,11 +240,6 @@ class Protocol(Section):
                 raise ValueError(
                     f"protocol {self.hash}: the weights of metric {metric.name} here are others than listed"
                 )
-
-
-def _middle(values: list[Any]) -> Any:
-    ordered = sorted(set(values))
-    return ordered[len(ordered) // 2]
 
 
 def _rate(cbr: str) -> int:

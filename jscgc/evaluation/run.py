@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from jscgc import cluster
 from jscgc.channel.spec import file_name
 from jscgc.evaluation.headline import Headline, by_snr, headline
 from jscgc.evaluation.identity import Identities, JobKey
-from jscgc.evaluation.jobs import CANNOT_OPERATE, Job, JobResult, every_job, spared
+from jscgc.evaluation.jobs import CANNOT_OPERATE, ORIGINAL, Job, JobResult, every_job, spared
 from jscgc.evaluation.nodes import Batches, MakeWorker, needed
 from jscgc.evaluation.params import EvaluateParams, snr_step
 from jscgc.evaluation.protocol import Protocol
@@ -27,7 +27,9 @@ from jscgc.evaluation.trainings import trainings
 from jscgc.evaluation.worker import Setup
 from jscgc.evaluation.worst import judged, to_show, worst
 from jscgc.flow.params import SampleParams
+from jscgc.method import METHODS
 from jscgc.precision import Precision
+from jscgc.systems.load import model_for
 
 log = logging.getLogger(__name__)
 PICTURES = 6
@@ -102,6 +104,7 @@ def evaluate(
     store: Path | None = None,
     fresh: bool = False,
     precision: Precision = "float32",
+    conditions: Sequence[tuple[str, float, int]] = (),
 ) -> Evaluation:
     """Run the grid and write `out` (and `pictures`); the same seed gives the same table, whatever the number of workers.
 
@@ -113,8 +116,18 @@ def evaluate(
         controls: also run jscgc with wrong symbols and with none (see `every_job`).
         store, fresh: as of `follow`.
         precision: that networks transmit in, decided here for all workers.
+        conditions: as of `Protocol.of`.
     """
-    protocol = Protocol.of(photos, params, sample, seed=seed, max_side=max_side, controls=controls, precision=precision)
+    protocol = Protocol.of(
+        photos,
+        params,
+        sample,
+        seed=seed,
+        max_side=max_side,
+        controls=controls,
+        precision=precision,
+        conditions=conditions,
+    )
     return follow(
         protocol,
         models,
@@ -197,7 +210,9 @@ def follow(
         protocol.reference_steps,
         there,
         protocol.sample.calibrated.guidance,
+        [condition.place for condition in protocol.conditions],
     )
+    jobs = at_their_models(jobs, setup)
     shown_images = [name for name, _ in photos][: shown if pictures else 0]
     jobs += [
         Job(
@@ -241,6 +256,23 @@ def follow(
         write(done.items(), export)
     write_csv(table, out)
     return evaluation
+
+
+def at_their_models(jobs: Sequence[Job], setup: Setup) -> list[Job]:
+    """The same jobs, each by the model of its method that is for its link.
+
+    Raises:
+        ValueError: none sends at a job's rate, although some are fine-tuned.
+    """
+
+    @cache
+    def model(method: str, training: int, channel: str, snr_db: float, rate: int) -> str:
+        if method == ORIGINAL or METHODS[method].network is None:
+            return ""
+        name = model_for(method, setup.folder(training), channel, snr_db, rate)
+        return "" if name == method else name
+
+    return [replace(job, model=model(job.method, job.training, job.channel, job.snr_db, job.rate)) for job in jobs]
 
 
 def _check_apart(names: Iterable[str]) -> None:

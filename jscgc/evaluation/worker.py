@@ -160,7 +160,7 @@ class Worker:
             return JobResult({}, self._features(photo), _png(photo) if job.picture else b"", height=height, width=width)
         if job.received:
             return self._score_picture(job, photo, self._setup.received[Place.of(job)])
-        system = self.system(job.method, job.training)
+        system = self.system(job.sender, job.training)
         try:
             with self._counting(job, system, photo) as (cost, known):
                 reception = self._transmit(job, system, photo)

@@ -51,7 +51,8 @@ class LinearReading(nn.Module):
 
 
 class CaAdapter(nn.Module):
-    """Refiner, then a cascade of stages, each feeding a layer of the generator; a linear reading for its output.
+    """Refiner, then a cascade of stages, each feeding a layer of the generator; unless it is switched off, a linear reading for
+    its output.
 
         condition [B,F,h,w]   -> Refiner -> features [B,W,h,w] --+
         x_t       [B,C,h,w] ------------------------------------+-> stage 1 -> zero conv -> residual of layer L_1
@@ -113,7 +114,11 @@ class CaAdapter(nn.Module):
             heads.append(zero(nn.Conv2d(inner, point.channels, 1)))
             previous, scale = inner, point.scale
         self.changes, self.stages, self.heads = (nn.ModuleList(part) for part in (changes, stages, heads))
-        self.reading = LinearReading(condition_channels + channels, channels, min(width, WIDEST_EMBEDDING), embedding)
+        self.reading = (
+            LinearReading(condition_channels + channels, channels, min(width, WIDEST_EMBEDDING), embedding)
+            if params.reading
+            else None
+        )
 
     def _embed(self, t: Tensor, link: LinkState) -> Tensor:
         # The sinusoids' periods suit arguments of tens to hundreds.
@@ -145,7 +150,8 @@ class CaAdapter(nn.Module):
         for layer, change, block, head in zip(self.layers, self.changes, self.stages, self.heads, strict=True):
             x = block(change(x), embedding)
             residuals[layer] = head(x)
-        residuals[-1] = self.reading(torch.cat([condition, seen], dim=1), embedding)
+        if self.reading is not None:
+            residuals[-1] = self.reading(torch.cat([condition, seen], dim=1), embedding)
         if keep is None:
             return residuals
         return [None if r is None else r * keep[:, None, None, None] for r in residuals]

@@ -80,6 +80,12 @@ class AdapterParams(Section):
     """L_i, the layers that the stages lead to, counted from 0; empty: evenly spread."""
     sees_x_t: bool = True
     """Whether the stages see x_t beside the condition, as the paper's do; false, to measure what that is worth."""
+    reading: bool = True
+    """Whether a linear reading of condition and x_t is added to the generator's output; false: residuals of its layers only, as
+    the paper's."""
+    refiner_decoder: bool = True
+    """Whether JSCGC's Refiner begins with the mirrored Mamba decoder; false: it is a linear view of the received symbols and the
+    blocks of the generator's type. DiffJSCC reads its codec's reconstruction, with either."""
     controlnet_path: UserPath = ""
     """zimage: folder or hub id of a ZImageControlNetModel whose layers the stages start from."""
 

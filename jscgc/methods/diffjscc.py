@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jscgc.config import Positive, Section
 from jscgc.method import Folders, Look, Method, Network
-from jscgc.systems.params import ReceiverShape
+from jscgc.systems.params import ReceiverShape, joint_link
 
 if TYPE_CHECKING:
     from jscgc.latent.autoencoder import LatentStatistics
@@ -40,22 +40,25 @@ def build(shape: ReceiverShape, latents: LatentStatistics, max_rate: int) -> Dif
 
 
 def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> DiffJsccNet:
-    """The codec frozen, the same generator and adapter trained as JSCGC's."""
+    """The codec frozen, the same generator and adapter trained as JSCGC's, over the same links."""
     from jscgc.systems import store
     from jscgc.systems.diffjscc import DiffJsccNet
     from jscgc.training.latents import read_statistics
     from jscgc.training.photos import seeded
     from jscgc.training.receiver import start_receiver, train_receiver
 
-    name, training = METHOD.name, NETWORK.training(params)
+    name = METHOD.name
+    training = params.jscgc.train if name in inputs else NETWORK.training(params)
     assert training is not None
     seeded(params, name)
-    net = store.build(store.Architecture.of(name, params), read_statistics(inputs["latents"]))
+    if name in inputs:
+        net = store.load(inputs[name]).net
+    else:
+        net = store.build(store.Architecture.of(name, params), read_statistics(inputs["latents"]))
+        start_receiver(net, name, params, inputs["flow"])
+        store.load(inputs["mambajscc_psnr"]).net.give(net.codec.encoder, net.codec.decoder)
     assert isinstance(net, DiffJsccNet)
-    start_receiver(net, name, params, inputs["flow"])
-    store.load(inputs["mambajscc_psnr"]).net.give(net.codec.encoder, net.codec.decoder)
-    # Without JSCGC's warm start: at rates that the frozen codec has not learnt, this receiver would see noise.
-    train_receiver(net, params, training, None, inputs["latents"], folder, log, name, until)
+    train_receiver(net, params, training, inputs["latents"], folder, log, name, until)
     return net
 
 
@@ -71,6 +74,8 @@ NETWORK = Network(
     recipe=train,
     trained_by="jscgc.train",
     steps=lambda params: params.own("diffjscc", DiffJsccParams).steps,
+    link=joint_link,
+    finetunes=True,
     starts_from_shipped=True,
     ships=True,
     shared={"codec": "mambajscc_psnr"},

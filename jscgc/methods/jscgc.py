@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jscgc.method import Folders, Look, Method, Network
-from jscgc.systems.params import ReceiverShape
+from jscgc.systems.params import ReceiverShape, joint_link
 
 if TYPE_CHECKING:
     from jscgc.latent.autoencoder import LatentStatistics
@@ -25,7 +25,8 @@ def build(shape: ReceiverShape, latents: LatentStatistics, max_rate: int) -> Jsc
 
 
 def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> JscgcNet:
-    """Encoder and adapter (and generator, if set) jointly, from the prior and the reconstruction codec's encoder."""
+    """Encoder and adapter (and generator, if set) jointly, from the prior and the reconstruction codec's encoder; or from the
+    joint model, for a link of section `finetune`."""
     from jscgc.systems import store
     from jscgc.systems.jscgc import JscgcNet
     from jscgc.training.latents import read_statistics
@@ -35,13 +36,16 @@ def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: 
 
     name, settings = METHOD.name, params.jscgc
     seeded(params, name)
-    net = store.build(store.Architecture.of(name, params), read_statistics(inputs["latents"]))
+    if name in inputs:
+        net = store.load(inputs[name]).net
+    else:
+        net = store.build(store.Architecture.of(name, params), read_statistics(inputs["latents"]))
+        start_receiver(net, name, params, inputs["flow"])
+        if params.init not in STARTS_FROM_SHIPPED and settings.encoder_init == "mambajscc_psnr":
+            store.load(inputs["mambajscc_psnr"]).net.give(net.encoder, net.refiner)
     assert isinstance(net, JscgcNet)
-    start_receiver(net, name, params, inputs["flow"])
-    if params.init not in STARTS_FROM_SHIPPED and settings.encoder_init == "mambajscc_psnr":
-        store.load(inputs["mambajscc_psnr"]).net.give(net.encoder, net.refiner)
     net.encoder.requires_grad_(settings.encoder_learns)
-    train_receiver(net, params, settings.train, settings.warm_start, inputs["latents"], folder, log, name, until)
+    train_receiver(net, params, settings.train, inputs["latents"], folder, log, name, until)
     return net
 
 
@@ -58,6 +62,8 @@ METHOD = Method(
         needs=("latents", "flow", "mambajscc_psnr"),
         section="jscgc",
         keys=("init", "objective", "generator", "encoder", "link"),
+        link=joint_link,
+        finetunes=True,
         shape=ReceiverShape,
         describe=ReceiverShape.of,
         build=build,

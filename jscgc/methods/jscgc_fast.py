@@ -9,7 +9,7 @@ from jscgc.config import Positive
 from jscgc.flow.params import TimeShift
 from jscgc.flow.solver import SOLVERS
 from jscgc.method import Folders, Look, Method, Network
-from jscgc.systems.params import ReceiverShape
+from jscgc.systems.params import ReceiverShape, joint_link
 
 if TYPE_CHECKING:
     from jscgc.latent.autoencoder import LatentStatistics
@@ -29,8 +29,8 @@ class FastShape(ReceiverShape):
 
 
 def _describe(params: Params) -> FastShape:
-    teacher = ReceiverShape.of(params)
-    grid = params.few_step
+    teacher, grid = ReceiverShape.of(params), params.few_step
+    assert grid is not None
     return FastShape(**dict(teacher), steps=grid.steps, time_shift=grid.time_shift)
 
 
@@ -56,6 +56,7 @@ def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: 
     from jscgc.training.photos import place, seeded
 
     name, few, latents = METHOD.name, params.few_step, inputs["latents"]
+    assert few is not None
     seeded(params, name)
     teacher = store.load(inputs["jscgc"]).net
     net = store.build(store.Architecture.of(name, params), read_statistics(latents))
@@ -73,7 +74,7 @@ def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: 
         folder,
         log,
         name,
-        lambda x, r, _: net.loss(teacher, x, params.link, few, r),
+        lambda x, r: net.loss(teacher, x, joint_link(params), few, r),
         until=until,
     )
     return net
@@ -90,11 +91,12 @@ METHOD = Method(
         about="A receiver of few steps, taught by JSCGC's",
         needs=("latents", "jscgc"),
         section="few_step",
-        keys=("link", "jscgc.tuning"),
+        keys=("link", "jscgc.link", "jscgc.tuning"),
         shape=FastShape,
         describe=_describe,
         build=build,
         recipe=train,
         trained_by="few_step.train",
+        link=joint_link,
     ),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jscgc.config import Section
 from jscgc.method import Folders, Look, Method, Network
-from jscgc.systems.params import ReceiverShape
+from jscgc.systems.params import ReceiverShape, joint_link
 
 if TYPE_CHECKING:
     from jscgc.latent.autoencoder import LatentStatistics
@@ -58,13 +58,14 @@ METHOD = Method(
             "jscgc.adapter",
             "jscgc.tuning",
             "jscgc.lora_rank",
-            "jscgc.warm_start",
+            "jscgc.link",
         ),
         shape=ReceiverShape,
         describe=ReceiverShape.of,
         build=build,
         recipe=compose,
         trained_by="",
+        link=joint_link,
         ships=True,
         shared={"net": "jscgc"},
     ),

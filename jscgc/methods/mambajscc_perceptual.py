@@ -118,7 +118,6 @@ def _network(name: str, metric: str, settings: type[PerceptualParams], pixels: b
         metrics=(metric,),
         keys=(
             "link",
-            "jscgc.warm_start",
             "latents.min_scale",
             "latents.colour",
             f"baselines.{start}" if pixels else "encoder",

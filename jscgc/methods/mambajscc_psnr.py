@@ -30,7 +30,8 @@ def build(shape: CodecShape, latents: LatentStatistics, max_rate: int) -> Codec:
 
 
 def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> Codec:
-    """From the latents' linear code, or the shipped codec trained on."""
+    """From the latents' linear code, or the shipped codec trained on; or from its own general model, for a link of section
+    `finetune`."""
     import torch
 
     from jscgc.systems import store
@@ -41,15 +42,18 @@ def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: 
 
     name, latents = METHOD.name, inputs["latents"]
     seeded(params, name)
-    codec = store.build(store.Architecture.of(name, params), read_statistics(latents))
-    assert isinstance(codec, Codec)
-    if params.init in STARTS_FROM_SHIPPED:
-        from_shipped(codec, name, params)
+    if name in inputs:
+        codec = store.load(inputs[name]).net
     else:
-        codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
+        codec = store.build(store.Architecture.of(name, params), read_statistics(latents))
+        if params.init in STARTS_FROM_SHIPPED:
+            from_shipped(codec, name, params)
+        else:
+            codec.start(LatentCrops(latents, params.seed, torch.device("cpu")).first(KLT_CROPS))
+    assert isinstance(codec, Codec)
     loss = codec.loss_in_decibels if params.codec.loss == "decibels" else codec.loss
     train_on_latents(
-        codec, params, params.codec, latents, folder, log, name, lambda x, r, _: loss(x, params.link, r), until=until
+        codec, params, params.codec, latents, folder, log, name, lambda x, r: loss(x, params.link, r), until=until
     )
     return codec
 
@@ -64,12 +68,13 @@ METHOD = Method(
         about="The competitor MambaJSCC: a reconstruction codec on latents",
         needs=("latents",),
         section="codec",
-        keys=("init", "encoder", "link", "jscgc.warm_start"),
+        keys=("init", "encoder", "link"),
         shape=CodecShape,
         describe=lambda params: CodecShape(encoder=params.encoder),
         build=build,
         recipe=train,
         trained_by="codec",
+        finetunes=True,
         starts_from_shipped=True,
         ships=True,
     ),

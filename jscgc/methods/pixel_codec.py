@@ -78,7 +78,7 @@ def pixel_codec(
         needs=("photos",),
         section=f"baselines.{name}",
         settings=settings,
-        keys=("link", "jscgc.warm_start", "latents.min_scale", "latents.colour"),
+        keys=("link", "latents.min_scale", "latents.colour"),
         shape=shape,
         describe=describe,
         build=build,

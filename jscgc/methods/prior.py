@@ -53,7 +53,7 @@ def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: 
         folder,
         log,
         "flow",
-        lambda x, rng, _: prior.loss(x, params.objective, rng),
+        lambda x, rng: prior.loss(x, params.objective, rng),
         until=until,
     )
     return prior

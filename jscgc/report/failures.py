@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from jscgc.channel.central import middle
 from jscgc.evaluation.judges import ranking
 from jscgc.report import reading
 from jscgc.report.picture_store import Store, cell_of, pictured
@@ -41,7 +42,7 @@ def extreme_pictures(
         return ranking
     assert metric is not None
     values = pictured(table, metric)
-    snr_db = ranking["snr_db"] = reading.middle(shot.snr_db for shot in shots)
+    snr_db = ranking["snr_db"] = middle(shot.snr_db for shot in shots)
     methods = reading.order_methods(shot.method for shot in shots)
     channels = reading.order_channels(shot.channel for shot in shots)
     here = sorted(

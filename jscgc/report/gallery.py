@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from jscgc.channel.central import middle
 from jscgc.report import reading
 from jscgc.report.failures import extreme_pictures, failed_pictures, failure_table, worst_photographs
 from jscgc.report.picture_store import Store, caption_metrics, cell_of, key_of, picture_captions, pictured
@@ -125,7 +126,7 @@ def _slider(
             "left": "original",
             "right": methods[0] if methods else "",
             "channel": channels[0] if channels else "",
-            "snr": f"{reading.middle(snrs):g}" if snrs else "",
+            "snr": f"{middle(snrs):g}" if snrs else "",
             "rate": str(rates[-1]) if rates else "",
         },
     }

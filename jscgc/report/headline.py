@@ -9,6 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from jscgc import printing
+from jscgc.channel.central import central
 from jscgc.evaluation.judges import Judging, judging
 from jscgc.report.reading import (
     CANNOT_OPERATE,
@@ -18,9 +19,7 @@ from jscgc.report.reading import (
     method_label,
     metric_info,
     metric_label,
-    middle,
     number,
-    order_channels,
     order_methods,
     order_metrics,
     short_label,
@@ -102,7 +101,7 @@ MARK = "†"
 
 
 def headline_table(summary: Mapping[str, Any]) -> Headline | None:
-    """Metrics x methods at the first channel (AWGN if there), the middle SNR and the middle CBR; None without rows.
+    """Metrics x methods at the grid's central place (see `central`); None without rows.
 
     Methods are the columns: there are few of them, and many metrics. A method evaluated with several numbers of
     sampling steps is shown with the most. A metric whose network trained a method that is shown judges nothing.
@@ -110,12 +109,9 @@ def headline_table(summary: Mapping[str, Any]) -> Headline | None:
     rows = [r for r in summary["rows"] if not is_aside(r["method"]) and metric_info(r["metric"]) is not None]
     if not rows:
         return None
-    channel = order_channels(r["channel"] for r in rows)[0]
-    rows = [r for r in rows if r["channel"] == channel]
-    cbr = middle(r["cbr"] for r in rows)
-    rows = [r for r in rows if r["cbr"] == cbr]
-    snr_db = middle(r["snr_db"] for r in rows)
-    rows = sorted((r for r in rows if r["snr_db"] == snr_db), key=lambda r: r["steps"])
+    at = "channel", "snr_db", "cbr"
+    channel, snr_db, cbr = place = central([tuple(r[key] for key in at) for r in rows])
+    rows = sorted((r for r in rows if tuple(r[key] for key in at) == place), key=lambda r: r["steps"])
     methods = order_methods(r["method"] for r in rows)
     table = {
         metric: _headline_row(metric, methods, {r["method"]: r for r in rows if r["metric"] == metric})

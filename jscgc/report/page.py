@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from jscgc import metrics
+from jscgc.channel.central import middle
 from jscgc.files import atomic, read_json
 from jscgc.method import METHODS
 from jscgc.report import figures, reading, semantics, theory
@@ -179,11 +181,13 @@ def _axes(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {"channel": [], "cbr": [], "snr_db": [], "first": {}}
     channels = reading.order_channels(r["channel"] for r in rows)
     cbrs, snrs = sorted({r["cbr"] for r in rows}), sorted({r["snr_db"] for r in rows})
+    times = Counter(cbr for cbr, _ in {(r["cbr"], r["snr_db"]) for r in rows if r["channel"] == channels[0]})
+    widest = max(cbr for cbr, count in times.items() if count == max(times.values()))
     return {
         "channel": [(c, reading.channel_label(c)) for c in channels],
         "cbr": [(f"{c:g}", reading.cbr_label(c)) for c in cbrs],
         "snr_db": [(f"{s:g}", f"{s:g} dB") for s in snrs],
-        "first": {"channel": channels[0], "cbr": f"{cbrs[-1]:g}", "snr_db": f"{reading.middle(snrs):g}"},
+        "first": {"channel": channels[0], "cbr": f"{widest:g}", "snr_db": f"{middle(snrs):g}"},
     }
 
 

@@ -199,12 +199,6 @@ def cbr_label(cbr: float) -> str:
     return f"{rate}/768" if rate and math.isclose(rate / 768, cbr, rel_tol=1e-3) else f"{cbr:.4g}"
 
 
-def middle(values: Iterable[Any]) -> Any:
-    """The middle of the sorted values, the upper one of two."""
-    ordered = sorted(set(values))
-    return ordered[len(ordered) // 2]
-
-
 def number(value: float | None) -> str:
     """About three significant digits; a dash for a missing value."""
     if value is None or not math.isfinite(value):

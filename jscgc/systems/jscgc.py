@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from jscgc.channel.params import LinkParams
 from jscgc.channel.receiver import Received, features
-from jscgc.encoder.encoder import MambaDecoder, MambaEncoder, latent_to_grid
+from jscgc.encoder.encoder import PLANES_GAIN, MambaDecoder, MambaEncoder, latent_to_grid
 from jscgc.encoder.params import EncoderParams
 from jscgc.flow.information import Information
 from jscgc.flow.params import ObjectiveParams
@@ -32,21 +32,30 @@ class JscgcNet(nn.Module):
         super().__init__()
         down, spread = latent_to_grid(factor)
         self.encoder = MambaEncoder(channels, encoder, max_rate, factor)
-        self.refiner = MambaDecoder(channels, encoder, max_rate, factor)
-        planes = nn.Conv2d(3 * max_rate * spread**2, channels * down**2, 1)
+        self.refiner = MambaDecoder(channels, encoder, max_rate, factor) if adapter.refiner_decoder else None
+        arriving = 3 * max_rate * spread**2
+        # Beside the decoder as wide as what that gives; alone wide enough to lose nothing.
+        view = channels if self.refiner is not None else -(-arriving // down**2)
+        planes = nn.Conv2d(arriving, view * down**2, 1)
+        if self.refiner is None:
+            with torch.no_grad():
+                planes.weight.mul_(PLANES_GAIN)  # for the decoder's reason: most planes are empty
         self.own = nn.Sequential(nn.PixelUnshuffle(spread), planes, nn.PixelShuffle(down))
-        self.receiver = GenerativeReceiver(prior, 2 * channels, channels, adapter)
+        self.condition_channels = view + (channels if self.refiner is not None else 0)
+        self.receiver = GenerativeReceiver(prior, self.condition_channels, channels, adapter)
 
     def condition(self, received: Received) -> Tensor:
         """What the adapter reads, on the latent grid: refined features [B,C,h,w], and a linear view [B,C,h,w] of the symbols.
 
         The first part of the paper's Refiner is the mirrored Mamba decoder, which can start from the reconstruction
         codec's as the encoder does (our choice: the paper gives neither). Nothing asks it to reconstruct: it is trained by
-        the generator's loss alone.
+        the generator's loss alone. Without it (`refiner_decoder: false`) there is only the view, with channels of its own.
         """
         planes = features(received, self.encoder.max_rate)
-        refined = self.refiner(planes, received.snr_db)
-        return torch.cat([refined, self.own(planes)], dim=1).float()  # in it the sampler draws and goes on
+        views = [self.own(planes)]
+        if self.refiner is not None:
+            views.insert(0, self.refiner(planes, received.snr_db))
+        return torch.cat(views, dim=1).float()  # in it the sampler draws and goes on
 
     def loss(
         self, latents: Tensor, link: LinkParams, params: JscgcParams, objective: ObjectiveParams, rng: torch.Generator

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jscgc.channel.spec import canonical
 from jscgc.files import SHIPPED, companion
-from jscgc.method import METHODS
+from jscgc.method import METHODS, parted
 
 if TYPE_CHECKING:
     import torch
 
+    from jscgc.channel.params import LinkParams
     from jscgc.systems.base import SeparatedSystem, System
     from jscgc.systems.latent import LatentSystem
 
@@ -36,6 +38,37 @@ def asked_systems(asked: Sequence[str], models: Path) -> list[str]:
     return names
 
 
+def model_for(name: str, models: Path, channel: str, snr_db: float, rate: int) -> str:
+    """The folder's name of the model that a trained method sends with over a link: the one fine-tuned for it, of several the one
+    for the fewest links; else the method's general one.
+
+    Raises:
+        ValueError: some are fine-tuned, and neither they nor the general one send that.
+    """
+    from jscgc.systems.store import describe
+
+    at, tuned = (canonical(channel), float(snr_db), rate), finetuned(name, models)
+    covering = [(link.breadth, model) for model, link in tuned if link.covers(*at)]
+    if covering:
+        return min(covering)[1]
+    if tuned and rate not in (general := describe(models / name).architecture.rates):
+        links = ", ".join(parted(model)[1] for model, _ in tuned)
+        sent = ", ".join(f"{one}/768" for one in general)
+        raise ValueError(
+            f"{models}: no model of {name} sends {rate}/768 over {at[0]} at {at[1]:g} dB; fine-tuned are {links}, "
+            f"the general one sends {sent}"
+        )
+    return name
+
+
+def finetuned(name: str, models: Path) -> list[tuple[str, LinkParams]]:
+    """Names of a method's fine-tuned models in a folder, METHOD-LINK, and the link that each is for."""
+    from jscgc.systems.store import describe
+
+    found = (path.parent for path in sorted(models.glob(f"{name}-*/model.json")))
+    return [(folder.name, link) for folder in found if (link := describe(folder).architecture.link)]
+
+
 def load_system(
     name: str, models: Path = SHIPPED, device: torch.device | str = "cpu", precision: str = "float32"
 ) -> LatentSystem | SeparatedSystem | System:
@@ -43,12 +76,13 @@ def load_system(
     trained needs none.
 
     Args:
+        name: a method's, or METHOD-LINK of a model that was fine-tuned for a link.
         precision: that its networks compute in, as `resolve_precision` takes it; nothing is measured for what has none.
 
     Raises:
         ValueError: no such method (suggests the nearest), or it is not trained; no such precision.
     """
-    method = METHODS[name]
+    method = METHODS[parted(name)[0]]
     if lacks := method.lacks():
         raise ValueError(f"{name} can't run here: {lacks}")
     if method.system is not None:

@@ -48,15 +48,19 @@ class Codec(nn.Module):
         if getattr(self.encoder, "linear", None) is not None:
             start_linear(self.encoder, self.decoder, latents)
 
-    def give(self, encoder: SymbolEncoder, decoder: nn.Module) -> None:
+    def give(self, encoder: SymbolEncoder, decoder: nn.Module | None) -> None:
         """Start networks like these with their weights; networks for lower rates with those of the planes that they have.
+
+        Args:
+            decoder: None where the other system has none.
 
         Raises:
             ValueError: they are for higher rates.
         """
         planes = self.encoder.max_rate, encoder.max_rate, getattr(encoder, "spread", 1)
         for given, other in ((self.encoder, encoder), (self.decoder, decoder)):
-            other.load_state_dict(leading_planes(given.state_dict(), other.state_dict(), *planes))
+            if other is not None:
+                other.load_state_dict(leading_planes(given.state_dict(), other.state_dict(), *planes))
 
     def symbols(self, latents: Tensor, snr_db: Tensor, rate: int) -> Tensor:
         """The transmitter."""

@@ -1,13 +1,13 @@
-"""Sections `codec`, `jscgc` and `few_step` of params.yaml."""
+"""Sections `codec`, `jscgc`, `finetune` and `few_step` of params.yaml."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from jscgc.channel.params import LinkParams
-from jscgc.config import Positive, Section, TrainParams, Width
+from jscgc.config import Positive, Section, TrainParams, Width, each_once
 from jscgc.encoder.params import EncoderParams
 from jscgc.flow.params import Guidance, TimeShift
 from jscgc.generator.params import AdapterParams, BackboneParams
@@ -34,13 +34,6 @@ class CodecParams(TrainParams):
 
 
 Tuning = Literal["full", "lora", "frozen", "receiver", "adapter_only"]
-
-
-class WarmStart(Section):
-    """The paper's schedule: a first share of the steps on one good link, then the target's (there 100 k of 120 k iterations)."""
-
-    share: Annotated[float, Field(gt=0, lt=1)]
-    link: LinkParams
 
 
 def generator_learns(tuning: Tuning) -> bool:
@@ -88,8 +81,9 @@ class JscgcParams(Section):
     symbols and the estimate of I(X; Y_hat) need to be right. Where the generator learns and this is 0, they are not."""
     perception_weight: Annotated[float, Field(ge=0)]
     """Multiplier of the unconditional term (condition dropped) beside the conditional one: the Lagrangian of (2)."""
-    warm_start: WarmStart | None = None
-    """A link to train on first, as the paper does: a high rate. JSCGC's only: DiffJSCC's codec is frozen as `link` trained it."""
+    link: LinkParams | None = None
+    """The link that this joint training is over; null: section `link`'s. The paper's is one good link, from which section
+    `finetune` makes a model of each condition. DiffJSCC's receiver is trained over the same."""
     train: TrainParams
 
     @model_validator(mode="after")
@@ -107,6 +101,33 @@ class JscgcParams(Section):
     def encoder_learns(self) -> bool:
         """Whether the encoder is trained."""
         return self.tuning not in ("receiver", "adapter_only")
+
+
+def joint_link(params: Any) -> LinkParams:
+    """What section `jscgc` trains over, by params.yaml (`jscgc.params.Params`)."""
+    link: LinkParams = params.jscgc.link or params.link
+    return link
+
+
+LinkName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
+def _named(links: Any) -> Any:
+    return {name: link for name, link in links.items() if link is not None} if isinstance(links, dict) else links
+
+
+class FinetuneParams(Section):
+    """The paper's second phase: from the jointly trained model one for each of these links, by a schedule of its own.
+
+    A link may be one condition, as in the paper, or many: then one model serves them all.
+    """
+
+    links: Annotated[dict[LinkName, LinkParams], BeforeValidator(_named)] = Field(default={})
+    """Name -> what that model is trained over; empty: there is no second phase. A profile over another one drops a link by
+    `NAME: null`."""
+    methods: Annotated[list[str], AfterValidator(each_once)] = Field(default=["jscgc", "diffjscc"])
+    """That are fine-tuned, all for the same links and as long."""
+    train: TrainParams = TrainParams(steps=1000, batch_size=16, learning_rate=0.0005)
 
 
 class FewStepParams(Section):

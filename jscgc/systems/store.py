@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from jscgc.channel.accounting import GRID
+from jscgc.channel.params import LinkParams
 from jscgc.config import Rate, Section, complaints
 from jscgc.files import atomic, companion, read_json, sha256, write_json
 from jscgc.latent.autoencoder import LatentSpace, LatentStatistics, check_weights, load_weights, save_weights
@@ -35,9 +36,11 @@ class Architecture(Section):
     """A part or method, which knows how it is built."""
     rates: Annotated[list[Rate], Field(min_length=1)]
     max_rate: Rate
-    """Symbols per position that the networks have planes for: the largest rate ever trained, in a warm start too."""
+    """Symbols per position that the networks have planes for: the largest rate of section `link`."""
     network: SerializeAsAny[Section]
     """Of the kind's own shape."""
+    link: LinkParams | None = None
+    """What it was fine-tuned for; None: it is the method's general model."""
 
     @model_validator(mode="before")
     @classmethod
@@ -60,13 +63,13 @@ class Architecture(Section):
     @classmethod
     def of(cls, kind: str, params: Any) -> Architecture:
         """What params.yaml (`jscgc.params.Params`) makes of a part or method."""
-        warm = params.jscgc.warm_start
-        return cls(
-            kind=kind,
-            rates=sorted(params.link.rates),
-            max_rate=max(params.link.rates + (warm.link.rates if warm else [])),
-            network=network(kind).describe(params),
-        )
+        declared = network(kind)
+        rates = declared.link(params).rates
+        return cls(kind=kind, rates=sorted(rates), max_rate=max(params.link.rates), network=declared.describe(params))
+
+    def finetuned(self, link: LinkParams) -> Architecture:
+        """The same network, for this link."""
+        return self.model_copy(update={"rates": sorted(link.rates), "link": link})
 
     def elsewhere(self, name: str, shared: Collection[str] = ()) -> bool:
         """Whether a weight of that name is a pretrained generator's, unchanged, which stays where it came from, or in a part that
@@ -135,7 +138,7 @@ def save(
         temporary.mkdir()
         content: dict[str, Any] = {
             "format": FORMAT,
-            "architecture": architecture.model_dump(mode="json"),
+            "architecture": architecture.model_dump(mode="json", exclude=None if architecture.link else {"link"}),
             "latents": asdict(latents),
             **({"shared": {part: at.model_dump() for part, at in parts.items()}} if parts else {}),
             "trained": dict(trained or {}),

@@ -152,7 +152,7 @@ def train_on_latents(
 
     def loss_of_draw(draw: int) -> dict[str, Tensor]:
         batch = crops.batch(train_params.batch_size, name, draw)
-        scalars: dict[str, Tensor] = loss(batch, stream(params.seed, name, draw), draw // train_params.parts)
+        scalars: dict[str, Tensor] = loss(batch, stream(params.seed, name, draw))
         return scalars
 
     train(

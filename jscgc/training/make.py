@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jscgc import stages
 from jscgc.latent.autoencoder import LatentStatistics, save_vae
 from jscgc.latent.pixels import PIXELS
-from jscgc.method import Folders, network, trainable
+from jscgc.method import Folders, network, parted, trainable
 from jscgc.systems import store
 from jscgc.training.latents import extract_latents, read_statistics
 from jscgc.training.vae import train_vae
@@ -22,7 +22,8 @@ def train(result: str, params: Params, inputs: Folders, folder: Path, log: Metri
     """The trained network (of a VAE that is pretrained None), in evaluation mode; arguments as of `Network.recipe`."""
     if result == "vae":
         return train_vae(params, inputs["photos"], folder, log) if params.vae.source == "nano" else None
-    return network(result).recipe(params, inputs, folder, log, until)
+    method, link = parted(result)
+    return network(method).recipe(params.finetuning(result) if link else params, inputs, folder, log, until)
 
 
 def train_on(params: Params, result: str, inputs: Folders, folder: Path, log: MetricLog) -> Any:
@@ -35,10 +36,13 @@ def save(result: str, params: Params, inputs: Folders, net: Any, out: Path) -> N
     if result == "vae":
         save_vae(out, params.vae, net)
         return
-    record = network(result).record(params)
+    method, link = parted(result)
+    record = network(method).record(params)
     trained = stages.stage(result).values(params) if record is None else record
-    architecture = store.Architecture.of(result, params)
-    store.save(out, architecture, _latents(result, inputs), net, trained=trained)
+    architecture = store.Architecture.of(method, params)
+    if link:
+        architecture = architecture.finetuned(params.finetune.links[link])
+    store.save(out, architecture, _latents(method, inputs), net, trained=trained)
 
 
 def make(

@@ -15,7 +15,7 @@ from jscgc.generator.lora import load_base, set_trained
 from jscgc.systems import store
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
-from jscgc.systems.params import WarmStart
+from jscgc.systems.params import joint_link
 from jscgc.training.latents import train_on_latents
 from jscgc.training.loop import MetricLog
 from jscgc.training.start import STARTS_FROM_SHIPPED, from_shipped
@@ -27,12 +27,11 @@ log_ = logging.getLogger(__name__)
 
 
 def start_receiver(net: JscgcNet | DiffJsccNet, kind: str, params: Params, flow: Path) -> None:
-    """Generator and adapter as `params.init` says, and what of the generator learns."""
+    """Generator and adapter as `params.init` says."""
     if params.init in STARTS_FROM_SHIPPED:
         from_shipped(net, kind, params)
     if params.init != "finetune":  # of a wider latent the prior knows more than the shipped receiver's generator does
         _from_prior(net, params, flow)
-    set_trained(net.receiver.prior, params.jscgc.generator_learns)
 
 
 def _from_prior(net: JscgcNet | DiffJsccNet, params: Params, flow: Path) -> None:
@@ -55,15 +54,15 @@ def train_receiver(
     net: JscgcNet | DiffJsccNet,
     params: Params,
     train_params: TrainParams,
-    warm: WarmStart | None,
     latents: Path,
     folder: Path,
     log: MetricLog,
     name: str,
     until: int | None,
 ) -> None:
-    """Train by the loss (4) as section `jscgc` says, over the links of `warm` first, then over those of section `link`."""
-    jscgc = params.jscgc
+    """Train by the loss (4) as section `jscgc` says."""
+    jscgc, link = params.jscgc, joint_link(params)
+    set_trained(net.receiver.prior, jscgc.generator_learns)
     if jscgc.tuning in ("frozen", "adapter_only") and jscgc.condition_dropout:
         log_.warning(
             "condition_dropout has no effect but to waste images: with tuning %s the prior learns nothing", jscgc.tuning
@@ -75,8 +74,7 @@ def train_receiver(
             jscgc.tuning,
         )
 
-    def loss(x: Tensor, rng: torch.Generator, step: int) -> dict[str, Tensor]:
-        link = warm.link if warm and step < warm.share * train_params.steps else params.link
+    def loss(x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         return net.loss(x, link, jscgc, params.objective, rng)
 
     # What the codec has learnt is refined, not learnt anew.

@@ -37,7 +37,7 @@ def widen(narrow: nn.Module, wide: nn.Module, known: int, channels: int) -> None
             state[name] = value
             continue
         dim = dims[0]
-        parts = _parts(name, dim, value.shape[dim], known, channels, vae)
+        parts = _parts(name, dim, (value.shape[dim], start.shape[dim]), known, channels, vae)
         if len(dims) > 1 or sum(size for _, size in parts) != start.shape[dim]:
             raise RuntimeError(
                 f"{name} has {list(value.shape)} in one of the networks, {list(start.shape)} in the other"
@@ -52,9 +52,13 @@ def widen(narrow: nn.Module, wide: nn.Module, known: int, channels: int) -> None
     wide.load_state_dict(state)
 
 
-def _parts(name: str, dim: int, size: int, known: int, channels: int, vae: bool) -> Parts:
-    """The parts of a dimension that depends on the channels; of another one they do not add up to what is there."""
-    each = (known, channels)
+def _parts(name: str, dim: int, sizes: tuple[int, int], known: int, channels: int, vae: bool) -> Parts:
+    """The parts of a dimension that depends on the channels; of another one they do not add up to what is there.
+
+    Args:
+        sizes: of the dimension, in the narrow and in the wide network.
+    """
+    each, (size, place) = (known, channels), sizes
     if vae and name.startswith("encoder.") and dim == 0:
         return [each, each]  # mean and log-variance
     if name.endswith("adapter.stage_in.weight"):
@@ -62,6 +66,8 @@ def _parts(name: str, dim: int, size: int, known: int, channels: int, vae: bool)
     if name.endswith("adapter.refine_in.weight"):
         return _condition(size, known, channels)
     if name.endswith("adapter.reading.read.weight"):
+        if place - channels == size - known:  # a condition that does not depend on the latents' channels, see JscgcNet
+            return [(size - known, size - known), each]
         return [*_condition(size - known, known, channels), each]
     # Shuffled pixels of a channel lie together, so that the first channels come first.
     return [(size, size // known * channels)]

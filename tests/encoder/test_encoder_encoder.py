@@ -160,6 +160,28 @@ def test_the_leading_planes_of_a_codec_are_a_codec(filled, factor, downsample):
     assert torch.allclose(found, wide[1](padded.flatten(1, 2), snr_db), atol=1e-5)
 
 
+@pytest.mark.parametrize(("factor", "params"), EVERY_VAE)
+@torch.no_grad()
+def test_without_the_linear_branch_the_network_is_alone_and_otherwise_the_same(factor, params):
+    """Equal draws, and what is missing is exactly what the branch adds."""
+    bare = params.model_copy(update={"linear": False})
+    sides = {4: (16, 16), 8: (8, 16), 16: (4, 8), 32: (4, 8)}[factor]
+    grid = (sides[0] * factor // 16, sides[1] * factor // 16)
+    snr_db = torch.tensor([5.0])
+    for kind, x in (
+        (MambaEncoder, torch.randn(1, CHANNELS, *sides)),
+        (MambaDecoder, torch.randn(1, 3 * MAX_RATE, *grid)),
+    ):
+        nets = []
+        for one in (params, bare):
+            torch.manual_seed(0)
+            nets.append(kind(CHANNELS, one, MAX_RATE, factor))
+        both, alone = nets
+        assert both.state_dict().keys() - alone.state_dict().keys() == {"linear.1.weight"}
+        found = [net.planes(x, snr_db) if kind is MambaEncoder else net(x, snr_db) for net in nets]
+        assert both.linear(x).any() and torch.allclose(found[0], found[1] + both.linear(x), atol=1e-5)
+
+
 def test_planes_that_are_not_there_are_an_error():
     with pytest.raises(ValueError, match="weights for 8 complex symbols per position can't start a network for 60"):
         leading_planes({}, {}, 8, 60, 1)

@@ -28,9 +28,9 @@ ORIGINAL_JOB = Job(ORIGINAL, "none", "", 0.0, 0, "a", 0, False)
 SAMPLE = SampleParams(steps=1, guidance=1.5)
 METRICS = ("psnr", "fid_efficientnet_lite0")
 KINDS = {
-    "original": entries(ORIGINAL, "", METRICS, SHIPPED, SAMPLE),
-    "classical": entries("jpeg_capacity", "awgn", METRICS, SHIPPED, SAMPLE),
-    "learned": entries("jscgc", "awgn", METRICS, SHIPPED, SAMPLE),
+    "original": entries(ORIGINAL, "", METRICS, SHIPPED / "jscgc", SAMPLE),
+    "classical": entries("jpeg_capacity", "awgn", METRICS, SHIPPED / "jscgc", SAMPLE),
+    "learned": entries("jscgc", "awgn", METRICS, SHIPPED / "jscgc", SAMPLE),
 }
 
 
@@ -170,9 +170,9 @@ def test_a_pretrained_model_elsewhere_counts_by_its_content(trained, tmp_path, m
     (elsewhere / "model.safetensors").write_bytes(b"one")
     description = trained / "vae/model.json"
     description.write_text(f'{{"source": "pretrained", "pretrained_path": "{elsewhere}"}}')
-    before = weights_digest(trained, "jscgc")
+    before = weights_digest(trained / "jscgc", "jscgc")
     (elsewhere / "model.safetensors").write_bytes(b"two")
-    assert weights_digest(trained, "jscgc") != before
+    assert weights_digest(trained / "jscgc", "jscgc") != before
     # On the hub: by the commit that lies in its cache.
     from huggingface_hub import constants
 
@@ -180,11 +180,11 @@ def test_a_pretrained_model_elsewhere_counts_by_its_content(trained, tmp_path, m
     description.write_text('{"source": "pretrained", "pretrained_path": "someone/model"}')
     reference = tmp_path / "hub/models--someone--model/refs/main"
     reference.parent.mkdir(parents=True)
-    unknown = weights_digest(trained, "jscgc")
+    unknown = weights_digest(trained / "jscgc", "jscgc")
     reference.write_text("c0ffee")
-    first = weights_digest(trained, "jscgc")
+    first = weights_digest(trained / "jscgc", "jscgc")
     reference.write_text("decade")
-    assert len({unknown, first, weights_digest(trained, "jscgc")}) == 3
+    assert len({unknown, first, weights_digest(trained / "jscgc", "jscgc")}) == 3
 
 
 def test_changed_code_counts_and_changed_words_do_not(tmp_path, monkeypatch, request):
@@ -275,7 +275,7 @@ def test_every_source_that_a_job_runs_is_in_its_key(models, photos, job):
     assert result.scores or result.features or result.means
     files = {Path(file) for file in ran}
     ours = {file.relative_to(PACKAGE).as_posix() for file in files if file.is_relative_to(PACKAGE)}
-    run = entries(job.method, job.channel, [*pair_names(), *set_names()], models, setup.sample)
+    run = entries(job.method, job.channel, [*pair_names(), *set_names()], models / job.sender, setup.sample)
     covered = {path.relative_to(PACKAGE).as_posix() for path in identity._sources(run)}
     assert "evaluation/worker.py" in ours
     # Looked up by jobs that do not need it: which methods there are.

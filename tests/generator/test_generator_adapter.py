@@ -130,6 +130,27 @@ def test_an_adapter_that_is_not_shown_x_t_does_not_depend_on_it(params, filled):
     assert not torch.allclose(before[0], adapter(condition + 1, link, x_t, t)[0], atol=1e-5)
 
 
+@ALL
+@torch.no_grad()
+def test_without_the_linear_reading_the_output_is_left_alone_and_all_else_is_the_same(params):
+    """The paper's adapter: Refiner, cascade, sums into the generator's layers, and nothing beside."""
+    (backbone, full), (_, bare) = network(params), network(params, reading=False)
+    assert {name for name in full.state_dict() if name not in bare.state_dict()} == {
+        f"reading.{name}" for name in full.reading.state_dict()
+    }
+    for net in (full, bare):
+        for head in net.heads:
+            torch.nn.init.normal_(head.weight, std=0.1, generator=torch.Generator().manual_seed(5))
+    condition, link, x_t, t = inputs((6, 8))
+    for keep in (None, torch.tensor([0.0, 1.0])):
+        with_it, without = full(condition, link, x_t, t, keep), bare(condition, link, x_t, t, keep)
+        assert with_it[-1] is not None and without[-1] is None and len(with_it) == len(without)
+        assert all(torch.equal(one, other) for one, other in zip(with_it[:-1], without[:-1], strict=True))
+    torch.nn.init.normal_(full.reading.head.weight)
+    steered = [backbone(x_t, t, net(condition, link, x_t, t)) for net in (full, bare)]
+    assert not torch.allclose(*steered, atol=1e-3)
+
+
 @torch.no_grad()
 def test_the_output_s_residual_is_linear_in_condition_and_x_t(filled):
     adapter = filled(network(UNET)[1])

@@ -73,6 +73,28 @@ def test_the_joint_gradient_reaches_the_encoder_through_the_channel(params, fill
     assert all(p.grad is None for p in net.receiver.prior.parameters())
 
 
+def papers(params: Params) -> Params:
+    """None of our additions to adapter, Refiner and encoder."""
+    adapter = params.jscgc.adapter.model_copy(update={"reading": False, "refiner_decoder": False})
+    encoder = params.encoder.model_copy(update={"linear": False})
+    return params.model_copy(update={"encoder": encoder, "jscgc": params.jscgc.model_copy(update={"adapter": adapter})})
+
+
+@pytest.mark.parametrize("kind", ["jscgc", "diffjscc"])
+def test_the_paper_s_network_has_none_of_our_parts_and_all_of_it_learns(params, filled, kind):
+    """The Refiner is then a view of the symbols as wide as they are: it keeps everything that arrived."""
+    params = papers(params)
+    net = network(kind, params, filled)
+    assert not any("linear." in name or "reading." in name or name.startswith("refiner.") for name in net.state_dict())
+    if kind == "jscgc":
+        weight = net.own[1].weight[:, :, 0, 0]
+        assert torch.linalg.matrix_rank(weight) == weight.shape[1] == 3 * net.encoder.max_rate
+    joint_loss(net, params, condition_dropout=0.0, perception_weight=0.0).backward()
+    learning = {name: p for name, p in net.named_parameters() if p.requires_grad}
+    assert any(name.startswith("own." if kind == "jscgc" else "receiver.adapter.") for name in learning)
+    assert not [name for name, p in learning.items() if p.grad is None or not p.grad.any()]
+
+
 def test_the_channel_is_in_the_gradient(params, filled):
     """In a deep fade of all images nothing comes back: the gradient at -60 dB is far smaller than at 10 dB."""
     norms = []

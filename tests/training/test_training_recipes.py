@@ -205,6 +205,35 @@ def test_jscgc_starts_from_the_encoder_it_is_told_to(params, latents, trained, t
     assert same(state(net.encoder), state(store.load(trained["mambajscc_psnr"]).net.encoder)) is expected
 
 
+def test_without_its_own_decoder_the_refiner_starts_at_random_and_the_encoder_from_the_codec(
+    params, trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(latents_module, "train", lambda *a, **k: None)
+    adapter = params.jscgc.adapter.model_copy(update={"refiner_decoder": False, "reading": False})
+    net = train_jscgc(params, trained, tmp_path, adapter=adapter)
+    assert net.refiner is None
+    assert same(state(net.encoder), state(store.load(trained["mambajscc_psnr"]).net.encoder))
+
+
+def test_a_codec_without_linear_branch_and_the_paper_s_jscgc_train_and_come_back(params, latents, trained, tmp_path):
+    params = params.model_copy(update={"encoder": params.encoder.model_copy(update={"linear": False})})
+    codec = make.train("mambajscc_psnr", params, {"latents": latents}, tmp_path / "codec-run", ignore)
+    make.save("mambajscc_psnr", params, {"latents": latents}, codec, tmp_path / "mambajscc_psnr")
+    adapter = params.jscgc.adapter.model_copy(update={"refiner_decoder": False, "reading": False})
+    params = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"adapter": adapter})})
+    inputs = {**trained, "mambajscc_psnr": tmp_path / "mambajscc_psnr"}
+    net = make.train("jscgc", params, inputs, tmp_path / "run", ignore)
+    make.save("jscgc", params, inputs, net, tmp_path / "jscgc")
+    again = store.load(tmp_path / "jscgc")
+    assert same(state(again.net), state(net))
+    shape = again.architecture.network.model_dump()
+    assert (shape["encoder"]["linear"], shape["adapter"]["reading"], shape["adapter"]["refiner_decoder"]) == (
+        False,
+        False,
+        False,
+    )
+
+
 def test_the_student_of_few_steps_learns_and_leaves_the_transmitter_alone(params, latents, trained, tmp_path):
     teacher = train_jscgc(params, trained, tmp_path / "run", tuning="full")
     changed = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"tuning": "full"})})

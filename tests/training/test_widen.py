@@ -77,6 +77,27 @@ def test_a_link_sends_the_same_symbols_and_its_receiver_sees_the_same_in_them(mo
     assert torch.allclose(*seen, atol=1e-4)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("reading", [True, False])
+def test_a_receiver_without_the_refiner_s_decoder_sees_the_same_in_its_view(params, filled, reading):
+    """Its view of the symbols has as many channels for any latents."""
+    adapter = params.jscgc.adapter.model_copy(update={"refiner_decoder": False, "reading": reading})
+    changed = params.model_copy(update={"jscgc": params.jscgc.model_copy(update={"adapter": adapter})})
+    architecture = store.Architecture.of("jscgc", changed)
+    narrow = filled(store.build(architecture, LatentStatistics([0.0] * KNOWN, [1.0] * KNOWN, 8, "of no VAE"))).eval()
+    wide = store.build(architecture, WIDE).eval()
+    widen(narrow, wide, KNOWN, CHANNELS)
+    link = DrawnLink("awgn", torch.tensor([0.0, 9.0]), torch.tensor([2, 4]))
+    symbols = torch.complex(noise(2, 4, 4, 4), noise(2, 4, 4, 4, seed=1))
+    at = link.send(symbols, torch.Generator().manual_seed(1))
+    x_t, t = noise(2, CHANNELS, 8, 8, seed=3), torch.tensor([0.3, 0.8])
+    own, known = (
+        net.receiver.conditional(net.condition(at), at)(x, t)[:, :KNOWN]
+        for net, x in ((wide, x_t), (narrow, x_t[:, :KNOWN]))
+    )
+    assert torch.allclose(own, known, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["vae", "flow", "mambajscc_psnr", "jscgc", "diffjscc"])
 def test_everything_that_is_added_learns(models, params, kind):
     if kind == "vae":
