@@ -131,8 +131,8 @@ def _nodes(content: Any, known: dict[int, int]) -> int:
     return known[id(content)]
 
 
-RELEASED_FROM = "Tongyi-MAI/Z-Image-Turbo"
-"""The hub id whose sizes the code knows: generator and VAE of the paper's profile."""
+RELEASED_FROM = ("Tongyi-MAI/Z-Image", "Tongyi-MAI/Z-Image-Turbo")
+"""Hub ids whose sizes the code knows: generator and VAE of the paper's profile, and what was distilled from them."""
 
 
 def read_yaml(path: Path, advice: str = "") -> Any:

@@ -15,9 +15,10 @@ from jscgc.config import ParamsError, Section, complaints, line_of, overlay, rea
 from jscgc.data.params import DataParams
 from jscgc.encoder.params import EncoderParams
 from jscgc.evaluation.params import EvaluateParams
-from jscgc.flow.params import ObjectiveParams, SampleParams
+from jscgc.flow.params import SCHEDULER, ObjectiveParams, SampleParams
 from jscgc.generator.backbones import BACKBONES
 from jscgc.generator.params import GeneratorParams
+from jscgc.generator.schedule import read_shift
 from jscgc.latent.params import LatentParams, VaeParams
 from jscgc.method import METHODS, Network, network, own_sections, parted, trainable
 from jscgc.precision import PrecisionSetting, resolve_precision
@@ -81,11 +82,26 @@ class Params(Section):
     tracking: TrackingParams = TrackingParams()
 
     def settled(self) -> Params:
-        """The same with the precision decided. Whoever starts the work asks once, so that its record, its keys and its workers,
-        on whatever machine, have the decision and none of them makes its own."""
-        if self.precision != "auto":
-            return self
-        return self.model_copy(update={"precision": resolve_precision(self.precision, self.device)})
+        """The same with the precision decided and the scheduler's shift read. Whoever starts the work asks once, so that its
+        record, its keys and its workers, on whatever machine, have the decision and none of them makes its own.
+
+        Raises:
+            ValueError: the scheduler beside the generator can't be read.
+        """
+        update: dict[str, Any] = {}
+        if self.precision == "auto":
+            update["precision"] = resolve_precision(self.precision, self.device)
+        if self.scheduled:
+            shift = self.generator.scheduler_shift or read_shift(self.generator.pretrained_path)
+            update |= {name: getattr(self, name).model_copy(update={"time_shift": shift}) for name in self.scheduled}
+            update["generator"] = self.generator.model_copy(update={"scheduler_shift": shift})
+        return self.model_copy(update=update) if update else self
+
+    @property
+    def scheduled(self) -> tuple[str, ...]:
+        """Sections whose time_shift is the scheduler's, which is not read yet."""
+        sections = ("objective", "few_step", "sample")
+        return tuple(name for name in sections if getattr(self, name).time_shift == SCHEDULER)
 
     @property
     def trained(self) -> dict[str, Network]:
@@ -238,6 +254,10 @@ class Params(Section):
     def _pretrained_latents(self) -> Params:
         if self.generator.source == "pretrained" and self.latents.normalise:
             raise ValueError("generator.source pretrained needs latents.normalise: false (its VAE's own latents)")
+        if self.scheduled and self.generator.source != "pretrained":
+            raise ValueError(
+                f"{self.scheduled[0]}.time_shift scheduler needs generator.source pretrained; state a number"
+            )
         if self.generator.dtype != "float32" and self.jscgc.generator_learns:
             raise ValueError(
                 f"jscgc.tuning {self.jscgc.tuning} with generator.dtype bfloat16 would train in it and lose small updates; "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from jscgc import tracking
+from jscgc import preflight, tracking
 from jscgc.files import read_json
 from jscgc.params import load_params
 from jscgc.signals import end_as_interrupted
@@ -41,7 +41,9 @@ def _followed(command: list[str], environment: dict[str, str]) -> int:
 def main() -> int:
     """Run the pipeline and print what came out; the exit status is dvc's."""
     try:
-        graph.write(load_params())
+        params = load_params()
+        preflight.check(params)
+        graph.write(params)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

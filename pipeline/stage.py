@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jscgc import stages, tracking
+from jscgc import preflight, stages, tracking
 from jscgc.cluster import session
 from jscgc.cluster.train import train_on_workers
 from jscgc.config import ParamsError, digest
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Train = Callable[..., Any]
 PHOTOS, LATENTS, MODELS = (DATA / name for name in ("photos", "latents", "models"))
+READING = ("theory", "report")
+"""Stages that need no metric's network and no pretrained model."""
 MOST_NAMED = 3
 """Changes in a run's name."""
 
@@ -155,6 +157,8 @@ def stage(name: str, *, networks: bool = False) -> Iterator[Stage]:
     try:
         stated = load_params()
         stated.check()
+        if name not in READING:
+            preflight.check(stated)
         for folder in (DATA, REPORTS):
             check_folder(folder)
         session.check()

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jscgc import stages, tracking
+from jscgc import preflight, stages, tracking
 from jscgc.config import digest
 from jscgc.files import atomic, check_folder, read_json, sha256
 from jscgc.method import METHODS, PARTS, network
@@ -179,6 +179,7 @@ def main() -> None:
     check_folder(a.out)
     params = load_params().settled()
     params.check()
+    preflight.check(params)
     names = planned(a.names, params)
     trainings = Trainings(names, params, a.out)
     trainings.check()

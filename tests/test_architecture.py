@@ -47,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "information": {"channel", "flow"},
     "latent": {"channel", "config", "files"},
     "metrics": {"extras", "files", "machine", "memory", "parser", "printing", "registry"},
+    "preflight": {"generator", "params"},
     "options": {"channel", "files", "flow", "method", "precision", "registry"},
     "theory": {"channel", "flow", "machine"},
     "systems": {
@@ -271,7 +272,8 @@ ONLY = {
     ("params", "encoder"): {"params"},
     ("params", "latent"): {"params"},
     ("params", "channel"): {"params"},
-    ("params", "generator"): {"backbones", "params"},
+    ("params", "generator"): {"backbones", "params", "schedule"},
+    ("preflight", "generator"): {"schedule"},
     ("params", "flow"): {"params"},
     ("stages", "generator"): {"backbones"},
     ("stages", "flow"): {"solver"},

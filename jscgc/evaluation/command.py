@@ -142,12 +142,14 @@ def run(arguments: argparse.Namespace) -> Evaluation:
     from jscgc.evaluation.protocol import Protocol
     from jscgc.evaluation.run import PICTURES, follow
     from jscgc.files import write_json
+    from jscgc.metrics.registry import check_available
     from jscgc.systems.load import asked_systems
 
     logging.getLogger("jscgc.evaluation.run").setLevel(logging.INFO)
     given = sorted(arguments.fixed & vars(arguments).keys())
     a = argparse.Namespace(**(arguments.unless_given | vars(arguments)))
     a.models = a.models if isinstance(a.models, list) else [a.models]
+    check_available([*a.metrics, *a.headline_metrics], "--metrics")  # before models are loaded and photographs are read
     asked = a.methods or ([] if a.received else ["all"])
     a.methods = list(dict.fromkeys(name for models in a.models if asked for name in asked_systems(asked, models)))
     out = place(a)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jscgc.method import METHODS
+from jscgc.metrics.base import RANDOM
 from jscgc.metrics.registry import METRICS
 
 LOSS_NETWORKS = frozenset({"efficientnet_lite0", "vgg16"})
@@ -69,6 +70,7 @@ def preferred(measured: Iterable[str], *axes: str) -> list[str]:
     """The measured metrics that answer one of these questions (`MetricInfo.axis`): judges first, stand-ins last."""
     present = set(measured)
     found = [metric.info for metric in METRICS if metric.name in present and metric.info.axis in axes]
+    found = [info for info in found if info.network != RANDOM]  # which say nothing
     return [info.name for info in sorted(found, key=lambda info: (not info.judge, info.stand_in))]
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 from jscgc.channel.params import ChannelName
 from jscgc.config import Positive, Rate, Section, UserPath, each_once
 from jscgc.method import METHODS
+from jscgc.metrics.registry import check_available, randomly
 
 MethodName = Annotated[str, AfterValidator(METHODS.check)]
 
@@ -84,6 +85,9 @@ class GridParams(Section):
     """Where, of the grid; none: the middle SNR and the highest rate, as of `dial`."""
     metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])
     """Metrics to score with, by their registered names; empty: all that can run here."""
+    metric_weights: Literal["real", "random"] = "real"
+    """random: in the place of metrics on large pretrained networks, small random ones of the same class, whose numbers mean
+    nothing and are called NAME_random everywhere: a rehearsal without downloads."""
     headline_metrics: Annotated[list[str], AfterValidator(each_once)] = Field(default=[])
     """Of these, what is scored at the headline's condition (first channel, middle SNR, middle rate) and first draw only: metrics
     that take seconds a picture."""
@@ -96,6 +100,18 @@ class GridParams(Section):
                 f"{self.rates}; name one that is"
             )
         return self
+
+    def scored(self, names: list[str]) -> list[str]:
+        """What stands for these metrics, by `metric_weights`."""
+        return [randomly(name) for name in names] if self.metric_weights == "random" else names
+
+    def check_metrics(self) -> None:
+        """Whether every metric that is named can run here.
+
+        Raises:
+            ValueError: one is unknown or can't; says all that is missing.
+        """
+        check_available(self.scored([*self.metrics, *self.headline_metrics]), "evaluate.metrics")
 
 
 class EvaluateParams(GridParams):

@@ -145,14 +145,13 @@ class Protocol(Section):
         Raises:
             ValueError: a metric is unknown or can't run here.
         """
-        can = available()
-        names = params.metrics or [name for name, missing in can.items() if missing is None]
-        names = list(dict.fromkeys([*names, *params.headline_metrics]))
-        for name in [*names, *params.headline_metrics]:
-            if registry.info(name).scope == "set" and name in params.headline_metrics:  # raises, with the nearest names
+        params.check_metrics()
+        names = params.metrics or [name for name, missing in available().items() if missing is None]
+        names = params.scored(list(dict.fromkeys([*names, *params.headline_metrics])))
+        headline_metrics = params.scored(params.headline_metrics)
+        for name in headline_metrics:
+            if registry.info(name).scope == "set":
                 raise ValueError(f"headline_metrics: {name} compares sets, all of them; it takes no time a picture")
-            if missing := can[name]:
-                raise ValueError(f"metric {name} can't run here: {missing}")
         return cls(
             images=[
                 ImageEntry(name=name, sha256=sha256(path), set=(sets or {}).get(name, "")) for name, path in photos
@@ -167,7 +166,7 @@ class Protocol(Section):
                 MetricEntry(name=name, weights_sha256=[sha256(path) for path in _weights(name)])
                 for name in sorted(set(names))
             ],
-            headline_metrics=sorted(params.headline_metrics),
+            headline_metrics=sorted(headline_metrics),
             patch=params.patch,
             sample=sample,
             controls=controls,
@@ -237,12 +236,8 @@ class Protocol(Section):
         Raises:
             ValueError: it can't; says which and why.
         """
-        can = available()
+        registry.check_available([metric.name for metric in self.metrics], f"protocol {self.hash}")
         for metric in self.metrics:
-            if metric.name not in can:
-                registry.info(metric.name)  # raises, with the nearest names
-            if missing := can[metric.name]:
-                raise ValueError(f"protocol {self.hash}: metric {metric.name} can't run here: {missing}")
             if [sha256(path) for path in _weights(metric.name)] != metric.weights_sha256:
                 raise ValueError(
                     f"protocol {self.hash}: the weights of metric {metric.name} here are others than listed"

@@ -11,12 +11,43 @@ from jscgc.config import Positive, Section
 from jscgc.flow.solver import SOLVERS
 
 
+def _shift(value: Any) -> float | str:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if number and value > 0:
+        return float(value)
+    if value == SCHEDULER:
+        return SCHEDULER
+    raise ValueError(f"expected a positive number, or {SCHEDULER}: that of the pretrained generator's")
+
+
+SCHEDULER = "scheduler"
+TimeShift = Annotated[float | str, PlainValidator(_shift), PlainSerializer(lambda value: value)]
+"""Above 1: more of the times at high noise. `scheduler`: as the scheduler beside a pretrained generator has it
+(`generator.scheduler_shift`)."""
+
+
+def known_shift(shift: float | str, read: float | None = None) -> float:
+    """A shift as a number.
+
+    Args:
+        read: what the generator's scheduler says.
+
+    Raises:
+        ValueError: it is that of a scheduler which is not known.
+    """
+    if not isinstance(shift, str):
+        return shift
+    if read is None:
+        raise ValueError("time_shift scheduler is for pretrained generators, and this one has none; state a number")
+    return read
+
+
 class ObjectiveParams(Section):
     """At which t the loss (4) looks and how much each t counts; t = 0 is data, t = 1 is noise (the paper's direction)."""
 
     time_law: Literal["uniform", "logit_normal", "shifted"]
     """Law of t in training: the paper gives none."""
-    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    time_shift: TimeShift = 1.0
     """s of the law `shifted`, t = s u / (1 + (s - 1) u): above 1 more noise."""
     weight_power: Annotated[float, Field(ge=0, le=1)] = 0.0
     """a of the weight ((1 - t) / t)^a: 0 the paper's (4), 1 the likelihood weighting."""
@@ -67,7 +98,7 @@ class SampleParams(Section):
     reconstruction_guidance: Annotated[float, Field(ge=0, le=1)] = 0.0
     """diffjscc: how far every step's estimate of the image is pulled to its codec's reconstruction; 1: all the way."""
     solver: Annotated[str, AfterValidator(SOLVERS.check)] = "euler"
-    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    time_shift: TimeShift = 1.0
     """Above 1: more of the steps at high noise."""
     calibrated: CalibratedParams = CalibratedParams()
     """Steps and guidance where several samples of one signal are drawn: for their mean and for what is made up."""

@@ -19,6 +19,9 @@ class BackboneParams(Section):
     pretrained_path: UserPath = ""
     """Folder or hub id of the diffusers model."""
     pretrained_subfolder: str = ""
+    scheduler_shift: Annotated[float, Field(gt=0)] | None = None
+    """Of a pretrained model: what `time_shift: scheduler` stands for; read from the scheduler beside it unless it is stated here,
+    and kept in model.json."""
     caption_path: UserPath = ""
     """zimage, pretrained: folder or hub id of the pipeline whose text encoder computes the empty prompt's features, once."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -41,6 +44,8 @@ class BackboneParams(Section):
         if self.caption_path and not (pretrained and BACKBONES[self.backbone].empty_prompt):
             readers = " or ".join(kind.name for kind in BACKBONES if kind.empty_prompt)
             raise ValueError(f"caption_path is for backbone {readers} with source pretrained only")
+        if self.scheduler_shift is not None and not pretrained:
+            raise ValueError("scheduler_shift is for source pretrained only")
         if self.dtype != "float32" and not pretrained:
             raise ValueError("dtype bfloat16 is for source pretrained only; what is trained from scratch is float32")
         return self

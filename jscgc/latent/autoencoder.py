@@ -95,7 +95,7 @@ def architecture(params: VaeParams) -> NanoVae | DiffusersVae:
 
     cls = getattr(diffusers, params.pretrained_class)
     path, released = params.pretrained_path, params.pretrained_class == "AutoencoderKL"
-    if released and path == RELEASED_FROM:
+    if released and path in RELEASED_FROM:
         config = RELEASED
     else:
         try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jscgc.config import Positive
+from jscgc.flow.params import TimeShift
 from jscgc.flow.solver import SOLVERS
 from jscgc.method import Folders, Look, Method, Network
 from jscgc.systems.params import ReceiverShape, joint_link
@@ -21,7 +22,7 @@ class FastShape(ReceiverShape):
     """What builds it: the teacher's network, and the student's grid."""
 
     steps: Positive
-    time_shift: float = 1.0
+    time_shift: TimeShift = 1.0
 
     def named(self) -> tuple[str, ...]:
         return (SOLVERS.module("euler"),)
@@ -35,11 +36,13 @@ def _describe(params: Params) -> FastShape:
 
 def build(shape: FastShape, latents: LatentStatistics, max_rate: int) -> FastJscgcNet:
     """As `Network.build`."""
+    from jscgc.flow.params import known_shift
     from jscgc.flow.samplers import Grid
     from jscgc.methods import jscgc
     from jscgc.systems.jscgc_fast import FastJscgcNet
 
-    return FastJscgcNet(jscgc.build(shape, latents, max_rate), Grid(shape.steps, shape.time_shift))
+    shift = known_shift(shape.time_shift, shape.generator.scheduler_shift)
+    return FastJscgcNet(jscgc.build(shape, latents, max_rate), Grid(shape.steps, shift))
 
 
 def train(params: Params, inputs: Folders, folder: Path, log: MetricLog, until: int | None = None) -> FastJscgcNet:

@@ -21,6 +21,12 @@ if TYPE_CHECKING:  # the metadata is read by `--help` and `info`, which must not
     Features = Float[np.ndarray, "n d"]
 
 
+RANDOM = "random"
+"""`MetricInfo.network` of what is computed on a network of random weights (`kinds.random_networks`) and measures nothing."""
+RANDOM_SUFFIX = "_random"
+"""Of its name, after the metric's."""
+
+
 @dataclass(frozen=True)
 class MetricInfo:
     """What a metric's number means."""

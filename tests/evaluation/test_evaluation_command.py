@@ -232,7 +232,7 @@ def test_five_draws_unless_told_otherwise_and_the_help_says_every_default(capsys
     [
         (["--channel", "awgm"], "did you mean awgn?"),
         (["--metrics", "psnrr"], "did you mean psnr"),
-        (["--metrics", "fid_inception"], "fid_inception can't run here"),
+        (["--metrics", "fid_inception"], "fid_inception lacks inception-2015-12-05.pt"),
         (["--cbr", "3/768"], "it sends 2/768, 4/768"),
         (
             ["--precision", "bf16"],

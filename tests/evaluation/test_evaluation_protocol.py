@@ -217,15 +217,12 @@ def test_metrics_are_those_listed_with_the_listed_weights(protocol):
 
 
 def test_a_metric_that_can_not_run_is_refused_and_says_why(protocol, monkeypatch: pytest.MonkeyPatch):
-    from jscgc.evaluation import protocol as module
-
     listed = protocol()
-    monkeypatch.setattr(module, "available", lambda: {"psnr": "no weights", **dict.fromkeys(listed_names(listed))})
-    with pytest.raises(ValueError, match="psnr can't run here: no weights"):
+    monkeypatch.setattr("jscgc.metrics.base.Metric.missing", lambda metric: f"no {metric.name} here")
+    with pytest.raises(
+        ValueError, match=f"protocol {listed.hash}: 3 of 3 metrics can't run here: .*psnr lacks no psnr here"
+    ):
         listed.check_metrics()
-    with pytest.raises(ValueError, match="psnr can't run here: no weights"):
-        protocol(metrics=["psnr"])
-
-
-def listed_names(protocol: Protocol) -> list[str]:
-    return [metric.name for metric in protocol.metrics if metric.name != "psnr"]
+    said = "2 of 2 metrics can't run here: psnr lacks no psnr here; ms_ssim lacks .*leave out psnr ms_ssim"
+    with pytest.raises(ValueError, match=f"evaluate.metrics: {said}"):
+        protocol(metrics=["psnr", "ms_ssim"])

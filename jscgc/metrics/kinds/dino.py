@@ -44,12 +44,19 @@ class DinoScore:
     mean and standard deviation.
     """
 
-    def __init__(self, info: MetricInfo, model: str, weights: WeightsFile, device: str = "cpu") -> None:
-        """`model`: timm's name of the network."""
+    def __init__(
+        self,
+        info: MetricInfo,
+        model: str,
+        weights: WeightsFile,
+        device: str = "cpu",
+        network: nn.Module | None = None,
+    ) -> None:
+        """`model`: timm's name of the network. `network`: to use instead of the published one."""
         from jscgc.metrics.networks.embedding import Embedder
 
         self.info = info
-        self._embed = Embedder(load_dinov2(model, weights), preprocess, device)
+        self._embed = Embedder(load_dinov2(model, weights) if network is None else network, preprocess, device)
 
     def __call__(self, reference: Images, received: Images) -> Scores:
         """Cosine of each pair; [B,3,H,W] in [0,1] twice -> [B]."""

@@ -110,17 +110,17 @@ def load_alex() -> nn.Module:
     """`lpips.LPIPS(net="alex")` with its published trunk, without the library's unsafe, downloading loader."""
     from safetensors.torch import load_file
 
-    return _load("alex", load_file(ALEXNET.verified()))
+    return load("alex", load_file(ALEXNET.verified()))
 
 
 def load_vgg(device: str) -> nn.Module:
     """`lpips.LPIPS(net="vgg")` on the tensors of `vgg.shared`."""
     from jscgc.metrics.networks import vgg
 
-    return _load("vgg", dict(vgg.shared(device).state_dict()))
+    return load("vgg", dict(vgg.shared(device).state_dict()))
 
 
-def _load(net: str, features: dict[str, Tensor]) -> nn.Module:
+def load(net: str, features: dict[str, Tensor]) -> nn.Module:
     """The library's network with the layers of torchvision's `features`, by number, and the library's own heads."""
     import lpips
     import torch
