@@ -13,10 +13,11 @@ from ruamel.yaml import YAML
 
 from jscgc.config import ParamsError, overlay, read_profile
 from jscgc.files import atomic
+from jscgc.generator import tiny
 from jscgc.params import Params, load_params
 from jscgc.parser import user_path
 from jscgc.project import home
-from pipeline import graph, tiny
+from pipeline import graph
 
 PARAMS = Path("params.yaml")
 PROFILES = Path("pipeline/profiles")

@@ -242,7 +242,7 @@ ALLOWED: dict[str, set[str]] = {
 # Where one module is all that a folder may take of another.
 ONLY = {
     ("channel", "config"): {"Rate", "Section"},
-    ("report", "channel"): {"spec"},
+    ("report", "channel"): {"central", "spec"},
     ("latent", "channel"): {"accounting"},
     ("bench", "generator"): {"lora"},
     ("bench", "flow"): {"params", "path"},

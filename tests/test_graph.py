@@ -11,9 +11,11 @@ from jscgc import stages
 from jscgc.config import ParamsError
 from jscgc.params import load_params
 from jscgc.sources import PACKAGE
+from jscgc.systems.params import FinetuneParams
 from pipeline import graph
 
 ROOT = Path(__file__).parents[1]
+LINKS = {"clear": "awgn", "echoes": "tdl_a"}
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,29 @@ def test_a_stage_that_lacks_a_file_which_it_runs_says_so(params, tmp_path, monke
         ValueError, match=r"stage train_jscgc runs jscgc/channel/.*\.py and does not depend on it; run: python"
     ):
         graph.check(faded, "train_jscgc")
+
+
+def test_fine_tuning_is_a_stage_for_each_link(params, tmp_path, monkeypatch):
+    links = {name: {"channels": [kind], "snr_db": [5, 5], "rates": [2]} for name, kind in LINKS.items()}
+    train = {"steps": 1, "batch_size": 1, "learning_rate": 0.1}
+    params = params.model_copy(update={"finetune": FinetuneParams.model_validate({"links": links, "train": train})})
+    assert params.finetuned == ["jscgc-clear", "jscgc-echoes", "diffjscc-clear", "diffjscc-echoes"]
+    made = graph.graph(params)["stages"]["finetune_jscgc"]
+    stage = made["do"]
+    assert made["foreach"] == ["clear", "echoes"] and stage["cmd"] == "python -m pipeline.train jscgc-${item}"
+    assert {"data/models/jscgc", "data/latents"} < set(stage["deps"]) and "data/models/flow" not in stage["deps"]
+    # Each has its own link among its parameters, and all links' code.
+    assert "finetune.links.${item}" in stage["params"] and "link" not in stage["params"]
+    assert {"jscgc/channel/kinds/awgn.py", "jscgc/channel/kinds/multipath.py"} < set(stage["deps"])
+    assert stage["outs"] == ["data/models/jscgc-${item}", "reports/metrics/finetune_jscgc-${item}.json"]
+    assert stages.name_of("jscgc-echoes") == "finetune_jscgc@echoes"
+    monkeypatch.chdir(tmp_path)
+    graph.write(params)
+    for result in params.finetuned:
+        graph.check(params, stages.name_of(result))
+    graph.FILE.write_text(graph.FILE.read_text().replace("\n  finetune_diffjscc:", "\n  other:"))
+    with pytest.raises(ValueError, match="trains diffjscc-clear, and dvc.yaml has no stage"):
+        graph.check(params)
 
 
 @pytest.mark.parametrize("profile", sorted((ROOT / "pipeline/profiles").glob("*.yaml")), ids=lambda path: path.stem)

@@ -68,6 +68,20 @@ def test_the_plan_has_every_number_of_steps_where_it_is_asked_for():
     assert len(jobs) == len(set(jobs)) and every_job(*asked, []) == every_job(*asked)
 
 
+def test_the_plan_of_some_conditions_has_these_alone_and_its_asides_among_them():
+    some = [("awgn", -5.0, 2), ("awgn", 5.0, 2), ("awgn", 5.0, 8), ("awgn", 10.0, 2), ("tdl_a", 5.0, 2)]
+    asked = (["jscgc", "klt"], ["awgn", "tdl_a"], [-5, 5, 10], [2, 8], ["a"], [3], 0, True, [2], 20, 0, [50])
+    jobs = every_job(*asked, conditions=some)
+    for method in ("jscgc", "klt"):
+        plain = [j for j in jobs if j.method == method and j.plain]
+        assert [(j.channel, j.snr_db, j.rate) for j in plain] == some
+    controls, dial = ([j for j in jobs if j.control != "none"], [j for j in jobs if j.steps])
+    assert {(j.channel, j.snr_db, j.rate) for j in controls} == {("awgn", 10.0, 2)}
+    assert {(j.channel, j.snr_db, j.rate) for j in dial} == {("awgn", 5.0, 8)} and len(dial) == 2
+    whole = [(channel, snr_db, rate) for channel in asked[1] for snr_db in map(float, asked[2]) for rate in asked[3]]
+    assert every_job(*asked, conditions=whole) == every_job(*asked)
+
+
 def test_every_training_has_its_jobs_and_the_first_the_pictures():
     asked = (["jscgc", "diffjscc", "hevc_ldpc"], ["awgn"], [0, 5], [2], ["a", "b"], [3, 4], 1, True, [2], 16, 0, [50])
     there = {"jscgc": (0, 2), "diffjscc": (1,), "hevc_ldpc": (0,)}

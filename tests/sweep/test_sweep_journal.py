@@ -148,7 +148,7 @@ WINNER = {
     "objective.weight_power": 0.5,
     "jscgc.adapter.stages": 2,
     "link.snr_db": [-5, 12.5],
-    "jscgc.warm_start": {"share": 0.5, "link": {"channels": ["awgn"], "snr_db": [10, 10], "rates": [60]}},
+    "jscgc.link": {"channels": ["awgn"], "snr_db": [10, 10], "rates": [60]},
     "link.channels": ["rician_block:k_db=6,csi=lmmse"],
     "baselines.diffjscc.steps": None,
 }

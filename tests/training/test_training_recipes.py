@@ -27,7 +27,7 @@ from jscgc.systems.base import Sampling
 from jscgc.systems.diffjscc import DiffJsccNet
 from jscgc.systems.jscgc import JscgcNet
 from jscgc.systems.load import load_system
-from jscgc.systems.params import WarmStart
+from jscgc.systems.params import FinetuneParams
 from jscgc.systems.store import Architecture
 from jscgc.training import latents as latents_module
 from jscgc.training import make, start
@@ -326,9 +326,31 @@ def test_bfloat16_computes_in_it_and_keeps_weights_in_float32(params, latents, t
         assert torch.allclose(value, state(full)[name], atol=0.02), name
 
 
+@pytest.fixture(scope="module")
+def phased(params):
+    """Joint training over one good link, then models of two others."""
+    good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [4]})
+    weak = good.model_copy(update={"snr_db": (0.0, 0.0), "rates": [2]})
+    train = params.jscgc.train.model_copy(update={"steps": 2, "learning_rate": 0.01})
+    links = {"weak": weak, "faded": weak.model_copy(update={"channels": ["rayleigh_fast"]})}
+    joint = params.jscgc.model_copy(update={"link": good})
+    return params.model_copy(update={"jscgc": joint, "finetune": FinetuneParams(links=links, train=train)})
+
+
+@pytest.fixture(scope="module")
+def joint(phased, trained, tmp_path_factory):
+    """The joint models, by name, among what fine-tuning reads."""
+    folder = tmp_path_factory.mktemp("joint")
+    for name in ("jscgc", "diffjscc"):
+        make.make(name, phased, trained, folder / f"run-{name}", ignore, folder / name)
+    return {"latents": trained["latents"], **{name: folder / name for name in ("jscgc", "diffjscc")}}
+
+
 @pytest.mark.parametrize(("kind", "net"), [("jscgc", JscgcNet), ("diffjscc", DiffJsccNet)])
-def test_a_warm_start_trains_jscgc_on_its_link_first(params, trained, tmp_path, monkeypatch, kind, net):
-    """DiffJSCC not: its frozen codec has not learnt that link."""
+def test_each_phase_is_over_its_own_link_and_as_long_as_it_says(
+    phased, trained, joint, tmp_path, monkeypatch, kind, net
+):
+    """JSCGC and DiffJSCC alike: an equal budget of the target's link."""
     seen = []
     loss = net.loss
 
@@ -337,25 +359,56 @@ def test_a_warm_start_trains_jscgc_on_its_link_first(params, trained, tmp_path, 
         return loss(self, x, link, *arguments)
 
     monkeypatch.setattr(net, "loss", spy)
-    good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [4]})
-    own = params.jscgc.model_copy(update={"warm_start": WarmStart(share=0.5, link=good)})
-    changed = params.model_copy(update={"jscgc": own})
-    make.train(kind, changed, trained, tmp_path, ignore)
-    assert seen == ([good] * 3 if net is JscgcNet else [params.link] * 3) + [params.link] * 3
+    make.train(kind, phased, trained, tmp_path / "joint", ignore)
+    assert seen == [phased.jscgc.link] * phased.jscgc.train.steps
+    seen.clear()
+    make.train(f"{kind}-weak", phased, {name: joint[name] for name in ("latents", kind)}, tmp_path / "weak", ignore)
+    assert seen == [phased.finetune.links["weak"]] * 2
 
 
-def test_a_warm_start_at_a_rate_beyond_the_link_has_its_planes_and_unit_power(params, latents, tmp_path):
-    good = params.link.model_copy(update={"channels": ["awgn"], "snr_db": (10.0, 10.0), "rates": [8]})
-    own = params.jscgc.model_copy(update={"warm_start": WarmStart(share=0.5, link=good)})
-    changed = params.model_copy(update={"jscgc": own})
+@pytest.mark.parametrize("kind", ["jscgc", "diffjscc", "mambajscc_psnr"])
+def test_fine_tuning_goes_on_from_the_joint_model_with_draws_of_its_own(phased, trained, joint, tmp_path, kind):
+    inputs = {"latents": trained["latents"], kind: (trained | joint)[kind]}
+    before = store.load(inputs[kind]).net
+    changed = phased.finetune.model_copy(update={"methods": [kind]})
+    still = changed.model_copy(update={"train": changed.train.model_copy(update={"learning_rate": 1e-30})})
+    net = make.train(f"{kind}-weak", phased.model_copy(update={"finetune": still}), inputs, tmp_path / "still", ignore)
+    assert same(state(net), state(before)), "nothing is started anew"
+    logs = {name: [] for name in ("weak", "faded")}
+    for name, rows in logs.items():
+        place = tmp_path / name
+        params = phased.model_copy(update={"finetune": changed})
+        result = f"{kind}-{name}"
+        make.make(result, params, inputs, place / "run", lambda step, row, rows=rows: rows.append(row), place / result)
+        said = store.describe(place / result).architecture
+        assert (said.kind, said.rates, said.max_rate, said.link) == (kind, [2], 4, phased.finetune.links[name])
+        tuned = store.load(place / result).net
+        assert not same(state(tuned), state(before))
+        if kind == "diffjscc":
+            assert same(state(tuned, "codec."), state(before, "codec.")), "its codec is frozen in every phase"
+    assert logs["weak"] != logs["faded"]
+    assert store.describe(inputs[kind]).architecture.link is None
+    seeds = {phased.finetuning(f"{kind}-{name}").seed for name in logs}
+    assert len(seeds | {phased.seed}) == 3
+
+
+def test_a_fine_tuning_that_was_stopped_ends_bit_for_bit_as_if_it_had_not(phased, joint, tmp_path):
+    inputs = {name: joint[name] for name in ("latents", "jscgc")}
+    whole = make.train("jscgc-weak", phased, inputs, tmp_path / "whole", ignore)
+    make.train("jscgc-weak", phased, inputs, tmp_path / "parts", ignore, until=1)
+    again = make.train("jscgc-weak", phased, inputs, tmp_path / "parts", ignore)
+    assert same(state(whole), state(again))
+
+
+def test_a_joint_model_has_the_planes_of_all_links_and_unit_power(phased, latents):
     statistics = read_statistics(latents)
-    for kind in ("jscgc", "mambajscc_psnr", "diffjscc"):
-        architecture = Architecture.of(kind, changed)
-        assert architecture.rates == [2, 4] and architecture.max_rate == 8
+    for kind, rates in (("jscgc", [4]), ("mambajscc_psnr", [2, 4]), ("diffjscc", [4])):
+        architecture = Architecture.of(kind, phased)
+        assert architecture.rates == rates and architecture.max_rate == 4
         net = store.build(architecture, statistics)
         encoder = net.codec.encoder if kind == "diffjscc" else net.encoder
-        symbols = encoder.nested(torch.randn(2, 4, 8, 8), torch.zeros(2), torch.tensor([8, 2]))
-        power = symbols.abs().square().sum((1, 2, 3)) / (16 * torch.tensor([8, 2]))
+        symbols = encoder.nested(torch.randn(2, 4, 8, 8), torch.zeros(2), torch.tensor([4, 2]))
+        power = symbols.abs().square().sum((1, 2, 3)) / (16 * torch.tensor([4, 2]))
         assert torch.allclose(power, torch.ones(2), atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""A tiny random Z-Image for profile paper_small: `python -m pipeline.tiny`; selecting the profile calls it.
+"""A tiny random Z-Image for profile paper_small; selecting the profile (`python -m pipeline.profile`) makes it.
 
 Every part is of the released class and lies where diffusers saves it, so that the code that loads 12 GB loads these 2 MB: VAE,
 transformer, scheduler, text encoder and tokenizer. Nothing has been learnt: what is sampled with it is noise.
@@ -6,7 +6,6 @@ transformer, scheduler, text encoder and tokenizer. Nothing has been learnt: wha
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +80,3 @@ def _text(place: Path) -> None:
     sizes: Any = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 4}
     config = Qwen3Config(vocab_size=len(words), hidden_size=CAPTION, intermediate_size=16, **sizes)
     Qwen3Model(config).save_pretrained(place / "text_encoder")
-
-
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        sys.exit("usage: python -m pipeline.tiny")
-    write()
-    print(PLACE)
