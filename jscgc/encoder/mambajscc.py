@@ -3,7 +3,8 @@
     x + out(norm(merge(selective_scan(cross_scan(gelu(dwconv(in(x))))))) * gelu(z)),   then   x + mlp(norm(x))
 
 As there: Mamba-1's selective scan, twice as many channels inside, step sizes by way of rank D / 16, two readings (along rows,
-forwards and backwards), an MLP as wide as the block. Not as there: no stochastic depth (drop path 0.2) in training.
+forwards and backwards), an MLP as wide as the block. Not as there: no stochastic depth (drop path 0.2) in training, and the patch
+embeddings between the blocks, which are those of `encoder.Stage` and do not normalise.
 """
 
 from __future__ import annotations

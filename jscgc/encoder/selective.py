@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from einops import rearrange, repeat
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from jscgc.encoder.kernels import cuda_selective_scan
@@ -105,6 +106,7 @@ class _Recurrence(torch.autograd.Function):
         return torch.cat(outputs)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         w, dt, A, B, C, *entering = ctx.saved_tensors
         steps = _steps(entering[0], len(w))

@@ -73,7 +73,8 @@ class JscgcParams(Section):
     lora_rank: Width = 8
     """Rank of the updates of tuning `lora`."""
     encoder_init: Literal["mambajscc_psnr", "random"]
-    """Start of encoder and Refiner. The paper starts from the reconstruction codec's encoder."""
+    """Start of the encoder, and of the Refiner's Mamba decoder if it has one. The paper starts from the reconstruction codec's
+    encoder."""
     codec_rate: Annotated[float, Field(gt=0)] = 1.0
     """Factor of the learning rate for encoder and Refiner where they start from the codec's."""
     condition_dropout: Annotated[float, Field(ge=0, lt=1)]
