@@ -45,7 +45,8 @@ settings.load_profile("repeatable")
 
 # Half a minute to minutes each: started first, lest one worker ends with them while the other has nothing left to do.
 LONG = [
-    "test_pipeline", "test_plugin", "test_ablations", "test_cluster_train", "test_evaluation_nodes", "test_faults_hostile",
+    "test_pipeline", "test_paper_small", "test_plugin", "test_ablations", "test_cluster_train", "test_evaluation_nodes",
+    "test_faults_hostile",
     "test_ldpc", "test_bench_published", "test_faults_exposure", "test_sweep_driver", "test_faults_disk", "test_demo_server",
     "test_install", "test_training_parallel", "test_metrics_deep", "test_metrics_text", "test_baseline", "test_cluster_head",
     "test_sweep_nodes", "test_experiments", "test_served", "test_tracking", "test_registry",
