@@ -101,7 +101,7 @@ class Params(Section):
     def scheduled(self) -> tuple[str, ...]:
         """Sections whose time_shift is the scheduler's, which is not read yet."""
         sections = ("objective", "few_step", "sample")
-        return tuple(name for name in sections if getattr(self, name).time_shift == SCHEDULER)
+        return tuple(name for name in sections if getattr(getattr(self, name), "time_shift", None) == SCHEDULER)
 
     @property
     def trained(self) -> dict[str, Network]:

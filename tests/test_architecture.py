@@ -48,6 +48,8 @@ ALLOWED: dict[str, set[str]] = {
     "latent": {"channel", "config", "files"},
     "metrics": {"extras", "files", "machine", "memory", "parser", "printing", "registry"},
     "preflight": {"generator", "params"},
+    "budget": {"channel", "config", "costs", "generator", "latent", "method", "params", "systems"},
+    "layers": {"costs", "device", "params", "precision", "seeding"},
     "options": {"channel", "files", "flow", "method", "precision", "registry"},
     "theory": {"channel", "flow", "machine"},
     "systems": {
@@ -121,6 +123,7 @@ ALLOWED: dict[str, set[str]] = {
     "transmission": {"channel", "data", "evaluation", "flow", "metrics", "report", "systems"},
     "commands": {
         "__version__",
+        "budget",
         "channel",
         "config",
         "costs",
@@ -132,6 +135,7 @@ ALLOWED: dict[str, set[str]] = {
         "extras",
         "files",
         "latent",
+        "layers",
         "method",
         "metrics",
         "options",
@@ -274,6 +278,7 @@ ONLY = {
     ("params", "channel"): {"params"},
     ("params", "generator"): {"backbones", "params", "schedule"},
     ("preflight", "generator"): {"schedule"},
+    ("budget", "generator"): {"lora"},
     ("params", "flow"): {"params"},
     ("stages", "generator"): {"backbones"},
     ("stages", "flow"): {"solver"},
