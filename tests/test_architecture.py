@@ -219,6 +219,7 @@ ALLOWED: dict[str, set[str]] = {
         "classical",
         "cluster",
         "config",
+        "costs",
         "data",
         "device",
         "encoder",

@@ -96,7 +96,7 @@ def _parts(document: dict[str, Any]) -> None:
         codecs.add_row(row["method"], *[f"{value:,.2f}" for value in shown])
     printing.show(codecs)
     whole, published = document["total"]["parameters"] / 1e6, document["published_parameters"] / 1e6
-    print(f"{whole:,.0f} M parameters in all; the paper's Table I: {published:,.0f} M.")
+    print(f"{whole:,.0f} M parameters in all. The paper's Table I: {published:,.0f} M parameters in all.")
 
 
 def _training(training: dict[str, Any], crop: int) -> None:
