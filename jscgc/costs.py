@@ -7,6 +7,7 @@ that can't be reached, the sizes with which its class was released.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from jscgc.channel.accounting import GRID
 from jscgc.channel.receiver import Received
-from jscgc.latent.autoencoder import Autoencoder, LatentStatistics, architecture
+from jscgc.latent.autoencoder import Autoencoder, DiffusersVae, LatentStatistics, architecture
+from jscgc.latent.nano_vae import NanoVae
 from jscgc.latent.pixels import PixelVae
 from jscgc.method import METHODS, network
 from jscgc.params import Params
@@ -29,7 +31,33 @@ TRAINING_BYTES = 12
 """Beside a trained parameter: its gradient and Adam's two moments, float32; beside those, its average if there is one."""
 
 
-def costs(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Sketch:
+    """The networks of a configuration on the meta device: the VAE and JSCGC's own."""
+
+    vae: NanoVae | DiffusersVae
+    net: JscgcNet
+
+
+def sketch(params: Params) -> Sketch:
+    """Draw the networks of these parameters.
+
+    Raises:
+        ValueError: sizes that do not fit together.
+    """
+    with torch.device("meta"):
+        vae = architecture(params.vae)
+        net = build(Architecture.of("jscgc", params), statistics_of(vae))
+    assert isinstance(net, JscgcNet)
+    return Sketch(vae, net)
+
+
+def statistics_of(space: Autoencoder) -> LatentStatistics:
+    """Of latents that nobody has measured."""
+    return LatentStatistics([0.0] * space.channels, [1.0] * space.channels, space.factor, "")
+
+
+def costs(params: Params, height: int = 256, width: int = 256, drawn: Sketch | None = None) -> dict[str, Any]:
     """Rows of part, parameters, trained, weights_mb, training_mb (gradients, optimiser, averages), gflops (forward pass, one
     photograph of height x width pixels; generator and adapter: of one evaluation); their sum; and beside them the
     reconstruction codecs.
@@ -37,11 +65,9 @@ def costs(params: Params, height: int = 256, width: int = 256) -> dict[str, Any]
     Raises:
         ValueError: sizes that do not fit together.
     """
+    drawn = drawn or sketch(params)
+    vae, net = drawn.vae, drawn.net
     with torch.device("meta"):
-        vae = architecture(params.vae)
-        statistics = LatentStatistics([0.0] * vae.channels, [1.0] * vae.channels, vae.factor, "")
-        net = build(Architecture.of("jscgc", params), statistics)
-        assert isinstance(net, JscgcNet)
         rate, multiple = max(params.link.rates), max(16, vae.factor)
         height, width = (-(-side // multiple) * multiple for side in (height, width))
         latents = torch.zeros(1, vae.channels, height // vae.factor, width // vae.factor)
@@ -88,8 +114,7 @@ def _codec(name: str, params: Params, vae: Autoencoder, height: int, width: int)
     """Method, parameters, and the operations of transmitter and receiver at the highest rate, the VAE's share included."""
     with torch.device("meta"):
         space: Autoencoder = PixelVae() if network(name).pixels else vae
-        latents = LatentStatistics([0.0] * space.channels, [1.0] * space.channels, space.factor, "")
-        net = build(Architecture.of(name, params), latents)
+        net = build(Architecture.of(name, params), statistics_of(space))
         assert isinstance(net, Codec)
         rate, photo, snr_db = net.encoder.max_rate, torch.zeros(1, 3, height, width), torch.zeros(1)
         symbols = torch.zeros(1, rate, height // GRID, width // GRID, dtype=torch.complex64)
