@@ -19,9 +19,9 @@ from jscgc.report.reading import (
     is_aside,
     is_standin,
     method_label,
-    metric_label,
     number,
     order_metrics,
+    short_label,
 )
 
 PAPER_PROFILES = ("paper", "paper8")
@@ -60,6 +60,7 @@ class Curve:
     published: str
     ours: str
     by: str
+    stand_in: bool
     note: str
 
 
@@ -100,7 +101,7 @@ class Table:
                     "ours_at_paper_scale": paper,
                     "ours_small": small,
                     "profile": self.profile,
-                    "our_metric": line.by,
+                    "our_metric": f"{line.by}, stand-in" if line.stand_in else line.by,
                     "note": line.note,
                 }
             )
@@ -161,7 +162,7 @@ def _nearest(published: str, rows: Sequence[Row]) -> _Value | None:
 
 
 def _line(figure: str, row: Row, where: str, value: _Value | None) -> Line:
-    by = metric_label(value.metric) if value else ""
+    by = short_label(value.metric) if value else ""
     ours = number(value.mean) if value else None
     stand_in = bool(value) and is_standin(value.metric) if value else False
     return Line(
@@ -208,7 +209,7 @@ def _behaviour(values: _Values) -> Iterator[Line]:
                 " → ".join(row["text"] for row in ends),
                 all(row["exact"] for row in ends),
                 text,
-                metric_label(first.metric) if there and first else "",
+                short_label(first.metric) if there and first else "",
                 bool(there and first and is_standin(first.metric)),
             )
 
@@ -226,7 +227,7 @@ def _claims(values: _Values) -> Iterator[Line]:
             f"{claim['text']} %",
             True,
             ours,
-            metric_label(first.metric) if first and there else "",
+            short_label(first.metric) if first and there else "",
             bool(there and first and is_standin(first.metric)),
             claim["note"],
         )
@@ -245,7 +246,7 @@ def _curve(lines: Sequence[Line]) -> Curve:
         return " / ".join(texts)
 
     ours = "" if all(line.ours is None for line in lines) else joined(line.ours or "–" for line in lines)
-    by = dict.fromkeys(f"{line.by}{' (stand-in)' if line.stand_in else ''}" for line in lines if line.by)
+    by = dict.fromkeys(line.by for line in lines if line.by)
     return Curve(
         lines[0].metric,
         lines[0].method,
@@ -253,5 +254,6 @@ def _curve(lines: Sequence[Line]) -> Curve:
         joined(line.published + ("*" if line.exact else "") for line in lines),
         ours,
         "; ".join(by),
+        any(line.stand_in for line in lines),
         "; ".join(dict.fromkeys(line.note for line in lines if line.note)),
     )

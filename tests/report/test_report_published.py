@@ -105,12 +105,8 @@ def test_the_data_are_every_figure_of_the_paper_once():
 def test_every_published_curve_is_drawn():
     found = pairs(results())
     assert len(found) == 7 + 5 + 3 + 3
-    drawn = {
-        (x, y)
-        for pair in found.values()
-        for t in pair.published.figure["data"]
-        for x, y in zip(t["x"], t["y"], strict=True)
-    }
+    traces = [trace for pair in found.values() for trace in pair.published.figure["data"]]
+    drawn = {point for trace in traces for point in zip(trace["x"], trace["y"], strict=True)}
     assert drawn == {(r[r["over"]], r["value"]) for r in paper_rows()}
     names = {key: [t["name"] for t in pair.published.figure["data"]] for key, pair in found.items()}
     assert names[RAYLEIGH, "LPIPS"] == ["JSCGC", "DiffJSCC"] and names[RAYLEIGH, "DINO score"] == ["JSCGC"]
@@ -183,7 +179,7 @@ def test_the_table_has_every_number_with_ours_in_one_column():
     assert table.columns(None) == (NOT_RUN, NOT_MEASURED) and table.columns("0.5") == (NOT_RUN, "0.5")
     line = found[RAYLEIGH, "rFID", "JSCGC", "5 dB"]
     assert (line.published, line.exact, line.ours) == ("90.17", True, "231")
-    assert line.stand_in and "EfficientNet" in line.by
+    assert line.stand_in and line.by == "Fréchet distance (Lite2)"
     assert (
         found[AWGN, "DreamSim", "DiffJSCC", "0 dB"].ours == "0.403" and not found[AWGN, "DISTS", "JSCGC", "5 dB"].ours
     )
@@ -226,6 +222,7 @@ def test_the_page_and_the_table_say_whose_numbers_they_are(tmp_path: Path, large
     assert ("ours small (nano)" in section) != large and ("not in these results" in section) == large
     for text in ("0.391 / 0.306 / 0.245 / 0.242", "0.8955*", "43.4", "79.42 %*", AWGN, RAYLEIGH, CBR, SWEEP):
         assert text in section, text
+    assert "over SNR: −5 / 0 / 5 / 10 dB" in section and ": 10 / 20 / 30 / 50 / 100 steps" in section
     assert section.count("<optgroup") == 4 and section.count("<option ") == 18
     written = pd.read_csv(tmp_path / "tables" / "published.csv", dtype=str, keep_default_na=False)
     column, other = ("ours_at_paper_scale", "ours_small") if large else ("ours_small", "ours_at_paper_scale")
