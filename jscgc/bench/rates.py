@@ -27,6 +27,7 @@ from jscgc.device import resolve_device
 from jscgc.encoder.cnn import CnnDecoder, CnnEncoder
 from jscgc.encoder.encoder import latent_to_grid
 from jscgc.files import sha256
+from jscgc.latent.cache import cached
 from jscgc.methods.mambajscc_psnr import KLT_CROPS
 from jscgc.params import Params
 from jscgc.seeding import derive, stream
@@ -89,7 +90,8 @@ def bench_rates(
     longer = params.codec.model_copy(update={"steps": universal_steps})
     if checkpoints:
         # Another configuration, or other latents, must not go on from here.
-        identity = digest(longer, params.encoder, params.link, params.seed, sha256(latents))
+        content = [sha256(latents / file) for file in cached(latents)]
+        identity = digest(longer, params.encoder, params.link, params.seed, content)
         checkpoints = checkpoints / f"universal-{identity}"
     universal = _trained(lambda: mamba(max_rate), crops, params.link, longer, params.seed, "universal", checkpoints)
     cnn_params = params.codec.model_copy(update={"steps": cnn_steps or params.codec.steps})

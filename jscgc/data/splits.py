@@ -149,7 +149,8 @@ def _candidates(params: DataParams, result: Collection) -> _Candidates:
         result.missing = {"count": chosen.missing, "first": chosen.first_missing}
         if chosen.splits:
             result.stated = dict.fromkeys(("validation", "test"), "data.list_file")
-    result.stated |= {split: f"data.{split}" for split in given}
+    for split in given:
+        result.stated[split] = " and ".join([*filter(None, [result.stated.get(split)]), f"data.{split}"])
     return _Candidates(train + apart, {*given, *result.stated})
 
 
@@ -204,6 +205,7 @@ def _shares(params: DataParams, given: set[Split], available: dict[Split, int], 
     total = available["train"]
     fractions: dict[Split, float] = {"test": params.test_fraction, "validation": params.validation_fraction}
     missing = [split for split in fractions if split not in given and fractions[split]]
+    result.stated |= {s: f"none (data.{s}_fraction 0)" for s in fractions if s not in given and not fractions[s]}
     if sum(fractions[split] for split in missing) >= 1:
         raise ParamsError("data.validation_fraction + data.test_fraction must be below 1: the rest is for training")
     if missing and total <= len(missing):

@@ -115,10 +115,12 @@ def test_ids_and_paths_in_every_form(folder: Path, content: str) -> None:
 
 def test_the_list_is_of_the_training_folders_only(folder: Path, tmp_path: Path) -> None:
     save_png(np.zeros((8, 8, 3), np.uint8), tmp_path / "test" / "t.png")
-    params = of(folder, "\n".join(ids(0, 1, 2)), test=[str(tmp_path / "test")], validation_fraction=0)
+    params = of(folder, "\n".join(ids(0, 1, 2)), "few.csv", test=[str(tmp_path / "test")], validation_fraction=0)
     assert sides(params) == {"train": ids(0, 1, 2), "validation": [], "test": ["t"]}
     both = of(folder, "id,split\n" + "".join(f"{n},train\n" for n in ids(0, 1)), test=[str(tmp_path / "test")])
     assert sides(both) == {"train": ids(0, 1), "validation": [], "test": ["t"]}, "no silent tenth"
+    assert collect(both, 0).stated == {"validation": "data.list_file", "test": "data.list_file and data.test"}
+    assert collect(params, 0).stated == {"validation": "none (data.validation_fraction 0)", "test": "data.test"}
 
 
 def test_a_list_with_splits_must_say_what_is_tested_on(folder: Path) -> None:
