@@ -90,3 +90,27 @@ def test_at_least_two_steps(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["bench", "paper-step", "--steps", "1"])
     assert "1 is too few" in capsys.readouterr().err
+
+
+def test_networks_of_the_released_classes_in_half_precision(tmp_path: Path) -> None:
+    """As at full size: pretrained classes by their configuration, frozen in bfloat16, layers recomputed; no weights are read."""
+    from jscgc.params import Params, load_params
+    from pipeline import tiny
+
+    tiny.write(tmp_path / "zimage")
+    for file in (tmp_path / "zimage").rglob("*.safetensors"):
+        file.unlink()
+    content = load_params(Path("params.yaml"), Path("pipeline/profiles/paper_small.yaml")).model_dump(mode="json")
+    content["vae"] |= {"pretrained_path": str(tmp_path / "zimage")}
+    content["generator"] |= {"pretrained_path": str(tmp_path / "zimage"), "caption_path": ""}
+    params = Params.model_validate(content)
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    photo = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    rows = list(
+        paper_step.bench_paper_step(
+            params, photo, folder, batch=2, steps=2, sample_steps=2, device="cpu", precision="float32"
+        )
+    )
+    assert params.generator.gradient_checkpointing and "frozen (bfloat16)" in rows[0]["note"]
+    assert rows[3]["note"] == "bitwise equal" and rows[-1]["note"].startswith("64x64 pixels, 2 evaluations")

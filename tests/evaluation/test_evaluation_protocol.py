@@ -226,3 +226,27 @@ def test_a_metric_that_can_not_run_is_refused_and_says_why(protocol, monkeypatch
     said = "2 of 2 metrics can't run here: psnr lacks no psnr here; ms_ssim lacks .*leave out psnr ms_ssim"
     with pytest.raises(ValueError, match=f"evaluate.metrics: {said}"):
         protocol(metrics=["psnr", "ms_ssim"])
+
+
+def test_a_rehearsal_s_protocol_and_table_name_no_metric_that_was_not_measured(
+    protocol, photos, models, tmp_path: Path, jobs_run
+):
+    """`metric_weights: random`: every file says NAME_random, on the page the label does."""
+    from jscgc.evaluation.run import follow
+    from jscgc.report.command import make
+
+    asked = ["psnr", "lpips_alex", "dists", "clip_score", "dino_score", "dreamsim", "fid_inception"]
+    rehearsal = protocol(metrics=asked, metric_weights="random", headline_metrics=["lpips_vgg"])
+    named = {metric.name for metric in rehearsal.metrics}
+    assert named == {"psnr", *(f"{name}_random" for name in [*asked[1:], "lpips_vgg"])}
+    assert rehearsal.headline_metrics == ["lpips_vgg_random"]
+    assert rehearsal.hash != protocol(metrics=["psnr", "lpips_alex"]).hash
+    out = tmp_path / "report" / "results.csv"
+    done = follow(rehearsal, models, photos, ["mambajscc_psnr"], device="cpu", out=out)
+    measured = set(done.table["metric"])
+    assert named <= measured and not measured & set(asked[1:])
+    assert set(done.headline().methods["mambajscc_psnr"]) >= {"psnr"}
+    assert done.headline().ranked_by("mambajscc_psnr") == "psnr"
+    make(out.parent)
+    page = (out.parent / "index.html").read_text()
+    assert "LPIPS (AlexNet), random network" in page and "FID, random network" in page
