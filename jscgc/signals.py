@@ -6,6 +6,7 @@ SIGTERM is what cluster managers, containers and `kill` send, SIGHUP what a term
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 import threading
@@ -47,7 +48,13 @@ def deferred() -> Iterator[None]:
         handler(number, frame)
 
 
-def end_with_parent() -> None:
-    """Have this process terminated when its parent ends: killing dvc, or a stage, leaves no orphan that writes on."""
+def end_with_parent(parent: int | None = None) -> None:
+    """Have this process terminated when its parent ends: killing dvc, or a stage, leaves no orphan that writes on.
+
+    Args:
+        parent: the number of the process that should be it: if that has ended before this call, this process ends now.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -141,3 +141,9 @@ def test_every_profile_has_a_graph(profile):
     except ParamsError as error:
         pytest.fail(str(error))
     assert {graph.name_of(result) for result in params.trained} <= graph.graph(params)["stages"].keys()
+
+
+def test_the_photographs_depend_on_the_list_of_them(params):
+    assert "ids.csv" not in graph.graph(params)["stages"]["prepare"]["deps"]
+    listed = params.model_copy(update={"data": params.data.model_copy(update={"list_file": "ids.csv"})})
+    assert graph.graph(listed)["stages"]["prepare"]["deps"][-1] == "ids.csv"

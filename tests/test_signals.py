@@ -119,3 +119,9 @@ def test_an_evaluation_on_this_machine_ends_as_by_ctrl_c(models, tmp_path, numbe
     )
     assert started and ended(started), started
     assert not (tmp_path / "r.csv").exists() and not list((tmp_path / "store").rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(("parent", "status"), [("os.getppid()", 0), ("os.getpid()", -signal.SIGTERM)])
+def test_a_child_whose_parent_has_ended_before_it_could_say_so_ends(parent: str, status: int) -> None:
+    code = f"import os; from jscgc.signals import end_with_parent; end_with_parent({parent})"
+    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -67,7 +68,7 @@ class Readers:
 
     def _apart(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
+            self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin, (os.getpid(),))
         try:
             for start in range(0, len(items), AHEAD):
                 yield from self._pool.map(function, items[start : start + AHEAD], chunksize=AT_ONCE)
@@ -78,7 +79,7 @@ class Readers:
             ) from None
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
     # Ctrl-C reaches every process of the terminal; this one ends when the one that gives it work is through.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+    end_with_parent(parent)

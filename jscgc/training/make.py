@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,8 @@ def make(
 ) -> None:
     """Make a result in `out`; it appears there whole or not at all."""
     if result == "latents":
-        extract_latents(params, inputs["photos"], inputs["vae"], out, folder)
+        extract_latents(params, inputs["photos"], inputs["vae"], out, folder / result)
+        shutil.rmtree(folder / result, ignore_errors=True)
     else:
         save(result, params, inputs, train(result, params, inputs, folder, log, until), out)
 

@@ -375,3 +375,17 @@ def test_many_are_compared_as_few_are() -> None:
 def test_the_index_is_json_of_a_line_each(whole: Path) -> None:
     text = (whole / "train" / "00000.json").read_text(encoding="utf-8")
     assert len(text.splitlines()) == 32 and len(json.loads(text)["photos"]) == 30
+
+
+def test_the_record_of_a_run_says_what_is_in_shards(whole: Path) -> None:
+    from pipeline.stage import datasets
+
+    manifest = read_manifest(whole)
+    train, validation = datasets(manifest, ("train", "validation"))
+    said = json.loads(train["profile"])
+    assert said["photographs"] == manifest["counts"]["train"] and said["licences"] == [
+        "unknown: a folder of the user's"
+    ]
+    assert train["digest"] != validation["digest"] and json.loads(validation["profile"])["photographs"] == 8
+    others = [shard | {"sha256": "0" * 64} for shard in manifest["shards"]]
+    assert datasets(manifest | {"shards": others}, ("train",))[0]["digest"] != train["digest"]

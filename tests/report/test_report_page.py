@@ -244,3 +244,9 @@ def test_strips_are_shown_without_being_blown_up(
     labelled = side_by_side({"original": picture, "jscgc": picture}, "awgn")
     height, width = labelled.shape[:2]
     assert height <= max(size[1], 4 * NARROWEST) + 100 + size[0] // 10 and width <= 2 * max(NARROWEST, size[0]) + 100
+
+
+def test_training_photographs_in_shards_are_counted(reports: Path) -> None:
+    manifest = MANIFEST | {"train_side": 256, "shards": [{"photos": 2048}, {"photos": 52}]}
+    text = page_of(reports, manifest=manifest)
+    assert "2100 train, reduced to 256 pixels and in shards that name each one, 1 test." in text
