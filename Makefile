@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	MAMBA_FORCE_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(MAMBA)
 	@.venv/bin/python -m pip check | { ! grep -v -e '^mamba-ssm ' -e '^rapidocr-onnxruntime .* requires opencv-python,' -e '^No broken'; }
-	@.venv/bin/jscgc weights fetch lpips_alex lpips_vgg dists || echo "LPIPS and DISTS are left out until \`jscgc weights fetch lpips_alex lpips_vgg dists\` succeeds" >&2
+	@.venv/bin/jscgc weights fetch lpips_alex lpips_vgg dists || echo "LPIPS and DISTS, by which the default run scores, are missing; run: .venv/bin/jscgc weights fetch lpips_alex lpips_vgg dists" >&2
 	@touch $(STAMP)
 
 install: $(STAMP)  ## The environment in .venv, and nothing else
