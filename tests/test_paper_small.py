@@ -82,7 +82,8 @@ def params_of(project: Path) -> Params:
     return load_params(project / "params.yaml")
 
 
-def test_every_phase_left_its_models(reproduced: Path) -> None:
+def test_every_phase_left_its_models(reproduced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(reproduced)  # the generator's path is the profile's, from the root
     params, models = params_of(reproduced), reproduced / "data/models"
     assert params.profile == "paper_small" and len(params.finetuned) == 6
     assert {path.name for path in models.iterdir()} == {"vae", *params.trained, *params.finetuned}
