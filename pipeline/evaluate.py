@@ -23,6 +23,7 @@ with stage("evaluate", networks=True) as running:
         store=main_checkout() / p.evaluate.store if p.evaluate.store else None,
         precision=resolve_precision(p.precision, p.device),
         conditions=() if p.evaluate.conditions == "all" else p.conditions,
+        tuned=p.finetuned,
     )
     evaluation.protocol.write(REPORTS / "protocol.json")
     write_json(REPORTS / "timing.json", evaluation.timing)

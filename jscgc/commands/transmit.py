@@ -6,7 +6,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,10 +92,13 @@ def run(a: argparse.Namespace) -> None:
     arrivals: list[Arrival] = []
     cannot: dict[str, str] = {}
     for name in names:
-        system = load_system(_sender(name, a), a.models, device, a.precision)
+        sender = _sender(name, a)
+        system = load_system(sender, a.models, device, a.precision)
         try:
             with printing.waiting(f"{name}: {size} pixels, sent and scored"):
-                arrivals.append(send(system, photo, a.photo.name, request, metrics, device))
+                arrival = send(system, photo, a.photo.name, request, metrics, device)
+            tuned = {} if sender == name else {"model": sender}
+            arrivals.append(replace(arrival, row=arrival.row | tuned))
         except CannotOperate as error:
             if len(names) == 1:
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -105,6 +105,7 @@ def evaluate(
     fresh: bool = False,
     precision: Precision = "float32",
     conditions: Sequence[tuple[str, float, int]] = (),
+    tuned: Collection[str] | None = None,
 ) -> Evaluation:
     """Run the grid and write `out` (and `pictures`); the same seed gives the same table, whatever the number of workers.
 
@@ -117,6 +118,7 @@ def evaluate(
         store, fresh: as of `follow`.
         precision: that networks transmit in, decided here for all workers.
         conditions: as of `Protocol.of`.
+        tuned: names of the fine-tuned models that count: what a link left that is gone does not. None: all that lie there.
     """
     protocol = Protocol.of(
         photos,
@@ -139,6 +141,7 @@ def evaluate(
         workers=cluster.Workers(params.workers, params.cpus_per_worker, params.gpus_per_worker),
         store=store,
         fresh=fresh,
+        tuned=tuned,
     )
 
 
@@ -158,6 +161,7 @@ def follow(
     further: Sequence[Path] = (),
     received: Path | None = None,
     export: Path | None = None,
+    tuned: Collection[str] | None = None,
 ) -> Evaluation:
     """Measure methods by a protocol: look finished jobs up, run the others, write `out` (and `pictures`).
 
@@ -172,6 +176,7 @@ def follow(
         further: folders of models of further trainings: 1, 2, ..., if `models` has training 0.
         received: folder with pictures that other methods received, see `evaluation.received`, which are scored like ours.
         export: folder for all received pictures, which `received` reads.
+        tuned: as of `evaluate`.
 
     Raises:
         ValueError: a method is not trained, or a metric of the protocol can't run here; pictures that do not fit.
@@ -213,7 +218,7 @@ def follow(
         (at.snr_db, at.rate) if (at := protocol.reference_at) else None,
         [condition.place for condition in protocol.conditions],
     )
-    jobs = at_their_models(jobs, setup)
+    jobs = at_their_models(jobs, setup, tuned)
     shown_images = [name for name, _ in photos][: shown if pictures else 0]
     jobs += [
         Job(
@@ -259,7 +264,7 @@ def follow(
     return evaluation
 
 
-def at_their_models(jobs: Sequence[Job], setup: Setup) -> list[Job]:
+def at_their_models(jobs: Sequence[Job], setup: Setup, tuned: Collection[str] | None = None) -> list[Job]:
     """The same jobs, each by the model of its method that is for its link.
 
     Raises:
@@ -270,7 +275,7 @@ def at_their_models(jobs: Sequence[Job], setup: Setup) -> list[Job]:
     def model(method: str, training: int, channel: str, snr_db: float, rate: int) -> str:
         if method == ORIGINAL or METHODS[method].network is None:
             return ""
-        name = model_for(method, setup.folder(training), channel, snr_db, rate)
+        name = model_for(method, setup.folder(training), channel, snr_db, rate, tuned)
         return "" if name == method else name
 
     return [replace(job, model=model(job.method, job.training, job.channel, job.snr_db, job.rate)) for job in jobs]

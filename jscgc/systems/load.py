@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,16 +38,22 @@ def asked_systems(asked: Sequence[str], models: Path) -> list[str]:
     return names
 
 
-def model_for(name: str, models: Path, channel: str, snr_db: float, rate: int) -> str:
+def model_for(
+    name: str, models: Path, channel: str, snr_db: float, rate: int, among: Collection[str] | None = None
+) -> str:
     """The folder's name of the model that a trained method sends with over a link: the one fine-tuned for it, of several the one
     for the fewest links; else the method's general one.
+
+    Args:
+        among: the fine-tuned models that count; None: all that lie there.
 
     Raises:
         ValueError: some are fine-tuned, and neither they nor the general one send that.
     """
     from jscgc.systems.store import describe
 
-    at, tuned = (canonical(channel), float(snr_db), rate), finetuned(name, models)
+    at = canonical(channel), float(snr_db), rate
+    tuned = [(model, link) for model, link in finetuned(name, models) if among is None or model in among]
     covering = [(link.breadth, model) for model, link in tuned if link.covers(*at)]
     if covering:
         return min(covering)[1]
