@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "classical": {"channel", "data", "errors", "seeding"},
     "cli": {"__version__", "extras", "parser", "signals", "startup"},
     "encoder": {"channel", "config"},
-    "generator": {"config", "flow", "registry"},
+    "generator": {"config", "files", "flow", "registry"},
     "information": {"channel", "flow"},
     "latent": {"channel", "config", "files"},
     "metrics": {"extras", "files", "machine", "memory", "parser", "printing", "registry"},
@@ -311,6 +311,7 @@ OWNERS = {
     "diffusers": {
         "latent/autoencoder.py",
         "generator/adapter.py",
+        "generator/tiny.py",
         "generator/kinds/unet.py",
         "generator/kinds/sana.py",
         "generator/kinds/zimage.py",

@@ -69,7 +69,7 @@ def run(a: argparse.Namespace) -> None:
     from jscgc.device import resolve_device
     from jscgc.errors import CannotOperate
     from jscgc.method import METHODS
-    from jscgc.systems.load import asked_systems, load_system
+    from jscgc.systems.load import asked_systems, load_system, sender
     from jscgc.transmission import Request, conditions, scorers, send
 
     opened = open_in_full(a.photo)
@@ -92,12 +92,12 @@ def run(a: argparse.Namespace) -> None:
     arrivals: list[Arrival] = []
     cannot: dict[str, str] = {}
     for name in names:
-        sender = _sender(name, a)
-        system = load_system(sender, a.models, device, a.precision)
+        model = sender(name, a.models, a.channel, a.snr_db, a.cbr)
+        system = load_system(model, a.models, device, a.precision)
         try:
             with printing.waiting(f"{name}: {size} pixels, sent and scored"):
                 arrival = send(system, photo, a.photo.name, request, metrics, device)
-            tuned = {} if sender == name else {"model": sender}
+            tuned = {} if model == name else {"model": model}
             arrivals.append(replace(arrival, row=arrival.row | tuned))
         except CannotOperate as error:
             if len(names) == 1:
@@ -129,16 +129,6 @@ def run(a: argparse.Namespace) -> None:
         if opened.colour.said:
             print(f"colours: {opened.colour}")
         _print(document)
-
-
-def _sender(name: str, a: argparse.Namespace) -> str:
-    """The method's model for the link, which may be one that was fine-tuned for it."""
-    from jscgc.channel.accounting import parse_rate
-    from jscgc.systems.load import finetuned, model_for
-
-    if not finetuned(name, a.models):
-        return name
-    return model_for(name, a.models, a.channel, a.snr_db, parse_rate(a.cbr, tuple(range(1, 61))))
 
 
 def _free(first: Path, transmission: str) -> Path:

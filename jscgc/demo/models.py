@@ -13,7 +13,7 @@ from jscgc.device import resolve_device
 from jscgc.method import METHODS
 from jscgc.metrics import PairMetric
 from jscgc.systems.base import SeparatedSystem, System
-from jscgc.systems.load import load_system, trained_systems
+from jscgc.systems.load import finetuned, load_system, trained_systems
 from jscgc.transmission import scorers
 
 _FIRST = ("chelsea", "coffee", "rocket", "flower")
@@ -25,8 +25,14 @@ def methods(at: Workplace) -> list[str]:
     return list(dict.fromkeys([*trained_systems(at.models), *(method.name for method in METHODS if method.system)]))
 
 
+def rates(name: str, at: Workplace) -> tuple[int, ...]:
+    """All that a method's models send, the general one and those that were fine-tuned for a link; errors as of `system`."""
+    tuned = (rate for _, link in finetuned(name, at.models) for rate in link.rates)
+    return tuple(sorted({*system(name, at).rates, *tuned}))
+
+
 def system(name: str, at: Workplace) -> System | SeparatedSystem:
-    """A system, loaded once, and anew when it was trained anew.
+    """A system (or METHOD-LINK of one that was fine-tuned), loaded once, and anew when it was trained anew.
 
     Raises:
         ValueError: as `load_system`.

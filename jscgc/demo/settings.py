@@ -136,7 +136,7 @@ def _methods(at: Workplace) -> list[str]:
 def _cbr(chosen: list[str], at: Workplace) -> str:
     """Bandwidths that all chosen methods can use."""
     try:
-        offered = common_cbr(models.system(name, at).rates for name in chosen)
+        offered = common_cbr(models.rates(name, at) for name in chosen)
     except ValueError as error:
         st.html(markup.note(str(error)))
         return ""

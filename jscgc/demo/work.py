@@ -14,6 +14,7 @@ from jscgc.demo.workplace import BUSY, Workplace
 from jscgc.device import resolve_device
 from jscgc.errors import CannotOperate
 from jscgc.report.reading import method_label
+from jscgc.systems.load import sender
 from jscgc.transmission import send
 
 
@@ -42,10 +43,11 @@ def work(transmission: Transmission, at: Workplace, changed: Callable[[], None])
 def _receive(name: str, transmission: Transmission, at: Workplace) -> Shown | Refused:
     choice = transmission.choice
     try:
-        system = models.system(name, at)
+        asked = choice.request
+        system = models.system(sender(name, at.models, asked.channel, asked.snr_db, asked.cbr), at)
         photo = to_tensor(transmission.photo)
         device = resolve_device(at.device)
-        return shown(send(system, photo, choice.photo, choice.request, models.metrics(), device))
+        return shown(send(system, photo, choice.photo, asked, models.metrics(), device))
     except CannotOperate as error:
         return Refused(name, str(error), cannot_operate=True)
     except ValueError as error:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jscgc.channel.accounting import RATES, parse_rate
 from jscgc.channel.spec import canonical
 from jscgc.files import SHIPPED, companion
 from jscgc.method import METHODS, parted
@@ -65,6 +66,15 @@ def model_for(
             f"the general one sends {sent}"
         )
     return name
+
+
+def sender(name: str, models: Path, channel: str, snr_db: float, cbr: str) -> str:
+    """As `model_for`, for a CBR such as `8/768`; of a method without fine-tuned models its own name, whatever is asked.
+
+    Raises:
+        ValueError: not a CBR; as `model_for`.
+    """
+    return model_for(name, models, channel, snr_db, parse_rate(cbr, RATES)) if finetuned(name, models) else name
 
 
 def finetuned(name: str, models: Path) -> list[tuple[str, LinkParams]]:

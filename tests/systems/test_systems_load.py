@@ -17,7 +17,7 @@ from jscgc.evaluation.run import at_their_models
 from jscgc.evaluation.worker import Setup, Worker
 from jscgc.files import read_json, write_json
 from jscgc.flow.params import SampleParams
-from jscgc.systems.load import finetuned, load_system, model_for, trained_systems
+from jscgc.systems.load import finetuned, load_system, model_for, sender, trained_systems
 
 LINKS = {
     "weak": {"channels": ["awgn"], "snr_db": [0, 0], "rates": [2]},
@@ -64,6 +64,13 @@ def test_where_no_model_sends_a_rate_it_is_said_and_what_there_is(tuned):
         model_for("jscgc", tuned, "awgn", 15, 2)
     # A method without fine-tuned models has its own check, when it sends.
     assert model_for("mambajscc_psnr", tuned, "awgn", 15, 60) == "mambajscc_psnr"
+
+
+def test_a_cbr_as_a_user_writes_it(tuned):
+    assert sender("jscgc", tuned, "awgn", 0, "2/768") == "jscgc-weak"
+    assert sender("mambajscc_psnr", tuned, "awgn", 0, "no CBR") == "mambajscc_psnr"
+    with pytest.raises(ValueError, match="CBR|cbr"):
+        sender("jscgc", tuned, "awgn", 0, "no CBR")
 
 
 def test_what_a_link_left_that_is_gone_does_not_count(tuned):
