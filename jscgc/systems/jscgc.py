@@ -52,10 +52,8 @@ class JscgcNet(nn.Module):
         the generator's loss alone. Without it (`refiner_decoder: false`) there is only the view, with channels of its own.
         """
         planes = features(received, self.encoder.max_rate)
-        views = [self.own(planes)]
-        if self.refiner is not None:
-            views.insert(0, self.refiner(planes, received.snr_db))
-        return torch.cat(views, dim=1).float()  # in it the sampler draws and goes on
+        views = [] if self.refiner is None else [self.refiner(planes, received.snr_db)]
+        return torch.cat([*views, self.own(planes)], dim=1).float()  # in it the sampler draws and goes on
 
     def loss(
         self, latents: Tensor, link: LinkParams, params: JscgcParams, objective: ObjectiveParams, rng: torch.Generator
