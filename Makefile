@@ -35,11 +35,16 @@ reproduce: $(STAMP)  ## Environment, then dvc repro; prints the results (PROFILE
 profile: $(STAMP)  ## Select a profile: make profile PROFILE=smoke (nano goes back)
 	@python -m pipeline.profile $(PROFILE)
 
-test: $(STAMP)  ## Lint, types, tests
+lint: $(STAMP)  ## Lint and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+test: lint  ## Lint, types, tests
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+quick: lint  ## Lint, types, and the tests of files that take less than half a minute each
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not long'
 
 plots: $(STAMP)  ## dvc plots show, on a page that needs no network (DIFF=HEAD~1: beside another commit's)
 	@python -m pipeline.plots
@@ -67,4 +72,4 @@ lock: $(STAMP)  ## Pin what .venv holds now in requirements.lock
 clean:  ## Remove what stages made (not .venv, MLflow's runs and finished evaluation jobs)
 	rm -rf data/photos data/latents data/models reports/results.csv reports/by_snr.csv reports/protocol.json reports/pictures reports/timing.json reports/theory.json reports/curves reports/metrics reports/index.html reports/grid.png reports/paired.csv reports/bd_rate.csv reports/figures reports/tables reports/report.pdf reports/summary.json dvc_plots .jscgc/runs
 
-.PHONY: help install reproduce profile test plots experiments resume dashboard ship audit lock clean
+.PHONY: help install reproduce profile lint test quick plots experiments resume dashboard ship audit lock clean

@@ -56,7 +56,10 @@ TRAIN = {"steps": 6, "batch_size": 3, "learning_rate": 0.003, "checkpoint_every"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first (xdist keeps this order with --no-loadscope-reorder)."""
+    """Long files first (xdist keeps this order with --no-loadscope-reorder), and marked, so that `make quick` leaves them out."""
+    for item in items:
+        if item.path.stem in LONG:
+            item.add_marker("long")
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 

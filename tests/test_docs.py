@@ -13,7 +13,7 @@ from jscgc.cli import build_parser
 from jscgc.config import read_yaml
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "jscgc/pretrained/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "jscgc/pretrained/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
 PROFILES = {"nano", *(path.stem for path in (ROOT / "pipeline/profiles").glob("*.yaml"))}
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
