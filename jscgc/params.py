@@ -158,7 +158,12 @@ class Params(Section):
         trained = self.trained
         for name in self.evaluate.methods:
             if METHODS[name].network is not None and name not in trained:
-                raise ValueError(f"evaluate.methods: {name} is not trained; give baselines the key {name}")
+                section = (
+                    f"params.yaml section {network(name).section}"
+                    if name not in own_sections()
+                    else f"baselines the key {name}"
+                )
+                raise ValueError(f"evaluate.methods: {name} is not trained; give {section}")
         for name, declared in trained.items():
             if lacking := [need for need in declared.needs if need in METHODS and need not in trained]:
                 raise ValueError(
@@ -170,7 +175,8 @@ class Params(Section):
         """What the pipeline must not start with, although each section is valid and models may exist that were trained so.
 
         Raises:
-            ValueError: section evaluate asks for rates that are not trained; conditions are dropped to no purpose.
+            ValueError: section evaluate asks for rates that are not trained, or for asides where nothing is measured; conditions
+                are dropped to no purpose; crops are larger than the photographs that are kept.
         """
         for name in self.evaluate.methods:
             declared = METHODS[name].network
@@ -190,13 +196,30 @@ class Params(Section):
                 raise ValueError(
                     f"evaluate.rates: {untrained} are not trained for {name}; {stated}.rates are {rates}{tuned}"
                 )
-        if not self.conditions:
+        measured = self.conditions
+        if not measured:
             raise ValueError(
                 "evaluate.conditions: finetuned, but section finetune has no link in the grid of section evaluate"
             )
+        if (at := self.evaluate.reference_at) and (measured[0][0], at.snr_db, at.rate) not in measured:
+            raise ValueError(
+                f"evaluate.reference_at: {measured[0][0]} at {at.snr_db:g} dB and rate {at.rate} is none of the conditions that "
+                "are measured; name one that is"
+            )
+        self._check_crops()
         if self.jscgc.condition_dropout and not self.jscgc.perception_weight:
             raise ValueError(
                 "jscgc.condition_dropout needs a perception_weight above 0, by which dropped images count: set both, or neither"
+            )
+
+    def _check_crops(self) -> None:
+        """Whether every crop fits into the photographs that are kept: enlarged ones would be trained on."""
+        side, passed = self.data.train_side, self.init in ("shipped", "finetune") or self.vae.source != "nano"
+        crops = {"latents.crop": self.latents.crop} | ({} if passed else {"vae.crop": self.vae.crop})
+        crops |= {f"baselines.{name}.crop": getattr(own, "crop", 0) for name, own in self.baselines.items()}
+        if side and (large := [f"{key} ({crop})" for key, crop in crops.items() if crop > side]):
+            raise ValueError(
+                f"data.train_side: {side} is less than {', '.join(large)}; keep photographs at least as large"
             )
 
     @model_validator(mode="after")
@@ -208,6 +231,8 @@ class Params(Section):
                 raise ValueError(
                     f"{name}: rates {odd} are not among link.rates, which the codec that all start from is trained for"
                 )
+        if tuned and not self.finetune.methods:
+            raise ValueError("finetune.methods: name at least one method, or no links")
         for name in self.finetune.methods if tuned else ():
             if name not in self.trained or not network(name).finetunes:
                 able = [name for name, one in self.trained.items() if one.finetunes]

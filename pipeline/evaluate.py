@@ -6,10 +6,14 @@ from jscgc.evaluation.table import write_csv
 from jscgc.files import write_json
 from jscgc.precision import resolve_precision
 from jscgc.project import main_checkout
+from jscgc.stages import name_of
 from pipeline.stage import MODELS, PHOTOS, REPORTS, stage
 
 with stage("evaluate", networks=True) as running:
     p = running.params
+    for result in p.finetuned:
+        if not (MODELS / result / "model.json").exists():
+            raise ValueError(f"{MODELS / result}: no model here; run: dvc repro {name_of(result)}")
     evaluation = evaluate(
         MODELS,
         split_files(PHOTOS, "test"),

@@ -165,7 +165,8 @@ def check(params: Params, running: str = "") -> None:
     blocks = {block.partition(":")[0]: set(re.split(r"[\s,\[\]]+", block)) for block in re.split(r"\n  (?=\w)", text)}
     remedy = "run: python -m pipeline.graph"
     for result in (*params.trained, *params.finetuned):
-        if name_of(result).partition("@")[0] not in blocks:
+        block, _, link = name_of(result).partition("@")
+        if block not in blocks or (link and link not in blocks[block]):
             raise ValueError(f"params.yaml trains {result}, and dvc.yaml has no stage for it; {remedy}")
     for result in ("vae", *params.trained, *params.finetuned):
         if name_of(result) == running and (

@@ -38,10 +38,10 @@ def planned(asked: Sequence[str], params: Params) -> list[str]:
     Raises:
         ValueError: one is not trained by these parameters, or would be the same for every seed.
     """
+    known = [*params.trained, *params.finetuned]
     for name in asked:
-        if name not in params.trained:
-            hint = nearest(name, list(params.trained))
-            raise ValueError(f"params.yaml trains no {name!r}: {hint}choose from {', '.join(params.trained)}")
+        if name not in known:
+            raise ValueError(f"params.yaml trains no {name!r}: {nearest(name, known)}choose from {', '.join(known)}")
         if not stages.trains(name) and not set(asked) & set(stages.before(name)):
             made_of = ", ".join(need for need in stages.stage(name).needs if need in params.trained)
             raise ValueError(f"{name}: nothing of it is trained; name what it is made of, too: {made_of}")

@@ -97,13 +97,13 @@ def test_none_are_kept_where_none_are_wanted(root: Path) -> None:
 def test_what_a_stage_goes_on_from_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = root / ".jscgc" / "runs" / STAGE
     monkeypatch.setattr(resume.runs, "key_of", lambda result, params: "0123456789ab")
-    said = resume.advice(place, SimpleNamespace(trained={"jscgc": None}))  # type: ignore[arg-type]
+    said = resume.advice(place, SimpleNamespace(finetuned=[], trained={"jscgc": None}))  # type: ignore[arg-type]
     assert said.startswith("next: dvc repro train_jscgc (makes data/")
     for path in runs.inputs_of("jscgc").values():
         path.mkdir(parents=True)
-    assert resume.advice(place, SimpleNamespace(trained={"jscgc": None})) == "next: dvc repro train_jscgc"  # type: ignore[arg-type]
+    assert resume.advice(place, SimpleNamespace(finetuned=[], trained={"jscgc": None})) == "next: dvc repro train_jscgc"  # type: ignore[arg-type]
     monkeypatch.setattr(resume.runs, "key_of", lambda result, params: "another")
-    assert "would not go on" in resume.advice(place, SimpleNamespace(trained={"jscgc": None}))  # type: ignore[arg-type]
+    assert "would not go on" in resume.advice(place, SimpleNamespace(finetuned=[], trained={"jscgc": None}))  # type: ignore[arg-type]
 
 
 def test_resuming_asks_for_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,12 @@ def test_fine_tuning_is_a_stage_for_each_link(params, tmp_path, monkeypatch):
     graph.write(params)
     for result in params.finetuned:
         graph.check(params, stages.name_of(result))
-    graph.FILE.write_text(graph.FILE.read_text().replace("\n  finetune_diffjscc:", "\n  other:"))
+    text = graph.FILE.read_text()
+    # A link that was added by hand has no stage yet.
+    graph.FILE.write_text(text.replace("    - echoes\n", ""))
+    with pytest.raises(ValueError, match="trains jscgc-echoes, and dvc.yaml has no stage"):
+        graph.check(params)
+    graph.FILE.write_text(text.replace("\n  finetune_diffjscc:", "\n  other:"))
     with pytest.raises(ValueError, match="trains diffjscc-clear, and dvc.yaml has no stage"):
         graph.check(params)
 

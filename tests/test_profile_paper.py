@@ -176,3 +176,51 @@ def test_the_schedule_of_a_fine_tuning_is_its_own() -> None:
         tuned = paper.finetuning(result)
         assert tuned.jscgc.train == paper.finetune.train and tuned.jscgc.link is None
         assert tuned.link == paper.finetune.links["awgn_5db_2"] and tuned.seed != paper.seed
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ("finetune: {methods: []}", "finetune.methods: name at least one method"),
+        (
+            "finetune: {methods: [klt]}",
+            "finetune.methods: klt can't be fine-tuned here; choose from jscgc, mambajscc_psnr, diffjscc",
+        ),
+        (
+            "finetune: {links: {x: {channels: [awgn], snr_db: [5, 5], rates: [3]}}}",
+            r"finetune.links.x: rates \[3\] are not among",
+        ),
+        ("finetune: {links: {X-1: {channels: [awgn], snr_db: [5, 5], rates: [2]}}}", "X-1"),
+        ("jscgc: {link: {rates: [3]}}", r"jscgc.link: rates \[3\] are not among link.rates"),
+        ("finetune: {links: null}", "no link in the grid"),
+        (
+            "evaluate: {conditions: all}",
+            "are not trained for jscgc; jscgc.link.rates are .60., and no link of section finetune",
+        ),
+        (
+            "evaluate: {reference_at: {snr_db: 10, rate: 8}}",
+            "reference_at: awgn at 10 dB and rate 8 is none of the conditions",
+        ),
+        ("latents: {crop: 512}", r"data.train_side: 256 is less than latents.crop \(512\)"),
+        ("evaluate: {methods: [jscgc_fast]}", "jscgc_fast is not trained; give params.yaml section few_step"),
+        ("encoder: {state: 1}", "needs a state of 2 at least"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_before_anything_is_trained(changes: str, said: str, tmp_path: Path) -> None:
+    for file in ("paper", "paper8"):
+        (tmp_path / f"{file}.yaml").write_text(
+            (PROFILES / f"{file}.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+        )
+    (tmp_path / "mine.yaml").write_text(f"over: paper\nprofile: mine\n{changes}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=said) as error:
+        load_params(ROOT / "params.yaml", tmp_path / "mine.yaml").check()
+    assert "\n" not in str(error.value)
+
+
+def test_one_model_for_every_condition_is_a_choice_over_paper(tmp_path: Path) -> None:
+    (tmp_path / "paper.yaml").write_text((PROFILES / "paper.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    changes = "finetune: {links: null}\njscgc: {link: null}\nevaluate: {conditions: all}\n"
+    (tmp_path / "one.yaml").write_text(f"over: paper\nprofile: one\n{changes}", encoding="utf-8")
+    params = load_params(ROOT / "params.yaml", tmp_path / "one.yaml")
+    params.check()
+    assert params.finetuned == [] and len(params.conditions) == 32

@@ -166,7 +166,8 @@ def test_orchestration_reaches_no_result(nano):
     # Section `tracking`: what MLflow keeps. And what is shown while something runs: bars.
     shown = {(name, "printing") for name in ("data/progress.py", "training/loop.py", "evaluation/table.py")}
     sections = {("params.py", "cluster"), ("params.py", "tracking")}
-    assert importers == {*sections, ("evaluation/run.py", "cluster"), *shown}
+    ending = ("data/readers.py", "signals")  # of the processes that read photographs
+    assert importers == {*sections, ("evaluation/run.py", "cluster"), *shown, ending}
 
 
 FOLDERS = {

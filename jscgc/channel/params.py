@@ -44,8 +44,8 @@ class LinkParams(Section):
 
     @property
     def breadth(self) -> tuple[float, int, int]:
-        """How many conditions it is for: of several links that cover one, the narrowest is the nearest."""
-        return self.snr_db[1] - self.snr_db[0], len(self.rates), len(self.channels)
+        """How wide it is, in SNR first, then in rates, then in channels: the narrowest that covers a condition is the nearest."""
+        return self.snr_db[1] - self.snr_db[0], len(set(self.rates)), len(set(self.channels))
 
     @model_validator(mode="before")
     @classmethod

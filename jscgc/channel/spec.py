@@ -7,6 +7,7 @@ are is declared in `channel.kinds`. No torch here: `--help` and the report read 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from jscgc.channel.declaration import ChannelKind, ChannelSpec, plain
@@ -58,6 +59,12 @@ def parse_channel(text: str) -> ChannelSpec:
 def canonical(text: str) -> str:
     """The canonical text of a channel; errors as `parse_channel`."""
     return str(parse_channel(text))
+
+
+def told(text: str) -> str:
+    """The same channel for a receiver that is told the SNR: what a model is trained over, whatever it believes later."""
+    spec = parse_channel(text)
+    return str(replace(spec, options={**spec.options, **({"snr": "told"} if "snr" in spec.options else {})}))
 
 
 def file_name(text: str) -> str:

@@ -191,6 +191,8 @@ def _print(document: dict[str, Any]) -> None:
     printing.show(table)
     print(f"guidance: {document['guidance']}")
     for row in rows:
+        if "model" in row:
+            print(f"{row['method']}: sent by {row['model']}, fine-tuned for this link")
         if "note" in row:
             print(f"{row['method']}: {row['note']}")
         if chosen := row.get("format"):

@@ -28,6 +28,14 @@ class EncoderParams(Section):
     """Whether a linear code stands beside encoder and decoder, from which the codec's training starts; false: as published."""
 
     @model_validator(mode="after")
+    def _remembers(self) -> EncoderParams:
+        if self.block == "mambajscc" and self.state < 2:
+            raise ValueError(
+                f"block mambajscc needs a state of 2 at least, since the SNR takes the first entry; got {self.state}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _same_lengths(self) -> EncoderParams:
         if not len(self.widths) == len(self.depths) == len(self.downsample) > 0:
             raise ValueError("widths, depths and downsample must have the same length, one entry per stage")

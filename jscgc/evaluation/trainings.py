@@ -9,6 +9,7 @@ from pathlib import Path
 from jscgc.config import digest
 from jscgc.files import read_json, sha256
 from jscgc.method import METHODS
+from jscgc.systems.load import finetuned
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ def _of(method: str, folders: Sequence[Path], warn: bool) -> tuple[int, ...]:
     for number, models in enumerate(folders):
         if not (models / method / "model.json").exists():
             continue
-        first = found.setdefault(_learnt(models / method), number)
+        tuned = [models / name for name, _ in finetuned(method, models)]
+        first = found.setdefault(digest([_learnt(folder) for folder in (models / method, *tuned)]), number)
         if first != number and warn:
             log.warning(
                 "%s: the same weights as in %s, no other training of it; counted once", models / method, folders[first]

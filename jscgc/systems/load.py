@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jscgc.channel.accounting import RATES, parse_rate
-from jscgc.channel.spec import canonical
+from jscgc.channel.spec import told
 from jscgc.files import SHIPPED, companion
 from jscgc.method import METHODS, parted
 
@@ -53,7 +53,7 @@ def model_for(
     """
     from jscgc.systems.store import describe
 
-    at = canonical(channel), float(snr_db), rate
+    at = told(channel), float(snr_db), rate
     tuned = [(model, link) for model, link in finetuned(name, models) if among is None or model in among]
     covering = [(link.breadth, model) for model, link in tuned if link.covers(*at)]
     if covering:

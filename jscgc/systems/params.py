@@ -114,6 +114,8 @@ LinkName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
 def _named(links: Any) -> Any:
+    if links is None:
+        return {}
     return {name: link for name, link in links.items() if link is not None} if isinstance(links, dict) else links
 
 
@@ -125,7 +127,7 @@ class FinetuneParams(Section):
 
     links: Annotated[dict[LinkName, LinkParams], BeforeValidator(_named)] = Field(default={})
     """Name -> what that model is trained over; empty: there is no second phase. A profile over another one drops a link by
-    `NAME: null`."""
+    `NAME: null`, and all of them by `links: null`."""
     methods: Annotated[list[str], AfterValidator(each_once)] = Field(default=["jscgc", "diffjscc"])
     """That are fine-tuned, all for the same links and as long."""
     train: TrainParams = TrainParams(steps=1000, batch_size=16, learning_rate=0.0005)

@@ -50,6 +50,7 @@ def tuned(models: Path, tmp_path: Path) -> Path:
         ("awgn", 1, 2, "jscgc-range"),
         ("rayleigh_fast", 0.0, 2, "jscgc-range"),
         ("tdl_a:csi=lmmse", 5, 2, "jscgc-blind"),
+        ("awgn:snr=blind", 0, 2, "jscgc-weak"),
         ("awgn", 0, 4, "jscgc"),
         ("rayleigh_block", 0, 4, "jscgc"),
     ],
