@@ -55,7 +55,9 @@ def directly(name: str, params, seed: int, **starts: Path) -> str:
     """The weights that the recipe gives with a seed."""
     starts = {part: Path("data/models") / part for part in ("flow", "mambajscc_psnr") if part != name} | starts
     changed, out = params.model_copy(update={"seed": seed}), Path("direct") / f"{name}-{seed}"
-    make.make(name, changed, {"latents": Path("data/latents"), **starts}, out / "run", lambda step, metrics: None, out / name)
+    make.make(
+        name, changed, {"latents": Path("data/latents"), **starts}, out / "run", lambda step, metrics: None, out / name
+    )
     return sha256(out / name / "weights.safetensors")
 
 

@@ -73,6 +73,9 @@ def bench_paper_step(
         batch: images of a step. steps: at least 2; the last one is computed again, from the checkpoint before it.
         sample_steps: of the solver.
     """
+    # Neither seconds nor memory depend on a shift: no scheduler is looked for.
+    unshifted = {name: params.at(name).model_copy(update={"time_shift": 1.0}) for name in params.scheduled}
+    params = params.model_copy(update=unshifted)
     torch.manual_seed(params.seed)
     start = _begin(device)
     drawn = sketch(params)

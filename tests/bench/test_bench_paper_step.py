@@ -94,8 +94,8 @@ def test_at_least_two_steps(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_networks_of_the_released_classes_in_half_precision(tmp_path: Path) -> None:
     """As at full size: pretrained classes by their configuration, frozen in bfloat16, layers recomputed; no weights are read."""
-    from jscgc.params import Params, load_params
     from jscgc.generator import tiny
+    from jscgc.params import Params, load_params
 
     tiny.write(tmp_path / "zimage")
     for file in (tmp_path / "zimage").rglob("*.safetensors"):
