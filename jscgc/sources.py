@@ -78,7 +78,7 @@ def closure(*entries: str) -> tuple[Path, ...]:
 
 
 def _is_data(path: Path) -> bool:
-    left = path.name.startswith(".") or path.name.endswith((".py", ".pyc", "~", ".orig", ".rej", ".swp"))
+    left = path.name.startswith(".") or path.name.endswith((".py", ".pyc", "py.typed", "~", ".orig", ".rej", ".swp"))
     return path.is_file() and path.is_relative_to(PACKAGE) and not left
 
 

@@ -198,7 +198,7 @@ def load_pretrained(cls: Any, params: BackboneParams, channels: int) -> Any:
                     "generator.pretrained_path %r can't be reached: %s's released sizes are taken", path, cls.__name__
                 )
                 net = cls()
-        return _fitting(net.to(getattr(torch, params.dtype)), path, channels)
+        return _fitting(nn.Module.to(net, getattr(torch, params.dtype)), path, channels)
     try:
         net = cls.from_pretrained(
             path, subfolder=subfolder, use_safetensors=True, torch_dtype=getattr(torch, params.dtype)

@@ -105,7 +105,8 @@ def architecture(params: VaeParams) -> NanoVae | DiffusersVae:
                 raise ValueError(f"vae.pretrained_path {path!r}: its config.json can't be reached") from None
             log.warning("vae.pretrained_path %r can't be reached: the sizes of Z-Image's VAE are taken", path)
             config = RELEASED
-    return DiffusersVae(cls.from_config(config).to(getattr(torch, params.dtype)))
+    # Not the model's own `to`, which warns of a type that is given later.
+    return DiffusersVae(nn.Module.to(cls.from_config(config), getattr(torch, params.dtype)))
 
 
 def load_diffusers(class_name: str, path: str, subfolder: str, dtype: str = "float32") -> DiffusersVae:
