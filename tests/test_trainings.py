@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from jscgc.files import read_json, sha256
 from jscgc.systems.load import load_system
+from jscgc.systems.params import FinetuneParams
 from jscgc.tracking import StageRun
 from jscgc.training import make
 from pipeline import apart, trainings
@@ -157,3 +158,11 @@ def test_what_another_starts_from_is_trained_before_it(params):
     assert trainings.planned(["jscgc_fast", "diffcom", "jscgc", "mambajscc_psnr"], params) == [
         "mambajscc_psnr", "jscgc", "jscgc_fast", "diffcom",
     ]  # fmt: skip
+
+
+def test_a_fine_tuned_model_can_be_trained_for_several_seeds_too(params):
+    weak = params.link.model_copy(update={"rates": [2]})
+    phased = params.model_copy(update={"finetune": FinetuneParams(links={"weak": weak}, methods=["jscgc"])})
+    assert trainings.planned(["jscgc-weak", "jscgc"], phased) == ["jscgc", "jscgc-weak"]
+    with pytest.raises(ValueError, match="trains no 'jscgc-weak'"):
+        trainings.planned(["jscgc-weak"], params)
