@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from changed_params import changed
 from torch.utils.flop_counter import FlopCounterMode
 
 from jscgc.budget import _kept, budget, memory, phases, step_of
@@ -20,13 +21,6 @@ from jscgc.params import Params, load_params
 from jscgc.systems.store import Architecture, build
 
 ROOT = Path(__file__).parents[1]
-
-
-def changed(params: Params, **sections: dict[str, object]) -> Params:
-    content = params.model_dump(mode="json")
-    for name, values in sections.items():
-        content[name] |= values
-    return Params.model_validate(content)
 
 
 @pytest.fixture

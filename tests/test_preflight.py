@@ -9,19 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from changed_params import changed
 
 from jscgc import preflight
 from jscgc.params import Params, load_params
 
 ROOT = Path(__file__).parents[1]
 PAPER = ["psnr", "lpips_alex", "dists", "clip_score", "dino_score", "dreamsim", "fid_inception"]
-
-
-def changed(params: Params, **sections: dict[str, object]) -> Params:
-    content = params.model_dump(mode="json")
-    for name, values in sections.items():
-        content[name] |= values
-    return Params.model_validate(content)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def write(place: Path = PLACE) -> None:
         vae.save_pretrained(temporary / "vae")
         net.save_pretrained(temporary / "transformer")
         parts.FlowMatchEulerDiscreteScheduler(shift=SHIFT).save_pretrained(temporary / "scheduler")
-        _text(temporary)
+        write_text(temporary)
         kinds = {
             "vae": "AutoencoderKL",
             "transformer": "ZImageTransformer2DModel",
@@ -61,8 +61,8 @@ def write(place: Path = PLACE) -> None:
         write_json(temporary / "model_index.json", {"_class_name": "ZImagePipeline", **index})
 
 
-def _text(place: Path) -> None:
-    """Text encoder and tokenizer, which are asked for the empty prompt alone."""
+def write_text(place: Path) -> None:
+    """Text encoder and tokenizer, which are asked for the empty prompt alone, in their folders."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 

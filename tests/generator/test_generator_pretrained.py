@@ -13,6 +13,7 @@ from jscgc.generator.backbones import build_backbone
 from jscgc.generator.kinds.zimage import empty_prompt, start_from_controlnet
 from jscgc.generator.lora import add_lora
 from jscgc.generator.params import AdapterParams, GeneratorParams
+from jscgc.generator.tiny import write_text
 
 TRAIN = {"steps": 1, "batch_size": 1, "learning_rate": 0.1}
 DIM = 64
@@ -148,31 +149,11 @@ def test_the_adapter_starts_from_a_controlnet(zimage, tmp_path):
 
 def test_the_empty_prompt_s_features_are_the_pipeline_s(tmp_path):
     """A tiny text encoder and tokenizer of the released classes, in the folders where a pipeline has them."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+    from transformers import Qwen3Model
 
-    words = {"<pad>": 0, "user": 1, "assistant": 2, ":": 3}
-    inner = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
-    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>")
-    tokenizer.chat_template = (
-        "{% for m in messages %}{{ m.role }} : {{ m.content }} {% endfor %}"
-        "{% if add_generation_prompt %}assistant :{% endif %}"
-    )
-    tokenizer.save_pretrained(tmp_path / "tokenizer")
     torch.manual_seed(0)
-    encoder = Qwen3Model(
-        Qwen3Config(
-            vocab_size=4,
-            hidden_size=8,
-            intermediate_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=2,
-            head_dim=4,
-        )
-    ).eval()
-    encoder.save_pretrained(tmp_path / "text_encoder")
+    write_text(tmp_path)
+    encoder = Qwen3Model.from_pretrained(tmp_path / "text_encoder").eval()
     features = empty_prompt(str(tmp_path))
     # "user :  assistant :" is four tokens; the features are the last hidden states but one.
     with torch.no_grad():
