@@ -42,8 +42,8 @@ def asked_systems(asked: Sequence[str], models: Path) -> list[str]:
 def model_for(
     name: str, models: Path, channel: str, snr_db: float, rate: int, among: Collection[str] | None = None
 ) -> str:
-    """The folder's name of the model that a trained method sends with over a link: the one fine-tuned for it, of several the one
-    for the fewest links; else the method's general one.
+    """The folder's name of the model that a trained method sends with over a link: the one fine-tuned for it, of several the
+    narrowest (`LinkParams.breadth`); else the method's general one.
 
     Args:
         among: the fine-tuned models that count; None: all that lie there.
